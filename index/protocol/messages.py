@@ -1,0 +1,339 @@
+"""Every body between a node and the hub, as msgspec structs. Unknown fields are refused.
+
+Bytes are base64url text without padding (`codec.unb64u` opens them). Who
+asks, why and under which message id stands in the signed statement beside the
+body (`statement`), never in it. Months are `YYYY-MM`. Times are UTC ISO 8601.
+
+Source: docs/design/protocol.md.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Month = Annotated[str, Meta(pattern=r"^20\d\d-(0[1-9]|1[0-2])$")]
+B64 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=262_144)]
+Kind = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}$")]
+ScopeCode = Literal["geld", "werk", "zorg", "jeugd", "onderwijs", "veiligheid"]
+Instant = Annotated[str, Meta(pattern=r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")]
+Path = Annotated[list[Annotated[str, Meta(max_length=60)]], Meta(max_length=3)]
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A body or a part of one."""
+
+
+class LogReceipt(Message):
+    """Proof that one entry is in the log: the node checks it before it shows anything.
+
+    `proof` is a `c2sp.org/tlog-proof@v1` text; `asker` the canonical JSON of
+    the entry's first part; `salt`, `saltA` and `partB` let the leaf be recomputed.
+    """
+
+    index: int
+    salt: B64
+    salt_a: B64
+    part_b: B64
+    asker: str
+    proof: str
+
+
+# --- POST /v1/publications ---------------------------------------------------------
+
+
+class PublicationItem(Message):
+    """One flag. `seq` rises per node; `rtag` is BLAKE2b-256 of the retraction secret."""
+
+    seq: Annotated[int, Meta(ge=1)]
+    rtag: B64
+    kind: Kind
+    since: Month
+    until: Month | None = None
+
+
+class PublicationRequest(Message):
+    """`points` holds one N per item, in order, sealed to the hub; `version` is the manifest's."""
+
+    version: int
+    points: B64
+    items: Annotated[list[PublicationItem], Meta(min_length=1, max_length=1000)]
+
+
+class ItemResult(Message):
+    """`stored`, `removed`, `absent`, `stale` (a later seq or a marker is there) or `refused` with a code.
+
+    `stale` and `absent` speak of the sender's own flags only.
+    """
+
+    seq: int
+    outcome: Literal["stored", "removed", "absent", "stale", "refused"]
+    code: str = ""
+
+
+class ChangeReceipt(Message):
+    """Answer to a publication, retraction or confirmation. `receipt` is a JWS (`receipt` module)."""
+
+    results: list[ItemResult]
+    receipt: str
+    log: list[LogReceipt]
+
+
+# --- POST /v1/retractions ----------------------------------------------------------
+
+
+class RetractionItem(Message):
+    """`secret` is s, exactly 32 bytes; anything else is refused and touches nothing."""
+
+    seq: Annotated[int, Meta(ge=1)]
+    secret: B64
+
+
+class RetractionRequest(Message):
+    items: Annotated[list[RetractionItem], Meta(min_length=1, max_length=1000)]
+
+
+# --- POST /v1/confirmations --------------------------------------------------------
+
+
+class Bucket(Message):
+    """Count and sum (32 bytes, big-endian) of one of the 256 buckets of a node's live flags."""
+
+    count: Annotated[int, Meta(ge=0)]
+    sum: B64
+
+
+class ConfirmationRequest(Message):
+    buckets: Annotated[list[Bucket], Meta(min_length=256, max_length=256)]
+
+
+class ConfirmationAnswer(Message):
+    """Buckets that differ were not confirmed; reconcile them."""
+
+    differing: list[int]
+    confirmed_at: Instant
+    log: list[LogReceipt]
+
+
+# --- POST /v1/reconciliations ------------------------------------------------------
+
+
+class Held(Message):
+    rtag: B64
+    seq: int
+
+
+class ReconciliationRequest(Message):
+    """What the node holds in one bucket."""
+
+    bucket: Annotated[int, Meta(ge=0, le=255)]
+    held: Annotated[list[Held], Meta(max_length=20_000)]
+
+
+class ReconciliationAnswer(Message):
+    """`missing`: the hub lacks these rtags; `extra`: the hub has them and the node does not."""
+
+    missing: list[B64]
+    extra: list[B64]
+    log: list[LogReceipt]
+
+
+# --- POST /v1/relations, /v1/relations/closings, /v1/relations/renewals ------------
+
+
+class RelationRequest(Message):
+    """Open a visit (`lookup`) or a citizen session (`citizen`) for 1 to 8 persons.
+
+    `points`: per person the N of each asked scope in scope order, sealed.
+    `receipts`: holder receipts of at least t distinct holders.
+    """
+
+    class_: Literal["lookup", "crisis", "citizen"] = msgspec.field(name="class")
+    persons: Annotated[int, Meta(ge=1, le=8)]
+    scopes: Annotated[list[ScopeCode], Meta(min_length=1, max_length=6)]
+    until: Instant
+    version: int
+    points: B64
+    receipts: Annotated[list[Annotated[str, Meta(max_length=2000)]], Meta(max_length=16)]
+
+
+class RelationAnswer(Message):
+    """One ticket and one log receipt per person, in the order asked."""
+
+    tickets: list[B64]
+    until: Instant
+    log: list[LogReceipt]
+
+
+class ClosingRequest(Message):
+    tickets: Annotated[list[B64], Meta(min_length=1, max_length=8)]
+
+
+class ClosingAnswer(Message):
+    """`closed` counts relations ended by this call; repeating it is harmless."""
+
+    closed: int
+    log: list[LogReceipt]
+
+
+class RenewalRequest(Message):
+    tickets: Annotated[list[B64], Meta(min_length=1, max_length=8)]
+    until: Instant
+
+
+# --- POST /v1/lookups --------------------------------------------------------------
+
+
+class LookupRequest(Message):
+    """`detail` is `presence` for the first look of "know little beforehand", else `subjects`."""
+
+    tickets: Annotated[list[B64], Meta(min_length=1, max_length=8)]
+    detail: Literal["presence", "subjects"] = "subjects"
+
+
+class VisibleFlag(Message):
+    """A flag the asker may see. `source` is the publishing node's permanent number."""
+
+    kind: Kind
+    source: int
+    since: Month
+    until: Month | None
+    confirmed_at: Instant | None
+    disputed: bool = False
+
+
+class PersonAnswer(Message):
+    """Exactly 8,192 bytes of JSON, filled by `pad`. `silent`: node numbers that stopped confirming.
+
+    `refused` is empty or a code about the asker (`no-relation`, ...), with the same size.
+    """
+
+    flags: Annotated[list[VisibleFlag], Meta(max_length=64)]
+    present: bool
+    more: bool
+    refused: str
+    silent: list[int]
+    at: Instant
+    policy: int
+    log: LogReceipt
+    pad: str
+
+
+class LookupAnswer(Message):
+    """The bytes are `{"persons":[...]}`, each person 8,192 bytes, in the order of the tickets."""
+
+    persons: list[PersonAnswer]
+
+
+# --- POST /v1/choices --------------------------------------------------------------
+
+
+class ChoiceEntry(Message):
+    """One directive to be written in one scope. Paths go from broad to narrow; `[]` is "any".
+
+    category: `[]`, `[domain]` or `[domain, kind]`. receiver: `[]`, `[organisation]`,
+    `[organisation, team]` or `[organisation, team, role]` (organisation = OIN).
+    purpose: `[]`, `["hulp"]`, `["hulp", "huisbezoek"]`, ... For `withdraw`, `group` names
+    what is withdrawn and the paths are empty.
+    """
+
+    scope: ScopeCode
+    effect: Literal["grant", "deny", "withdraw"]
+    category: Path = []
+    receiver: Path = []
+    purpose: Path = []
+    until: Instant | None = None
+    explicit: bool = False
+    withdraws: B64 = ""
+
+
+class ChoiceRequest(Message):
+    """Written in all named scopes in one transaction, or in none. `group` is 16 random bytes.
+
+    `points`: the N of each scope of `entries`, in scope order, each scope once, sealed.
+    `text` is the SHA-256 of the text that the citizen confirmed.
+    """
+
+    ticket: B64
+    version: int
+    points: B64
+    group: B64
+    text: B64
+    regime: Literal["zelf", "samen", "ouder"]
+    by: Literal["zelf"]
+    entries: Annotated[list[ChoiceEntry], Meta(min_length=1, max_length=200)]
+
+
+class ChoiceAnswer(Message):
+    """`receipt` is a consent receipt (JWS, `typ` `consent-receipt+jwt`)."""
+
+    receipt: str
+    log: list[LogReceipt]
+
+
+# --- POST /v1/citizen/flags, /v1/citizen/choices, /v1/citizen/log -------------------
+
+
+class CitizenRequest(Message):
+    ticket: B64
+
+
+class OwnFlag(Message):
+    kind: Kind
+    source: int
+    since: Month
+    until: Month | None
+    confirmed_at: Instant | None
+
+
+class OwnFlagsAnswer(Message):
+    flags: list[OwnFlag]
+    log: list[LogReceipt]
+
+
+class OwnDirective(Message):
+    """A directive as it stands in one scope's ledger; `number` is its seq there."""
+
+    scope: ScopeCode
+    number: int
+    group: B64
+    effect: Literal["grant", "deny", "withdraw", "slot"]
+    category: Path
+    receiver: Path
+    purpose: Path
+    from_: Instant = msgspec.field(name="from")
+    until: Instant | None
+    explicit: bool
+    in_force: bool
+    withdraws: B64 = ""
+
+
+class OwnChoicesAnswer(Message):
+    directives: list[OwnDirective]
+    log: list[LogReceipt]
+
+
+class LogLine(Message):
+    """One line of the citizen's own chain in one scope, opened, with its inclusion proof.
+
+    `asker` and `chain` are the two parts exactly as hashed; the portal recomputes
+    leaf, handle and proof, and that the numbers run 1..n without a gap.
+    """
+
+    scope: ScopeCode
+    year: int
+    index: int
+    salt: B64
+    salt_a: B64
+    salt_b: B64
+    asker: str
+    chain: str
+    proof: list[B64]
+
+
+class OwnLogAnswer(Message):
+    """`checkpoint` is the signed note that all inclusion proofs lead to."""
+
+    lines: list[LogLine]
+    checkpoint: str
+    log: list[LogReceipt]
