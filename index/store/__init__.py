@@ -1,0 +1,1 @@
+"""Where the hub keeps its rows: one database, one schema, one writer."""
