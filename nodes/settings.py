@@ -1,0 +1,247 @@
+"""Settings of one node: a TOML file, overruled by environment variables `VLAGWIJZER_NODE_...`.
+
+Secrets stand in files of their own, never in a setting. Relative paths count
+from the folder of the TOML file. A setting that does not exist stops the
+process, in the file and in the environment alike.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from index.protocol.codec import EncodingError, unb64u
+from index.protocol.keyfile import KeyFileError, read_key_file
+
+from .errors import SettingsError
+
+PREFIX = "VLAGWIJZER_NODE_"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class OidcSettings(_Part):
+    """Login of people at an OpenID Connect provider: code flow with PKCE."""
+
+    issuer: str
+    client_id: str
+    client_secret_file: Path | None = None
+    """Absent for a public client; PKCE is used in both cases."""
+    scope: str = "openid"
+    subject_claim: str = "sub"
+    role_claim: str = "roles"
+    team_claim: str = "team"
+    name_claim: str = "name"
+    bsn_claim: str = "bsn"
+    """Portal only: the claim in which the broker gives the citizen service number."""
+    acr: str = ""
+    """The level of assurance to ask and to require; empty asks none."""
+
+
+class TokenSettings(_Part):
+    """Employee tokens that the organisation's own systems send along (`Authorization: Bearer`)."""
+
+    issuer: str
+    jwks_url: str = ""
+    """Empty: found through the issuer's `/.well-known/openid-configuration`."""
+    algorithms: tuple[Literal["PS256", "ES256", "EdDSA", "RS256"], ...] = ("PS256", "ES256", "EdDSA")
+    types: tuple[str, ...] = ("at+jwt",)
+    """Accepted `typ` headers (RFC 9068): an id token is not an access token."""
+    role_claim: str = "roles"
+    team_claim: str = "team"
+    max_seconds: int = Field(300, ge=30, le=300)
+    jwks_cache_seconds: int = Field(600, ge=1)
+
+
+class CsvSettings(_Part):
+    """How the organisation's own extract is read. The mapping is data, for columns differ everywhere."""
+
+    mapping_file: Path | None = None
+    """TOML with `[columns]` and `[kinds]`; absent: bsn, kind, local_ref, since, until as they are."""
+    shrink_share: float = Field(0.2, ge=0.0, le=1.0)
+    """A snapshot that loses a larger share of its rows than this stops and asks."""
+
+
+class NodeSettings(BaseSettings):
+    """Everything that differs between two nodes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+    )
+
+    node_id: str
+    """Id of this node in the signed directory; the `aud` of employee tokens."""
+    parts: frozenset[Literal["source", "desk", "portal"]]
+    organisation_name: str = ""
+    """Shown at the top of the pages of this node; never sent anywhere."""
+    url: str
+    """Where people and systems reach this node; used for links and for the login's return address."""
+    host: str = "127.0.0.1"
+    port: int = 8443
+
+    database: Path
+    """SQLite file of this node: outbox, flags, visits. Holds no BSN in clear."""
+    signing_key_file: Path
+    """Ed25519 seed with which every request is signed."""
+    node_secret_file: Path
+    """Retraction secrets and employee ids come from it. Without it no own flag can be retracted singly."""
+    case_key_file: Path
+    """Turns case references into case tags for the log."""
+    storage_key_file: Path
+    """Seals what waits for the key holders, and the tickets of open visits."""
+
+    hub_url: str
+    hub_id: str
+    hub_log_vkey: str
+    """Verifier key of the hub's log (C2SP signed note)."""
+    hub_receipt_key: str
+    """Ed25519 public key of the hub's receipts, base64url."""
+    holders: dict[str, str]
+    """Pinned Ed25519 public keys of the key holders by id, delivered out of band."""
+    threshold: int = Field(2, ge=1)
+    manifest_url: str
+    """Where the manifest is fetched; any mirror will do, for all key holders signed it."""
+    directory_url: str
+    vocabulary_file: Path | None = None
+    """Absent: the packaged starting vocabulary."""
+    profile: str = "basis"
+    trust_separation: Literal["none", "organisations"] = "none"
+    """`none` as long as hub, key holders and node are run by one party; every screen says so."""
+    practice: bool = False
+    """Demo: every page says that no real people are in it."""
+
+    login: OidcSettings | None = None
+    """Login of the desk's employees and the source's managers, or of citizens at a portal."""
+    tokens: TokenSettings | None = None
+    """Absent: calls that need an employee token are refused."""
+    grant_url: str = ""
+    """Portal: where the broker exchanges the login for a grant to the key holders (RFC 8693)."""
+    grant_client_secret_file: Path | None = None
+    source_role: str = "bronbeheerder"
+    """Role in the login that may see the source's pages."""
+
+    publication_batch: int = Field(200, ge=1, le=1000)
+    """Flags in one message. 50 or more hide which flags belong together (batches are shuffled)."""
+    retry_first_seconds: float = Field(1.0, gt=0)
+    retry_max_seconds: float = Field(30.0, gt=0)
+    """Longest pause between two attempts: what waited goes within a minute after an outage."""
+    poll_seconds: float = Field(0.5, gt=0)
+    confirm_hours: float = Field(24.0, gt=0)
+    """Every so often the live flags are confirmed; the hub wants it at least every 35 days."""
+    max_until_years: int = Field(10, ge=1, le=60)
+    """A flag that would end later than this is refused as a typing error."""
+    timeout_seconds: float = Field(10.0, gt=0)
+    answer_grid_ms: int = Field(50, ge=0)
+    """Answers leave on this time grid; 0 only for timing tests."""
+    csv: CsvSettings = CsvSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before file; nothing else."""
+        return (env_settings, init_settings)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the file, then the environment.
+
+        Raises:
+            SettingsError: Names each setting that is missing, unknown or wrong; never its value.
+        """
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise SettingsError(f"settings file {path} is missing") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            raise SettingsError(f"settings file {path} is not TOML") from None
+        _refuse_unknown_environment(set(cls.model_fields))
+        try:
+            settings = cls(**content)
+        except ValidationError as error:
+            places = ", ".join(
+                f"{'.'.join(str(step) for step in item['loc'])} ({item['type']})"
+                for item in error.errors(include_input=False, include_context=False, include_url=False)
+            )
+            raise SettingsError(f"settings file {path}: {places}") from None
+        return settings.model_copy(update=_absolute(settings, path.parent.resolve()))
+
+    def keys(self) -> "NodeKeys":
+        """The node's secrets.
+
+        Raises:
+            SettingsError: A key file is missing or wrong; names the file.
+        """
+        try:
+            return NodeKeys(
+                signing=read_key_file(self.signing_key_file),
+                secret=read_key_file(self.node_secret_file),
+                case=read_key_file(self.case_key_file),
+                storage=read_key_file(self.storage_key_file),
+            )
+        except KeyFileError as error:
+            raise SettingsError(str(error)) from None
+
+    def pins(self) -> dict[str, bytes]:
+        """Pinned public keys of the key holders."""
+        try:
+            return {holder: unb64u(key, 32) for holder, key in self.holders.items()}
+        except EncodingError:
+            raise SettingsError("holders: a pinned key is not 32 bytes of base64url") from None
+
+    def receipt_key(self) -> bytes:
+        """Public key that verifies the hub's receipts."""
+        try:
+            return unb64u(self.hub_receipt_key, 32)
+        except EncodingError:
+            raise SettingsError("hub_receipt_key is not 32 bytes of base64url") from None
+
+
+class NodeKeys:
+    """The four secrets of a node. Shows nothing of them."""
+
+    __slots__ = ("case", "secret", "signing", "storage")
+
+    def __init__(self, *, signing: bytes, secret: bytes, case: bytes, storage: bytes) -> None:
+        self.signing = signing
+        self.secret = secret
+        self.case = case
+        self.storage = storage
+
+    def __repr__(self) -> str:
+        return "<NodeKeys>"
+
+
+def _refuse_unknown_environment(known: set[str]) -> None:
+    for name in os.environ:
+        if name.startswith(PREFIX) and name[len(PREFIX) :].lower().split("__")[0] not in known:
+            raise SettingsError(f"environment variable {name} is not a setting of a node")
+
+
+def _absolute(settings: NodeSettings, folder: Path) -> dict[str, object]:
+    """Top-level path settings, made absolute; nested ones are handled by their part."""
+    update: dict[str, object] = {
+        name: folder / value
+        for name in NodeSettings.model_fields
+        if isinstance(value := getattr(settings, name), Path)
+    }
+    for name, field in (("login", "client_secret_file"), ("csv", "mapping_file")):
+        part = getattr(settings, name)
+        if part is not None and getattr(part, field) is not None:
+            update[name] = part.model_copy(update={field: folder / getattr(part, field)})
+    return update
