@@ -1,9 +1,11 @@
-"""The one schema object on which every table of the hub is declared.
-
-A module of its own, so that the log's tables and the index's tables need not
-import each other to be created and migrated together.
-"""
+"""The one `MetaData` that every table of the hub belongs to."""
 
 from sqlalchemy import MetaData
 
-metadata = MetaData()
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)

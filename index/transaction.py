@@ -1,0 +1,411 @@
+"""One batch of the hub: what waits together is read, decided, recorded and committed together.
+
+    open and check (no lock) -> BEGIN -> read everything needed -> apply each work in order
+    -> flush the log -> write -> COMMIT -> answer each
+
+A route makes a `Work` and hands it to `sequencer.submit`. Before the lock it
+opens points and tickets, computes search keys and states in `needs()` which
+rows it rests on. Inside the transaction `apply(tx)` sees those rows together
+with what earlier works of the same batch wrote, and writes through `tx`. What
+it returns is called after the commit and makes the answer: an answer that is
+not in the log was never given.
+
+How to write a `Work`:
+
+* Check first, write after. A `HubError` raised before anything was written is
+  an expected refusal: the sequencer records it as an entry without subjects
+  and the caller gets its problem. To refuse with subjects, `record` the entry
+  yourself and return a function that gives the problem.
+* Any other exception, or a `HubError` after a write, rolls the whole batch
+  back, and each work runs once more alone. So `apply` may be called twice; it
+  keeps nothing on `self` that a second call would trip over.
+* `apply` does no I/O of its own. Rows not named in `needs()` cannot be read:
+  asking for one raises `NotPrefetched`.
+
+Source: docs/design/access-log.md, "Storage and the order of things".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from starlette.responses import Response
+
+    from index.accesslog.log import Recorded, SealedBatch
+    from index.gate import Caller
+    from index.protocol.entry import EntryDraft
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class FlagRow(NamedTuple):
+    """A flag at rest. Key `(pub_tag, rtag)`; `expires_week` counts weeks since 1970 (`rows.week_of`)."""
+
+    pub_tag: bytes
+    rtag: bytes
+    idx: bytes
+    sealed: bytes
+    escrow: bytes
+    seq: int
+    expires_week: int
+
+
+class MarkerRow(NamedTuple):
+    """What remains of a retracted flag until `until` (Unix seconds)."""
+
+    pub_tag: bytes
+    rtag: bytes
+    seq: int
+    until: int
+
+
+class DigestRow(NamedTuple):
+    """One of a publisher's 256 buckets. `confirmed_at` in Unix seconds.
+
+    A new bucket starts with the time of its first publication: publishing is
+    the first confirmation. `sum` is 32 bytes, big-endian.
+    """
+
+    pub_tag: bytes
+    bucket: int
+    count: int
+    sum: bytes
+    confirmed_at: int
+
+
+class HeartbeatRow(NamedTuple):
+    """When a publisher last confirmed anything, Unix seconds. Set at its first publication too."""
+
+    pub_tag: bytes
+    confirmed_at: int
+
+
+class DirectiveRow(NamedTuple):
+    """One ledger entry of one person in one scope; never changed."""
+
+    idx_dir: bytes
+    number: int
+    sealed: bytes
+    escrow: bytes
+    prev_hash: bytes
+    hash: bytes
+
+
+class ChoiceRow(NamedTuple):
+    """The folded directives in force, rewritten in the transaction of each choice."""
+
+    idx_dir: bytes
+    sealed: bytes
+    escrow: bytes
+
+
+class RelationRow(NamedTuple):
+    """A case relation or a citizen session in one scope. `key` is 16 random bytes."""
+
+    key: bytes
+    idx_rel: bytes
+    sealed: bytes
+    escrow: bytes
+
+
+class MessageRow(NamedTuple):
+    """A message that was carried out: the same message gives the same receipt."""
+
+    node_tag: bytes
+    message: str
+    body: bytes
+    sealed: bytes
+    at: int
+
+
+class NotPrefetched(RuntimeError):
+    """A row was asked for that `needs()` did not name: a programming error, the batch rolls back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Which rows a work rests on, by key. All are read for the whole batch at once.
+
+    Args:
+        flags: `idx` values: all flags under each, with the digest of each flag's bucket.
+        flag_keys: `(pub_tag, rtag)`: the flag and the marker under that key.
+        digests: `(pub_tag, bucket)`.
+        publishers: `pub_tag` values: all 256 buckets of each (confirmation).
+        buckets: `(pub_tag, bucket)`: all flags of a publisher in one bucket (reconciliation).
+        choices: `idx_dir` values: the folded state.
+        ledgers: `idx_dir` values: all directives, by rising number.
+        relations: `idx_rel` values: all relation rows under each.
+        messages: `(node_tag, message id)`; see `Tx.earlier`.
+    """
+
+    flags: frozenset[bytes] = frozenset()
+    flag_keys: frozenset[tuple[bytes, bytes]] = frozenset()
+    digests: frozenset[tuple[bytes, int]] = frozenset()
+    publishers: frozenset[bytes] = frozenset()
+    buckets: frozenset[tuple[bytes, int]] = frozenset()
+    choices: frozenset[bytes] = frozenset()
+    ledgers: frozenset[bytes] = frozenset()
+    relations: frozenset[bytes] = frozenset()
+    messages: frozenset[tuple[bytes, str]] = frozenset()
+
+    @classmethod
+    def union(cls, parts: Iterable[Needs]) -> Needs:
+        """Everything that any of several works needs."""
+        listed = list(parts)
+        return cls(**{f.name: frozenset().union(*(getattr(p, f.name) for p in listed)) for f in fields(cls)})
+
+
+Finish = Callable[["SealedBatch"], "bytes | Response"]
+"""Called after the commit, outside the lock, with the proofs of the batch.
+
+Bytes are the JSON of a 200; a `Response` is sent as it is.
+"""
+
+
+class Work(Protocol):
+    """One request, opened and checked as far as that goes without the lock.
+
+    `caller` is None for the hub's own work; otherwise the sequencer spends its
+    `jti` before `apply` and refuses a seen one as unauthenticated. `persons`
+    counts against the batch's 64; a work larger than that runs alone.
+    """
+
+    @property
+    def caller(self) -> Caller | None: ...
+
+    @property
+    def persons(self) -> int: ...
+
+    def needs(self) -> Needs: ...
+
+    def apply(self, tx: Tx) -> Finish: ...
+
+
+@dataclass(slots=True)
+class Read:
+    """The rows of a batch as read from the store, grouped the way `Tx` hands them out."""
+
+    flags: dict[bytes, dict[tuple[bytes, bytes], FlagRow]] = field(default_factory=dict)
+    by_key: dict[tuple[bytes, bytes], FlagRow | None] = field(default_factory=dict)
+    markers: dict[tuple[bytes, bytes], MarkerRow | None] = field(default_factory=dict)
+    digests: dict[tuple[bytes, int], DigestRow | None] = field(default_factory=dict)
+    publishers: frozenset[bytes] = frozenset()
+    buckets: dict[tuple[bytes, int], dict[bytes, FlagRow]] = field(default_factory=dict)
+    choices: dict[bytes, ChoiceRow | None] = field(default_factory=dict)
+    ledgers: dict[bytes, list[DirectiveRow]] = field(default_factory=dict)
+    relations: dict[bytes, dict[bytes, RelationRow]] = field(default_factory=dict)
+    messages: dict[tuple[bytes, str], MessageRow | None] = field(default_factory=dict)
+    heartbeats: dict[bytes, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Written:
+    """What a batch will write; None stands for a deleted row. Rows are written in shuffled order."""
+
+    flags: dict[tuple[bytes, bytes], FlagRow | None] = field(default_factory=dict)
+    markers: dict[tuple[bytes, bytes], MarkerRow] = field(default_factory=dict)
+    digests: dict[tuple[bytes, int], DigestRow] = field(default_factory=dict)
+    heartbeats: dict[bytes, HeartbeatRow] = field(default_factory=dict)
+    directives: list[DirectiveRow] = field(default_factory=list)
+    choices: dict[bytes, ChoiceRow] = field(default_factory=dict)
+    relations: dict[bytes, RelationRow] = field(default_factory=dict)
+    messages: list[tuple[Caller, Callable[[SealedBatch], bytes]]] = field(default_factory=list)
+
+
+class Ports(Protocol):
+    """What `Tx` needs of its surroundings; the sequencer provides it."""
+
+    connection: Connection
+
+    def spend(self, tag: bytes, until: int) -> bool: ...
+
+    def append(self, draft: EntryDraft) -> Recorded: ...
+
+    def open_message(self, row: MessageRow) -> bytes: ...
+
+
+class Tx:
+    """The rows of one batch, with the writes of the works that came earlier in it.
+
+    `now` is the hub's clock when the batch began, aware UTC; `seconds` the
+    same as Unix seconds. It dates rows and entries; order never rests on it.
+    """
+
+    def __init__(self, now: datetime, read: Read, ports: Ports) -> None:
+        self.now = now
+        self.seconds = int(now.timestamp())
+        self.written = Written()
+        self.touched = 0
+        self._read = read
+        self._ports = ports
+
+    @property
+    def connection(self) -> Connection:
+        """For reads of the access log only (`AccessLog.lines_of`); never for writes, never for our tables."""
+        return self._ports.connection
+
+    # --- flags -----------------------------------------------------------------------
+
+    def flags(self, idx: bytes) -> list[FlagRow]:
+        """All flags under a search key, any order (needs `flags`)."""
+        return list(_have(self._read.flags, idx).values())
+
+    def flag(self, pub_tag: bytes, rtag: bytes) -> FlagRow | None:
+        """The flag under a key (needs `flag_keys`)."""
+        return _have(self._read.by_key, (pub_tag, rtag))
+
+    def marker(self, pub_tag: bytes, rtag: bytes) -> MarkerRow | None:
+        """The marker under a key (needs `flag_keys`)."""
+        return _have(self._read.markers, (pub_tag, rtag))
+
+    def bucket_flags(self, pub_tag: bytes, bucket: int) -> list[FlagRow]:
+        """All flags of a publisher in one bucket (needs `buckets`)."""
+        return list(_have(self._read.buckets, (pub_tag, bucket)).values())
+
+    def digest(self, pub_tag: bytes, bucket: int) -> DigestRow | None:
+        """One bucket (needs `digests`, `publishers`, or `flags` for the buckets of found flags)."""
+        if pub_tag in self._read.publishers:
+            return self._read.digests.get((pub_tag, bucket))
+        return _have(self._read.digests, (pub_tag, bucket))
+
+    def heartbeats(self) -> Mapping[bytes, int]:
+        """`pub_tag` -> Unix seconds of the last confirmation, of every publisher. Always read."""
+        return self._read.heartbeats
+
+    def put_flag(self, row: FlagRow) -> None:
+        """Insert a flag or replace the one under its key."""
+        self.delete_flag(row.pub_tag, row.rtag)
+        key = (row.pub_tag, row.rtag)
+        self.written.flags[key] = row
+        self._read.by_key[key] = row
+        if row.idx in self._read.flags:
+            self._read.flags[row.idx][key] = row
+        bucket = self._read.buckets.get((row.pub_tag, row.rtag[0]))
+        if bucket is not None:
+            bucket[row.rtag] = row
+
+    def delete_flag(self, pub_tag: bytes, rtag: bytes) -> None:
+        """Delete a flag; none there is harmless."""
+        self.touched += 1
+        key = (pub_tag, rtag)
+        self.written.flags[key] = None
+        self._read.by_key[key] = None
+        for group in self._read.flags.values():
+            group.pop(key, None)
+        bucket = self._read.buckets.get((pub_tag, rtag[0]))
+        if bucket is not None:
+            bucket.pop(rtag, None)
+
+    def put_marker(self, row: MarkerRow) -> None:
+        self.touched += 1
+        self.written.markers[(row.pub_tag, row.rtag)] = row
+        self._read.markers[(row.pub_tag, row.rtag)] = row
+
+    def put_digest(self, row: DigestRow) -> None:
+        self.touched += 1
+        self.written.digests[(row.pub_tag, row.bucket)] = row
+        self._read.digests[(row.pub_tag, row.bucket)] = row
+
+    def put_heartbeat(self, row: HeartbeatRow) -> None:
+        self.touched += 1
+        self.written.heartbeats[row.pub_tag] = row
+        self._read.heartbeats[row.pub_tag] = row.confirmed_at
+
+    # --- choices ---------------------------------------------------------------------
+
+    def choice(self, idx_dir: bytes) -> ChoiceRow | None:
+        """The folded state of one person in one scope (needs `choices`)."""
+        return _have(self._read.choices, idx_dir)
+
+    def ledger(self, idx_dir: bytes) -> list[DirectiveRow]:
+        """All directives, by rising number (needs `ledgers`)."""
+        return list(_have(self._read.ledgers, idx_dir))
+
+    def append_directive(self, row: DirectiveRow) -> None:
+        """Add to the ledger; an existing number makes the database refuse the batch."""
+        self.touched += 1
+        self.written.directives.append(row)
+        if row.idx_dir in self._read.ledgers:
+            self._read.ledgers[row.idx_dir].append(row)
+
+    def put_choice(self, row: ChoiceRow) -> None:
+        self.touched += 1
+        self.written.choices[row.idx_dir] = row
+        self._read.choices[row.idx_dir] = row
+
+    # --- relations -------------------------------------------------------------------
+
+    def relations(self, idx_rel: bytes) -> list[RelationRow]:
+        """All relation rows under a search key (needs `relations`)."""
+        return list(_have(self._read.relations, idx_rel).values())
+
+    def put_relation(self, row: RelationRow) -> None:
+        self.touched += 1
+        self.written.relations[row.key] = row
+        if row.idx_rel in self._read.relations:
+            self._read.relations[row.idx_rel][row.key] = row
+
+    # --- spending, recording, remembering --------------------------------------------
+
+    def spend(self, tag: bytes, until: int) -> bool:
+        """Spend a one-time value in this transaction.
+
+        Args:
+            tag: 16 bytes, `spent.tag_of(issuer, jti)`.
+            until: Unix seconds after which the value is refused by its own time anyway.
+
+        Returns:
+            False when it was spent before: then nothing changes.
+        """
+        fresh = self._ports.spend(tag, until)
+        self.touched += fresh
+        return fresh
+
+    def record(self, draft: EntryDraft) -> Recorded:
+        """Add an entry to the access log; its proof is in the `SealedBatch` given to `Finish`."""
+        self.touched += 1
+        return self._ports.append(draft)
+
+    def earlier(self, caller: Caller) -> bytes | None:
+        """What `remember` stored when this very message came before, else None (needs `messages`).
+
+        The message is `caller.message_key`. Nothing may be spent or written
+        again for a message that is here.
+
+        Raises:
+            MessageConflict: The same message id came with another body.
+        """
+        from index.errors import MessageConflict
+
+        row = _have(self._read.messages, caller.message_key)
+        if row is None:
+            return None
+        if row.body != caller.body_digest:
+            raise MessageConflict
+        return self._ports.open_message(row)
+
+    def remember(self, caller: Caller, receipt: Callable[[SealedBatch], bytes]) -> None:
+        """Store what the same message gets when it comes again, sealed, in this transaction.
+
+        `receipt` is called once after the log is flushed and before the commit,
+        so it may hold proofs; what it returns is not limited in size, but keep it small.
+        """
+        self.touched += 1
+        self.written.messages.append((caller, receipt))
+        key = caller.message_key
+        if key in self._read.messages:
+            # A copy of the message inside the same batch has no receipt to give yet; sent again it does.
+            self._read.messages[key] = MessageRow(key[0], key[1], caller.body_digest, b"", self.seconds)
+
+
+def _have(rows: dict[K, V], key: K) -> V:
+    try:
+        return rows[key]
+    except KeyError:
+        raise NotPrefetched("a row was read that needs() did not name") from None
