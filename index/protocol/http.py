@@ -78,9 +78,7 @@ def problem_response(
     body = ProblemBody(
         PROBLEM_BASE + problem.code, problem.title, problem.status, detail, instance, errors or []
     )
-    return Response(
-        msgspec.json.encode(body), problem.status, headers, media_type="application/problem+json"
-    )
+    return Response(msgspec.json.encode(body), problem.status, headers, media_type="application/problem+json")
 
 
 async def read_bounded(request: Request, limit: int = MAX_BODY) -> bytes:
