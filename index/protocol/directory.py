@@ -293,7 +293,10 @@ def encode(document: Manifest | Directory) -> bytes:
 
 
 def _valid_signers(document: Manifest | Directory, pinned: Mapping[str, bytes]) -> set[str]:
-    message = _signing_bytes(document)
+    try:
+        message = _signing_bytes(document)
+    except EncodingError:
+        raise NotTrusted("it has no canonical form") from None
     return {
         holder
         for holder, signature in document.sigs.items()
@@ -349,6 +352,10 @@ def parse_manifest(raw: bytes, pinned: Mapping[str, bytes]) -> Manifest:
         raise NotTrusted("the signature of every listed holder is needed")
     for public in manifest.hub.x25519:
         _bytes(public, 32)
+    try:
+        datetime.fromisoformat(manifest.not_before)
+    except ValueError:
+        raise NotTrusted("notBefore is not a time") from None
     _unique("kids", [key.kid for key in manifest.keys])
     _unique("active keys per scope", [key.scope for key in manifest.keys if key.state == "active"])
     for key in manifest.keys:
