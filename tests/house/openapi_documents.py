@@ -1,4 +1,4 @@
-"""Write or compare the three committed OpenAPI documents: `python -m tests.house.openapi_documents [--check]`."""
+"""Write or compare the committed OpenAPI documents: `python -m tests.house.openapi_documents [--check]`."""
 
 import importlib
 import json
