@@ -55,16 +55,16 @@ Activity = Literal[
 ]
 
 # Never all digits: no such value can be, or be taken for, a citizen's number.
-NodeId = Annotated[str, Meta(pattern=r"^(?!\d+$)[A-Za-z0-9._-]{1,48}$")]
-ActorId = Annotated[str, Meta(pattern=r"^$|^(?!\d+$)[A-Za-z0-9._-]{1,32}$")]
-TeamId = Annotated[str, Meta(pattern=r"^$|^(?!\d+$)[A-Za-z0-9._-]{1,48}$")]
-Code = Annotated[str, Meta(pattern=r"^$|^[a-z][a-z0-9_-]{0,39}$")]
-Oin = Annotated[str, Meta(pattern=r"^\d{20}$")]
-Origin = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,100}/v1/log$")]
-MessageId = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
-Bytes16 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22}$")]
-Bytes32 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}$")]
-CaseId = Annotated[str, Meta(pattern=r"^$|^[A-Za-z0-9_-]{22}$")]
+NodeId = Annotated[str, Meta(pattern=r"^(?![0-9]+\Z)[A-Za-z0-9._-]{1,48}\Z")]
+ActorId = Annotated[str, Meta(pattern=r"^\Z|^(?![0-9]+\Z)[A-Za-z0-9._-]{1,32}\Z")]
+TeamId = Annotated[str, Meta(pattern=r"^\Z|^(?![0-9]+\Z)[A-Za-z0-9._-]{1,48}\Z")]
+Code = Annotated[str, Meta(pattern=r"^\Z|^[a-z][a-z0-9_-]{0,39}\Z")]
+Oin = Annotated[str, Meta(pattern=r"^[0-9]{20}\Z")]
+Origin = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,100}/v1/log\Z")]
+MessageId = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")]
+Bytes16 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22}\Z")]
+Bytes32 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z")]
+CaseId = Annotated[str, Meta(pattern=r"^\Z|^[A-Za-z0-9_-]{22}\Z")]
 UnixSeconds = Annotated[int, Meta(ge=0, lt=2**33)]
 
 T_OF_PATH: Mapping[str, Activity] = {
