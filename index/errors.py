@@ -1,0 +1,141 @@
+"""What the hub refuses or cannot do, and the one table that makes problems of it.
+
+    HubError
+    ├── Unauthenticated      signature, time, audience, digest, replay: all alike, counted, no entry
+    ├── NotAllowed           the caller is known and may not do this
+    ├── OverRate             the caller's own budget is spent
+    ├── ReceiptsRefused      holder receipts missing, invalid, spent or too few
+    ├── TicketRefused        the ticket is not for this caller, role, purpose and case, or has ended
+    ├── ScopesRefused        other scopes asked than the role and purpose have
+    ├── PointsRefused        the sealed points do not open for this sender and message
+    ├── StalePoints          points made under a manifest whose key has changed since
+    ├── Rejected             a rule that names itself: `code` is from a fixed list, never input
+    ├── MessageConflict      the same message id with another body
+    └── LogUnavailable       nothing could be recorded, so nothing was answered
+
+An error speaks of the asker, never of a person, and repeats no input. No HTTP
+here but in the table; anything that is not a `HubError` becomes one constant 500.
+"""
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from index.protocol.http import FieldError, Problem, problem_response
+
+
+class HubError(Exception):
+    """Base of what the hub answers with a problem. `code` is what an entry keeps in `refused`."""
+
+    code = "error"
+
+
+class Unauthenticated(HubError):
+    code = "unauthenticated"
+
+
+class NotAllowed(HubError):
+    code = "not-allowed"
+
+
+class OverRate(HubError):
+    code = "over-rate"
+
+
+class ReceiptsRefused(HubError):
+    code = "holder-receipts"
+
+
+class TicketRefused(HubError):
+    code = "ticket"
+
+
+class ScopesRefused(HubError):
+    code = "scopes"
+
+
+class PointsRefused(HubError):
+    code = "points"
+
+
+class StalePoints(HubError):
+    code = "stale-points"
+
+
+class Rejected(HubError):
+    """A rule of the body's content. `code` must come from the program, never from input."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class MessageConflict(HubError):
+    code = "message-conflict"
+
+
+class LogUnavailable(HubError):
+    code = "log-unavailable"
+
+
+PROBLEMS: Mapping[type[HubError], tuple[Problem, str]] = {
+    Unauthenticated: (
+        Problem("unauthenticated", 401, "Who calls is not proven"),
+        "The signed statement was not accepted. Nothing was done.",
+    ),
+    NotAllowed: (
+        Problem("not-allowed", 403, "The caller may not do this"),
+        "This node, role or purpose has no rule that allows the call. Nothing was done.",
+    ),
+    OverRate: (
+        Problem("over-rate", 429, "Too many requests"),
+        "The budget of this node or employee is spent; wait a minute. Nothing was done.",
+    ),
+    ReceiptsRefused: (
+        Problem("holder-receipts", 403, "The key holders' receipts are not accepted"),
+        "Receipts of enough distinct key holders, unspent and for this many units, are needed.",
+    ),
+    TicketRefused: (
+        Problem("ticket-refused", 403, "The ticket is not accepted"),
+        "The ticket is not for this caller, role, purpose and case, or it has ended. Open a new visit.",
+    ),
+    ScopesRefused: (
+        Problem("scopes-refused", 403, "Other scopes than this role and purpose have"),
+        "Ask for exactly the scopes in which the role may see anything for this purpose.",
+    ),
+    PointsRefused: (
+        Problem("points-refused", 400, "The sealed points are not accepted"),
+        "The points do not open for this sender and message, or are not as many as needed.",
+    ),
+    StalePoints: (
+        Problem("stale-points", 409, "Points of an earlier key"),
+        "The manifest has changed; evaluate again.",
+    ),
+    Rejected: (Problem("rejected", 400, "A rule refuses this"), "See errors for the rule."),
+    MessageConflict: (
+        Problem("message-conflict", 422, "The same message with another body"),
+        "This message id was used before with another body. Nothing was done.",
+    ),
+    LogUnavailable: (
+        Problem("log-unavailable", 503, "Nothing could be recorded"),
+        "Nothing was answered and nothing was changed; try again.",
+    ),
+}
+
+INTERNAL = Problem("internal", 500, "Something went wrong")
+INTERNAL_DETAIL = "Nothing was answered. The time of the request finds it in the hub's log."
+NOT_FOUND = Problem("not-found", 404, "Nothing here")
+WRONG_METHOD = Problem("method-not-allowed", 405, "Not with this method")
+
+
+def problem_of(error: HubError) -> Response:
+    """The problem of a refusal; the same bytes for the same class and code."""
+    problem, detail = PROBLEMS[type(error)]
+    fields = [FieldError("body", "$", error.code, detail)] if isinstance(error, Rejected) else None
+    headers = {"Retry-After": "60"} if problem.status == 429 else None
+    return problem_response(problem, detail, errors=fields, headers=headers)
+
+
+def internal_problem() -> Response:
+    """The one answer to anything unexpected."""
+    return problem_response(INTERNAL, INTERNAL_DETAIL)

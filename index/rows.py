@@ -1,0 +1,425 @@
+"""From `N` to rows and back: search keys, sealed rows, and the escrow beside each.
+
+    N -> idx, idx_dir, idx_rel, lid          one keyed HMAC per table; no two tables share a key
+    row -> sealed under this month's data key, bound to table, key, search key, scope and escrow
+    N -> escrow under a session key that only the offline rotation key can agree on again
+
+The escrow session is a fresh X25519 pair whose private half is gone before
+this module returns: a restarted hub cannot open what an earlier one escrowed.
+
+Source: docs/design/pseudonyms.md, "At the hub: rows, escrow, shredding".
+"""
+
+import ctypes
+import hashlib
+import hmac
+import secrets
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import nacl._sodium
+from nacl.bindings import (
+    crypto_aead_xchacha20poly1305_ietf_decrypt,
+    crypto_aead_xchacha20poly1305_ietf_encrypt,
+    crypto_scalarmult,
+    crypto_scalarmult_base,
+)
+from nacl.exceptions import CryptoError
+
+from index.keystore import ROWS, Keystore
+from index.protocol.codec import SCOPES, lp, u16, u32, u64
+from index.protocol.entry import log_id
+from index.transaction import FlagRow
+
+T = TypeVar("T")
+OPEN_END = 0xFFFF
+"""`until` of a flag without an end."""
+
+ESCROW_LIFE = timedelta(hours=24)
+WEEK_S = 7 * 24 * 3600
+FLAG_SIZE, DIRECTIVE_SIZE, CHOICE_SIZE, RELATION_SIZE = 64, 512, 2048, 256
+_NONCE = 24
+_VERSION = 1
+
+
+class RowError(Exception):
+    """A sealed row that does not open here: moved, damaged, or its data key is gone."""
+
+
+class TooLarge(ValueError):
+    """A plain text that does not fit the fixed size of its table."""
+
+
+class SearchKeys(NamedTuple):
+    """What the hub computes from one `N`: one key per table, and the person's log id in the scope."""
+
+    idx: bytes
+    idx_dir: bytes
+    idx_rel: bytes
+    lid: bytes
+
+
+class Flag(NamedTuple):
+    """A flag as it stands inside its sealed row. Months since January 2000; `OPEN_END` = open."""
+
+    kind: int
+    publisher: int
+    since: int
+    until: int
+    marks: int
+    lid: bytes
+
+
+class Sealed(NamedTuple):
+    sealed: bytes
+    escrow: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A case relation, crisis relation or citizen session in one scope.
+
+    Numbers are those of directory and vocabulary, 0 where there is none; times
+    are Unix seconds. `closed` is 0 while it is open; `used` is kept for citizen
+    sessions, which end without use.
+    """
+
+    class_number: int
+    node: int
+    team: int
+    role: int
+    purpose: int
+    case_tag: bytes
+    opened: int
+    until: int
+    closed: int
+    used: int
+    lid: bytes = field(repr=False)
+
+
+_FLAG = struct.Struct(">BHIHHH16s")
+_RELATION = struct.Struct(">BBIIHH16sQQQQ16s")
+
+
+def month_number(text: str) -> int:
+    """Months since January 2000 of a `YYYY-MM` that was checked."""
+    return (int(text[:4]) - 2000) * 12 + int(text[5:7]) - 1
+
+
+def month_text(number: int) -> str:
+    """The `YYYY-MM` of a month number."""
+    return f"{2000 + number // 12:04d}-{number % 12 + 1:02d}"
+
+
+def week_of(seconds: int) -> int:
+    """Weeks since 1970, the only precision in which a row shows when it expires."""
+    return seconds // WEEK_S
+
+
+def is_point(n: bytes) -> bool:
+    """Whether `N` is a canonical ristretto255 element and not the identity; else no row is written."""
+    return len(n) == 32 and n != bytes(32) and _sodium().crypto_core_ristretto255_is_valid_point(n) == 1
+
+
+@lru_cache(maxsize=1)
+def _sodium() -> ctypes.CDLL:
+    # Absolute paths only: a library planted in the working directory must not be found.
+    places = [
+        folder / name
+        for folder in (
+            Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib/aarch64-linux-gnu"), Path("/usr/lib64"),
+            Path("/usr/lib"), Path("/usr/local/lib"), Path("/opt/homebrew/lib"),
+        )
+        for name in ("libsodium.so.26", "libsodium.so.23", "libsodium.26.dylib", "libsodium.23.dylib")
+    ]  # fmt: skip
+    for place in [*places, Path(nacl._sodium.__file__)]:
+        if place.is_file():
+            library = ctypes.CDLL(str(place))
+            if hasattr(library, "crypto_core_ristretto255_is_valid_point") and library.sodium_init() >= 0:
+                library.crypto_core_ristretto255_is_valid_point.argtypes = [ctypes.c_char_p]
+                return library
+    raise RuntimeError("no libsodium with ristretto255; install the system package libsodium23")
+
+
+class EscrowSession:
+    """A session key that the rotation key can agree on again, and nobody else.
+
+    `sid` and `epk` go to table `escrow_session` before the first row is
+    written under it; the private half exists only inside `__init__`.
+    """
+
+    __slots__ = ("_key", "began", "epk", "sid")
+
+    def __init__(self, rotation_public: bytes, sid: int, began: datetime, esk: bytes | None = None) -> None:
+        private = esk or secrets.token_bytes(32)
+        self.epk: bytes = crypto_scalarmult_base(private)
+        shared = crypto_scalarmult(private, rotation_public)
+        self._key = hashlib.sha256(b"vlagwijzer/escrow/v1" + shared + self.epk + rotation_public).digest()
+        self.sid = sid
+        self.began = began
+
+    def seal(self, scope: str, search_key: bytes, n: bytes, nonce: bytes | None = None) -> bytes:
+        """The escrow of `n` beside a row: 76 bytes."""
+        nonce = nonce or secrets.token_bytes(_NONCE)
+        box = crypto_aead_xchacha20poly1305_ietf_encrypt(n, lp(scope) + search_key, nonce, self._key)
+        return u32(self.sid) + nonce + box
+
+    def open(self, scope: str, search_key: bytes, escrow: bytes) -> bytes:
+        """`N` of a row written in this very session; the rotation machine does the rest.
+
+        Raises:
+            RowError: Of another session, or moved from another row.
+        """
+        if escrow[:4] != u32(self.sid):
+            raise RowError("escrow of another session")
+        return _decrypt(escrow[28:], lp(scope) + search_key, escrow[4:28], self._key)
+
+    def over(self, now: datetime) -> bool:
+        """Whether it is time for the next session."""
+        return now - self.began >= ESCROW_LIFE
+
+    @property
+    def key(self) -> bytes:
+        """For known answers in tests only."""
+        return self._key
+
+    def __repr__(self) -> str:
+        return f"<EscrowSession {self.sid}>"
+
+
+class Rows:
+    """Seals and opens the hub's rows with the keys of one key store.
+
+    Args:
+        escrow: Gives the session in force; it changes every day.
+        clock: UTC; chooses the month's data key.
+    """
+
+    def __init__(
+        self, keystore: Keystore, escrow: Callable[[], EscrowSession], clock: Callable[[], datetime]
+    ) -> None:
+        self._keystore = keystore
+        self._escrow = escrow
+        self._clock = clock
+        self._h_flag = keystore.secret("h_flag")
+        self._h_dir = keystore.secret("h_dir")
+        self._h_rel = keystore.secret("h_rel")
+        self._k_pub = keystore.secret("k_pub")
+        self._deks: dict[int, bytes] = dict(keystore.data_keys())
+        self._dummy: tuple[str, FlagRow] | None = None
+
+    # --- search keys -----------------------------------------------------------------
+
+    def keys_of(self, scope: str, n: bytes) -> SearchKeys:
+        """Search keys and log id of one `N`; check it with `is_point` before writing a row."""
+        tail = lp(scope) + n
+        return SearchKeys(
+            hmac.digest(self._h_flag, b"idx/v1" + tail, "sha256"),
+            hmac.digest(self._h_dir, b"idx-dir/v1" + tail, "sha256"),
+            hmac.digest(self._h_rel, b"idx-rel/v1" + tail, "sha256"),
+            log_id(scope, n),
+        )
+
+    def pub_tag(self, publisher: int) -> bytes:
+        """What stands for a publisher (the node's number) in rows, 16 bytes."""
+        return hmac.digest(self._k_pub, u32(publisher), "sha256")[:16]
+
+    # --- any row ---------------------------------------------------------------------
+
+    def seal(
+        self, table: str, primary_key: bytes, search_key: bytes, scope: str, n: bytes, plain: bytes
+    ) -> Sealed:
+        """A new row: its escrow, and its plain text sealed under this month's data key."""
+        escrow = self._escrow().seal(scope, search_key, n)
+        return Sealed(self.reseal(table, primary_key, search_key, scope, escrow, plain), escrow)
+
+    def reseal(
+        self, table: str, primary_key: bytes, search_key: bytes, scope: str, escrow: bytes, plain: bytes
+    ) -> bytes:
+        """Seal a changed plain text beside the escrow that the row has already: no `N` is needed."""
+        key = self._keystore.current(ROWS, self._clock())
+        self._deks.setdefault(key.number, key.key)
+        aad = row_aad(table, primary_key, search_key, escrow, scope)
+        return seal_bytes(key.number, key.key, plain, aad)
+
+    def open(
+        self, table: str, primary_key: bytes, search_key: bytes, scope: str, escrow: bytes, sealed: bytes
+    ) -> bytes:
+        """The plain text of a row.
+
+        Raises:
+            RowError: Its data key is gone, or it was moved to another table,
+                key, search key, scope or escrow.
+        """
+        key = self._deks.get(int.from_bytes(sealed[:4], "big"))
+        if key is None:
+            raise RowError("the data key of this row is gone")
+        aad = row_aad(table, primary_key, search_key, escrow, scope)
+        return _decrypt(sealed[28:], aad, sealed[4:28], key)
+
+    # --- flags -----------------------------------------------------------------------
+
+    def seal_flag(self, scope: str, rtag: bytes, idx: bytes, n: bytes, flag: Flag) -> Sealed:
+        """A flag of `flag.publisher` under `idx`."""
+        primary = self.pub_tag(flag.publisher) + rtag
+        return self.seal("flag", primary, idx, scope, n, flag_plain(flag))
+
+    def open_flag(self, row: FlagRow, scope: str) -> Flag:
+        """The flag inside a row; RowError as in `open`."""
+        plain = self.open("flag", row.pub_tag + row.rtag, row.idx, scope, row.escrow, row.sealed)
+        return Flag._make(_FLAG.unpack_from(plain)[1:])
+
+    def open_flag_anywhere(self, row: FlagRow) -> tuple[str, Flag]:
+        """Scope and flag of a row whose scope nobody says (retraction, expiry); RowError when none fits."""
+        for scope in SCOPES:
+            try:
+                return scope, self.open_flag(row, scope)
+            except RowError:
+                continue
+        raise RowError("opens in no scope")
+
+    def open_dummy(self) -> None:
+        """Open a row that stands for nothing: the same work as a real one, for the floor of opens."""
+        if self._dummy is None:
+            n, idx, rtag = (secrets.token_bytes(32) for _ in range(3))
+            flag = Flag(0, 0, 0, 0, 0, bytes(16))
+            sealed = self.seal_flag(SCOPES[0], rtag, idx, n, flag)
+            self._dummy = SCOPES[0], FlagRow(self.pub_tag(0), rtag, idx, sealed.sealed, sealed.escrow, 0, 0)
+        self.open_flag(self._dummy[1], self._dummy[0])
+
+    # --- choices ---------------------------------------------------------------------
+
+    def seal_choice(self, scope: str, idx_dir: bytes, n: bytes, lid: bytes, state: bytes) -> Sealed:
+        """A choice state: `consent.state.encode`, with the log id in front.
+
+        Raises:
+            TooLarge: More than 2,029 bytes.
+        """
+        return self.seal("choice_state", idx_dir, idx_dir, scope, n, _framed(lid, state, CHOICE_SIZE))
+
+    def open_choice(self, scope: str, idx_dir: bytes, sealed: bytes, escrow: bytes) -> tuple[bytes, bytes]:
+        """Log id and encoded state; RowError as in `open`."""
+        return _unframed(self.open("choice_state", idx_dir, idx_dir, scope, escrow, sealed))
+
+    def seal_directive(
+        self, scope: str, idx_dir: bytes, number: int, n: bytes, lid: bytes, entry: bytes
+    ) -> Sealed:
+        """A ledger entry in its canonical bytes.
+
+        Raises:
+            TooLarge: More than 493 bytes.
+        """
+        plain = _framed(lid, entry, DIRECTIVE_SIZE)
+        return self.seal("directive", idx_dir + u32(number), idx_dir, scope, n, plain)
+
+    def open_directive(
+        self, scope: str, idx_dir: bytes, number: int, sealed: bytes, escrow: bytes
+    ) -> tuple[bytes, bytes]:
+        """Log id and canonical entry; RowError as in `open`."""
+        return _unframed(self.open("directive", idx_dir + u32(number), idx_dir, scope, escrow, sealed))
+
+    # --- relations -------------------------------------------------------------------
+
+    def seal_relation(self, scope: str, key: bytes, idx_rel: bytes, n: bytes, relation: Relation) -> Sealed:
+        return self.seal("relation", key, idx_rel, scope, n, _relation_plain(relation))
+
+    def reseal_relation(
+        self, scope: str, key: bytes, idx_rel: bytes, escrow: bytes, relation: Relation
+    ) -> bytes:
+        """The sealed part of a relation that changed (closed, renewed, used)."""
+        return self.reseal("relation", key, idx_rel, scope, escrow, _relation_plain(relation))
+
+    def open_relation(self, scope: str, key: bytes, idx_rel: bytes, sealed: bytes, escrow: bytes) -> Relation:
+        """RowError as in `open`."""
+        plain = self.open("relation", key, idx_rel, scope, escrow, sealed)
+        return Relation(*_RELATION.unpack_from(plain)[1:])
+
+    # --- messages --------------------------------------------------------------------
+
+    def node_tag(self, node_number: int) -> bytes:
+        """What stands for a node in table `message`; not the tag of its flags."""
+        return hmac.digest(self._k_pub, b"message/v1" + u32(node_number), "sha256")[:16]
+
+    def seal_message(self, node_tag: bytes, message: str, body: bytes, receipt: bytes) -> bytes:
+        """What a repeated message gets, sealed: it may hold handles."""
+        key = self._keystore.current(ROWS, self._clock())
+        self._deks.setdefault(key.number, key.key)
+        return seal_bytes(key.number, key.key, receipt, _message_aad(node_tag, message, body))
+
+    def open_message(self, node_tag: bytes, message: str, body: bytes, sealed: bytes) -> bytes:
+        """RowError when its data key is gone or it was moved."""
+        key = self._deks.get(int.from_bytes(sealed[:4], "big"))
+        if key is None:
+            raise RowError("the data key of this row is gone")
+        return _decrypt(sealed[28:], _message_aad(node_tag, message, body), sealed[4:28], key)
+
+
+def row_aad(table: str, primary_key: bytes, search_key: bytes, escrow: bytes, scope: str) -> bytes:
+    """What a sealed row is bound to."""
+    return lp(table) + lp(primary_key) + search_key + hashlib.sha256(escrow).digest() + lp(scope)
+
+
+def flag_plain(flag: Flag) -> bytes:
+    """The 64 bytes inside a flag's row."""
+    return _FLAG.pack(_VERSION, *flag).ljust(FLAG_SIZE, b"\0")
+
+
+def seal_bytes(number: int, key: bytes, plain: bytes, aad: bytes, nonce: bytes | None = None) -> bytes:
+    """dek_id ‖ nonce ‖ ciphertext."""
+    nonce = nonce or secrets.token_bytes(_NONCE)
+    return u32(number) + nonce + crypto_aead_xchacha20poly1305_ietf_encrypt(plain, aad, nonce, key)
+
+
+def digest_term(rtag: bytes, seq: int) -> int:
+    """What one live flag adds to the sum of its bucket, modulo 2^256."""
+    return int.from_bytes(hashlib.sha256(rtag + u64(seq)).digest(), "big")
+
+
+def rtag_of(secret: bytes) -> bytes:
+    """BLAKE2b-256 of a retraction secret."""
+    return hashlib.blake2b(secret, digest_size=32).digest()
+
+
+def shuffled(rows: Sequence[T]) -> list[T]:
+    """A batch's rows in random order, so that their places in the file say nothing."""
+    mixed = list(rows)
+    secrets.SystemRandom().shuffle(mixed)
+    return mixed
+
+
+def _decrypt(box: bytes, aad: bytes, nonce: bytes, key: bytes) -> bytes:
+    try:
+        plain: bytes = crypto_aead_xchacha20poly1305_ietf_decrypt(box, aad, nonce, key)
+    except (CryptoError, ValueError):
+        raise RowError("does not open here") from None
+    return plain
+
+
+def _relation_plain(relation: Relation) -> bytes:
+    r = relation
+    packed = _RELATION.pack(
+        _VERSION, r.class_number, r.node, r.team, r.role, r.purpose, r.case_tag,
+        r.opened, r.until, r.closed, r.used, r.lid,
+    )  # fmt: skip
+    return packed.ljust(RELATION_SIZE, b"\0")
+
+
+def _framed(lid: bytes, content: bytes, size: int) -> bytes:
+    plain = bytes((_VERSION,)) + lid + u16(len(content)) + content
+    if len(plain) > size:
+        raise TooLarge(f"{len(plain) - size} bytes too long for its row")
+    return plain.ljust(size, b"\0")
+
+
+def _unframed(plain: bytes) -> tuple[bytes, bytes]:
+    length = int.from_bytes(plain[17:19], "big")
+    return plain[1:17], plain[19 : 19 + length]
+
+
+def _message_aad(node_tag: bytes, message: str, body: bytes) -> bytes:
+    return lp("message") + lp(node_tag) + lp(message) + lp(body)

@@ -1,0 +1,115 @@
+"""The hub's own tables: flags, choices and relations under search keys, everything else sealed.
+
+No kind, source, scope, precise time or name stands in clear. The access log's
+tables are in `index.accesslog.tables`, on the same metadata.
+
+Source: docs/design/design.md, "What is at rest at the hub".
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, String, Table
+
+from .metadata import metadata
+
+WITHOUT_ROWID = {"sqlite_with_rowid": False}
+"""Keys are random: a rowid would order rows by time of writing and cost 48 bytes each."""
+
+flag = Table(
+    "flag",
+    metadata,
+    Column("pub_tag", LargeBinary(16), primary_key=True),
+    Column("rtag", LargeBinary(32), primary_key=True),
+    Column("idx", LargeBinary(32), nullable=False),
+    Column("sealed", LargeBinary(108), nullable=False),
+    Column("escrow", LargeBinary(76), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("expires_week", Integer, nullable=False),
+    **WITHOUT_ROWID,
+)
+Index("ix_flag_idx", flag.c.idx)
+
+marker = Table(
+    "marker",
+    metadata,
+    Column("pub_tag", LargeBinary(16), primary_key=True),
+    Column("rtag", LargeBinary(32), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    **WITHOUT_ROWID,
+)
+
+digest = Table(
+    "digest",
+    metadata,
+    Column("pub_tag", LargeBinary(16), primary_key=True),
+    Column("bucket", SmallInteger, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("sum", LargeBinary(32), nullable=False),
+    Column("confirmed_at", BigInteger, nullable=False),
+    **WITHOUT_ROWID,
+)
+
+heartbeat = Table(
+    "heartbeat",
+    metadata,
+    Column("pub_tag", LargeBinary(16), primary_key=True),
+    Column("confirmed_at", BigInteger, nullable=False),
+    **WITHOUT_ROWID,
+)
+
+directive = Table(
+    "directive",
+    metadata,
+    Column("idx_dir", LargeBinary(32), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("sealed", LargeBinary(556), nullable=False),
+    Column("escrow", LargeBinary(76), nullable=False),
+    Column("prev_hash", LargeBinary(32), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    **WITHOUT_ROWID,
+)
+
+choice_state = Table(
+    "choice_state",
+    metadata,
+    Column("idx_dir", LargeBinary(32), primary_key=True),
+    Column("sealed", LargeBinary(2092), nullable=False),
+    Column("escrow", LargeBinary(76), nullable=False),
+    **WITHOUT_ROWID,
+)
+
+relation = Table(
+    "relation",
+    metadata,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("idx_rel", LargeBinary(32), nullable=False),
+    Column("sealed", LargeBinary(300), nullable=False),
+    Column("escrow", LargeBinary(76), nullable=False),
+    **WITHOUT_ROWID,
+)
+Index("ix_relation_idx_rel", relation.c.idx_rel)
+
+escrow_session = Table(
+    "escrow_session",
+    metadata,
+    Column("sid", BigInteger, primary_key=True, autoincrement=False),
+    Column("epk", LargeBinary(32), nullable=False),
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("node_tag", LargeBinary(16), primary_key=True),
+    Column("message", String(64), primary_key=True),
+    Column("body", LargeBinary(32), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    **WITHOUT_ROWID,
+)
+
+policy_version = Table(
+    "policy_version",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("activated_at", BigInteger, nullable=False),
+)
