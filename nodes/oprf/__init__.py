@@ -1,0 +1,1 @@
+"""The oblivious function behind every pseudonym. Start with `voprf`, then `threshold`."""
