@@ -85,7 +85,7 @@ class Asker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shown: BytesText
     t: Activity
     team: TeamId
-    ts: Annotated[int, Meta(ge=0, lt=2**53)]
+    ts: Annotated[int, Meta(ge=0, lt=2**42)]
     v: Literal[1]
 
 
@@ -422,7 +422,7 @@ def largest_entry(
     for t, handles, decided in (("lookup", scopes, True), ("publish", 1, False)):
         draft = EntryDraft(
             t="lookup" if decided else "subscription",
-            ts=2**52,
+            ts=2**42 - 1,
             req="f" * 36,
             statement=Statement(
                 actor="a" * 32, body="b" * 43, case="c" * 22, hub="h/v1/log", jti="j" * 22, msg="f" * 36,

@@ -1,0 +1,115 @@
+"""Tables of the access log, and the guards that let it only grow.
+
+No column names a person: handles are stored under a keyed hash, indexes are
+masked, entries sealed. `year` tells the yearly logs apart.
+
+Source: docs/design/access-log.md, "Storage and the order of things".
+"""
+
+from sqlalchemy import DDL, BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, Table, event
+
+from index.store.metadata import metadata
+
+_WITHOUT_ROWID = {"sqlite_with_rowid": False}
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("year", SmallInteger, primary_key=True),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("leaf", LargeBinary(33), nullable=False),
+    Column("sealed", LargeBinary(2048)),
+)
+"""`sealed` is null once the line was erased; the leaf stays."""
+
+handle = Table(
+    "handle",
+    metadata,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    Column("pointer", LargeBinary(8), nullable=False),
+    **_WITHOUT_ROWID,
+)
+"""One row per line of a chain; the key holds the year already, through K_log_year."""
+
+tile = Table(
+    "tile",
+    metadata,
+    Column("year", SmallInteger, primary_key=True),
+    Column("level", SmallInteger, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary(8192), nullable=False),
+)
+"""Complete tiles only, 256 hashes each; the right edge follows from the rows below it."""
+
+tree = Table(
+    "tree",
+    metadata,
+    Column("year", SmallInteger, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("frontier", LargeBinary(2048), nullable=False),
+    Column("signed_size", BigInteger, nullable=False),
+    Column("signed_root", LargeBinary(32), nullable=False),
+    Column("batch", BigInteger, nullable=False),
+    Column("writer", LargeBinary(16), nullable=False),
+)
+"""One row per year; the newest is the living log. `writer` and `batch` tell a process whether its memory holds."""
+
+spent = Table(
+    "spent",
+    metadata,
+    Column("batch", BigInteger, primary_key=True, autoincrement=False),
+    Column("tags", LargeBinary, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+"""One row per batch: 16 bytes of tag and 4 of end (Unix seconds) each; `until` is the latest end."""
+Index("ix_spent_until", spent.c.until)
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("year", SmallInteger, primary_key=True),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""The list behind each `heads` entry, sealed, for officers."""
+
+_TREE_SHRINKS = "NEW.year <> OLD.year OR NEW.size < OLD.size OR NEW.signed_size < OLD.signed_size OR NEW.batch <= OLD.batch"
+_ENTRY_REWRITTEN = (
+    'NEW.year <> OLD.year OR NEW."index" <> OLD."index" OR NEW.leaf <> OLD.leaf OR NEW.sealed IS NOT NULL'
+)
+_GUARDS: tuple[tuple[Table, str, str], ...] = (
+    (tree, "UPDATE", _TREE_SHRINKS),
+    (tree, "DELETE", ""),
+    (entry, "UPDATE", _ENTRY_REWRITTEN),
+    (entry, "DELETE", ""),
+    (handle, "UPDATE", ""),
+    (handle, "DELETE", ""),
+    (tile, "UPDATE", ""),
+    (tile, "DELETE", ""),
+)
+
+
+def _guard(table: Table, action: str, forbidden: str) -> None:
+    """A trigger that refuses `action` where `forbidden` holds, or always; against slips, not against the owner."""
+    name = f"{table.name}_only_grows_{action.lower()}"
+    when = f"WHEN ({forbidden}) " if forbidden else ""
+    sqlite = (
+        f"CREATE TRIGGER {name} BEFORE {action} ON {table.name} {when}"
+        "BEGIN SELECT RAISE(ABORT, 'the access log only grows'); END"
+    )
+    function = (
+        "CREATE OR REPLACE FUNCTION access_log_only_grows() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the access log only grows'; END $$"
+    )
+    postgresql = (
+        f"CREATE TRIGGER {name} BEFORE {action} ON {table.name} "
+        f"FOR EACH ROW {when}EXECUTE FUNCTION access_log_only_grows()"
+    )
+    event.listen(table, "after_create", DDL(sqlite).execute_if(dialect="sqlite"))
+    event.listen(table, "after_create", DDL(function).execute_if(dialect="postgresql"))
+    event.listen(table, "after_create", DDL(postgresql).execute_if(dialect="postgresql"))
+
+
+for _table, _action, _forbidden in _GUARDS:
+    _guard(_table, _action, _forbidden)
