@@ -10,7 +10,6 @@ this module returns: a restarted hub cannot open what an earlier one escrowed.
 Source: docs/design/pseudonyms.md, "At the hub: rows, escrow, shredding".
 """
 
-import ctypes
 import hashlib
 import hmac
 import secrets
@@ -18,11 +17,8 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import nacl._sodium
 from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_decrypt,
     crypto_aead_xchacha20poly1305_ietf_encrypt,
@@ -34,7 +30,7 @@ from nacl.exceptions import CryptoError
 from index.keystore import ROWS, Keystore
 from index.protocol.codec import SCOPES, lp, u16, u32, u64
 from index.protocol.entry import log_id
-from index.transaction import FlagRow
+from index.transaction import ChoiceRow, DirectiveRow, FlagRow, RelationRow
 
 T = TypeVar("T")
 OPEN_END = 0xFFFF
@@ -80,6 +76,15 @@ class Sealed(NamedTuple):
     escrow: bytes
 
 
+class Place(NamedTuple):
+    """Where a sealed row stands; it opens nowhere else. `table` is the table's name."""
+
+    table: str
+    primary_key: bytes
+    search_key: bytes
+    scope: str
+
+
 @dataclass(frozen=True, slots=True)
 class Relation:
     """A case relation, crisis relation or citizen session in one scope.
@@ -119,31 +124,6 @@ def month_text(number: int) -> str:
 def week_of(seconds: int) -> int:
     """Weeks since 1970, the only precision in which a row shows when it expires."""
     return seconds // WEEK_S
-
-
-def is_point(n: bytes) -> bool:
-    """Whether `N` is a canonical ristretto255 element and not the identity; else no row is written."""
-    return len(n) == 32 and n != bytes(32) and _sodium().crypto_core_ristretto255_is_valid_point(n) == 1
-
-
-@lru_cache(maxsize=1)
-def _sodium() -> ctypes.CDLL:
-    # Absolute paths only: a library planted in the working directory must not be found.
-    places = [
-        folder / name
-        for folder in (
-            Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib/aarch64-linux-gnu"), Path("/usr/lib64"),
-            Path("/usr/lib"), Path("/usr/local/lib"), Path("/opt/homebrew/lib"),
-        )
-        for name in ("libsodium.so.26", "libsodium.so.23", "libsodium.26.dylib", "libsodium.23.dylib")
-    ]  # fmt: skip
-    for place in [*places, Path(nacl._sodium.__file__)]:
-        if place.is_file():
-            library = ctypes.CDLL(str(place))
-            if hasattr(library, "crypto_core_ristretto255_is_valid_point") and library.sodium_init() >= 0:
-                library.crypto_core_ristretto255_is_valid_point.argtypes = [ctypes.c_char_p]
-                return library
-    raise RuntimeError("no libsodium with ristretto255; install the system package libsodium23")
 
 
 class EscrowSession:
@@ -216,7 +196,7 @@ class Rows:
     # --- search keys -----------------------------------------------------------------
 
     def keys_of(self, scope: str, n: bytes) -> SearchKeys:
-        """Search keys and log id of one `N`; check it with `is_point` before writing a row."""
+        """Search keys and log id of one `N`; check it with `ristretto.is_point` before writing a row."""
         tail = lp(scope) + n
         return SearchKeys(
             hmac.digest(self._h_flag, b"idx/v1" + tail, "sha256"),
@@ -231,25 +211,18 @@ class Rows:
 
     # --- any row ---------------------------------------------------------------------
 
-    def seal(
-        self, table: str, primary_key: bytes, search_key: bytes, scope: str, n: bytes, plain: bytes
-    ) -> Sealed:
+    def seal(self, place: Place, n: bytes, plain: bytes) -> Sealed:
         """A new row: its escrow, and its plain text sealed under this month's data key."""
-        escrow = self._escrow().seal(scope, search_key, n)
-        return Sealed(self.reseal(table, primary_key, search_key, scope, escrow, plain), escrow)
+        escrow = self._escrow().seal(place.scope, place.search_key, n)
+        return Sealed(self.reseal(place, escrow, plain), escrow)
 
-    def reseal(
-        self, table: str, primary_key: bytes, search_key: bytes, scope: str, escrow: bytes, plain: bytes
-    ) -> bytes:
+    def reseal(self, place: Place, escrow: bytes, plain: bytes) -> bytes:
         """Seal a changed plain text beside the escrow that the row has already: no `N` is needed."""
         key = self._keystore.current(ROWS, self._clock())
         self._deks.setdefault(key.number, key.key)
-        aad = row_aad(table, primary_key, search_key, escrow, scope)
-        return seal_bytes(key.number, key.key, plain, aad)
+        return seal_bytes(key.number, key.key, plain, row_aad(place, escrow))
 
-    def open(
-        self, table: str, primary_key: bytes, search_key: bytes, scope: str, escrow: bytes, sealed: bytes
-    ) -> bytes:
+    def open(self, place: Place, escrow: bytes, sealed: bytes) -> bytes:
         """The plain text of a row.
 
         Raises:
@@ -259,19 +232,19 @@ class Rows:
         key = self._deks.get(int.from_bytes(sealed[:4], "big"))
         if key is None:
             raise RowError("the data key of this row is gone")
-        aad = row_aad(table, primary_key, search_key, escrow, scope)
-        return _decrypt(sealed[28:], aad, sealed[4:28], key)
+        return _decrypt(sealed[28:], row_aad(place, escrow), sealed[4:28], key)
 
     # --- flags -----------------------------------------------------------------------
 
     def seal_flag(self, scope: str, rtag: bytes, idx: bytes, n: bytes, flag: Flag) -> Sealed:
         """A flag of `flag.publisher` under `idx`."""
-        primary = self.pub_tag(flag.publisher) + rtag
-        return self.seal("flag", primary, idx, scope, n, flag_plain(flag))
+        place = Place("flag", self.pub_tag(flag.publisher) + rtag, idx, scope)
+        return self.seal(place, n, flag_plain(flag))
 
     def open_flag(self, row: FlagRow, scope: str) -> Flag:
         """The flag inside a row; RowError as in `open`."""
-        plain = self.open("flag", row.pub_tag + row.rtag, row.idx, scope, row.escrow, row.sealed)
+        place = Place("flag", row.pub_tag + row.rtag, row.idx, scope)
+        plain = self.open(place, row.escrow, row.sealed)
         return Flag._make(_FLAG.unpack_from(plain)[1:])
 
     def open_flag_anywhere(self, row: FlagRow) -> tuple[str, Flag]:
@@ -294,49 +267,52 @@ class Rows:
 
     # --- choices ---------------------------------------------------------------------
 
-    def seal_choice(self, scope: str, idx_dir: bytes, n: bytes, lid: bytes, state: bytes) -> Sealed:
+    def seal_choice(self, scope: str, idx_dir: bytes, *, n: bytes, lid: bytes, state: bytes) -> Sealed:
         """A choice state: `consent.state.encode`, with the log id in front.
 
         Raises:
             TooLarge: More than 2,029 bytes.
         """
-        return self.seal("choice_state", idx_dir, idx_dir, scope, n, _framed(lid, state, CHOICE_SIZE))
+        place = Place("choice_state", idx_dir, idx_dir, scope)
+        return self.seal(place, n, _framed(lid, state, CHOICE_SIZE))
 
-    def open_choice(self, scope: str, idx_dir: bytes, sealed: bytes, escrow: bytes) -> tuple[bytes, bytes]:
+    def open_choice(self, row: ChoiceRow, scope: str) -> tuple[bytes, bytes]:
         """Log id and encoded state; RowError as in `open`."""
-        return _unframed(self.open("choice_state", idx_dir, idx_dir, scope, escrow, sealed))
+        place = Place("choice_state", row.idx_dir, row.idx_dir, scope)
+        return _unframed(self.open(place, row.escrow, row.sealed))
 
     def seal_directive(
-        self, scope: str, idx_dir: bytes, number: int, n: bytes, lid: bytes, entry: bytes
+        self, scope: str, idx_dir: bytes, number: int, *, n: bytes, lid: bytes, entry: bytes
     ) -> Sealed:
         """A ledger entry in its canonical bytes.
 
         Raises:
             TooLarge: More than 493 bytes.
         """
-        plain = _framed(lid, entry, DIRECTIVE_SIZE)
-        return self.seal("directive", idx_dir + u32(number), idx_dir, scope, n, plain)
+        place = Place("directive", idx_dir + u32(number), idx_dir, scope)
+        return self.seal(place, n, _framed(lid, entry, DIRECTIVE_SIZE))
 
-    def open_directive(
-        self, scope: str, idx_dir: bytes, number: int, sealed: bytes, escrow: bytes
-    ) -> tuple[bytes, bytes]:
+    def open_directive(self, row: DirectiveRow, scope: str) -> tuple[bytes, bytes]:
         """Log id and canonical entry; RowError as in `open`."""
-        return _unframed(self.open("directive", idx_dir + u32(number), idx_dir, scope, escrow, sealed))
+        place = Place("directive", row.idx_dir + u32(row.number), row.idx_dir, scope)
+        return _unframed(self.open(place, row.escrow, row.sealed))
 
     # --- relations -------------------------------------------------------------------
 
-    def seal_relation(self, scope: str, key: bytes, idx_rel: bytes, n: bytes, relation: Relation) -> Sealed:
-        return self.seal("relation", key, idx_rel, scope, n, _relation_plain(relation))
+    def new_relation(self, scope: str, idx_rel: bytes, n: bytes, relation: Relation) -> RelationRow:
+        """A row with a random key."""
+        key = secrets.token_bytes(16)
+        sealed = self.seal(Place("relation", key, idx_rel, scope), n, _relation_plain(relation))
+        return RelationRow(key, idx_rel, sealed.sealed, sealed.escrow)
 
-    def reseal_relation(
-        self, scope: str, key: bytes, idx_rel: bytes, escrow: bytes, relation: Relation
-    ) -> bytes:
-        """The sealed part of a relation that changed (closed, renewed, used)."""
-        return self.reseal("relation", key, idx_rel, scope, escrow, _relation_plain(relation))
+    def changed_relation(self, row: RelationRow, scope: str, relation: Relation) -> RelationRow:
+        """The row of a relation that was closed, renewed or used."""
+        place = Place("relation", row.key, row.idx_rel, scope)
+        return row._replace(sealed=self.reseal(place, row.escrow, _relation_plain(relation)))
 
-    def open_relation(self, scope: str, key: bytes, idx_rel: bytes, sealed: bytes, escrow: bytes) -> Relation:
+    def open_relation(self, row: RelationRow, scope: str) -> Relation:
         """RowError as in `open`."""
-        plain = self.open("relation", key, idx_rel, scope, escrow, sealed)
+        plain = self.open(Place("relation", row.key, row.idx_rel, scope), row.escrow, row.sealed)
         return Relation(*_RELATION.unpack_from(plain)[1:])
 
     # --- messages --------------------------------------------------------------------
@@ -359,9 +335,10 @@ class Rows:
         return _decrypt(sealed[28:], _message_aad(node_tag, message, body), sealed[4:28], key)
 
 
-def row_aad(table: str, primary_key: bytes, search_key: bytes, escrow: bytes, scope: str) -> bytes:
+def row_aad(place: Place, escrow: bytes) -> bytes:
     """What a sealed row is bound to."""
-    return lp(table) + lp(primary_key) + search_key + hashlib.sha256(escrow).digest() + lp(scope)
+    head = lp(place.table) + lp(place.primary_key) + place.search_key
+    return head + hashlib.sha256(escrow).digest() + lp(place.scope)
 
 
 def flag_plain(flag: Flag) -> bytes:

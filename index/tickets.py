@@ -88,13 +88,13 @@ class Tickets:
             plain = crypto_aead_xchacha20poly1305_ietf_decrypt(raw[29:], _aad(node_id), raw[5:29], self._key)
         except (CryptoError, ValueError):
             raise TicketRefused from None
-        *head, mask = _HEAD.unpack_from(plain)
+        node, team, role, purpose, class_number, case_tag, opened, until, mask = _HEAD.unpack_from(plain)
         scopes = {}
         for bit, scope in enumerate(SCOPES):
             if mask >> bit & 1:
                 number, *keys = _SCOPE.unpack_from(plain, _HEAD.size + bit * _SCOPE.size)
                 scopes[scope] = (number, SearchKeys(*keys))
-        return Ticket(*head, scopes)
+        return Ticket(node, team, role, purpose, class_number, case_tag, opened, until, scopes)
 
 
 def _aad(node_id: str) -> bytes:

@@ -10,8 +10,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInt
 
 from .metadata import metadata
 
-WITHOUT_ROWID = {"sqlite_with_rowid": False}
-"""Keys are random: a rowid would order rows by time of writing and cost 48 bytes each."""
+# `sqlite_with_rowid=False`: a rowid would keep rows in the order of writing, and cost 48 bytes each.
 
 flag = Table(
     "flag",
@@ -23,7 +22,7 @@ flag = Table(
     Column("escrow", LargeBinary(76), nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("expires_week", Integer, nullable=False),
-    **WITHOUT_ROWID,
+    sqlite_with_rowid=False,
 )
 Index("ix_flag_idx", flag.c.idx)
 
@@ -34,7 +33,7 @@ marker = Table(
     Column("rtag", LargeBinary(32), primary_key=True),
     Column("seq", BigInteger, nullable=False),
     Column("until", BigInteger, nullable=False),
-    **WITHOUT_ROWID,
+    sqlite_with_rowid=False,
 )
 
 digest = Table(
@@ -45,7 +44,7 @@ digest = Table(
     Column("count", BigInteger, nullable=False),
     Column("sum", LargeBinary(32), nullable=False),
     Column("confirmed_at", BigInteger, nullable=False),
-    **WITHOUT_ROWID,
+    sqlite_with_rowid=False,
 )
 
 heartbeat = Table(
@@ -53,7 +52,7 @@ heartbeat = Table(
     metadata,
     Column("pub_tag", LargeBinary(16), primary_key=True),
     Column("confirmed_at", BigInteger, nullable=False),
-    **WITHOUT_ROWID,
+    sqlite_with_rowid=False,
 )
 
 directive = Table(
@@ -65,7 +64,7 @@ directive = Table(
     Column("escrow", LargeBinary(76), nullable=False),
     Column("prev_hash", LargeBinary(32), nullable=False),
     Column("hash", LargeBinary(32), nullable=False),
-    **WITHOUT_ROWID,
+    sqlite_with_rowid=False,
 )
 
 choice_state = Table(
@@ -74,7 +73,7 @@ choice_state = Table(
     Column("idx_dir", LargeBinary(32), primary_key=True),
     Column("sealed", LargeBinary(2092), nullable=False),
     Column("escrow", LargeBinary(76), nullable=False),
-    **WITHOUT_ROWID,
+    sqlite_with_rowid=False,
 )
 
 relation = Table(
@@ -84,7 +83,7 @@ relation = Table(
     Column("idx_rel", LargeBinary(32), nullable=False),
     Column("sealed", LargeBinary(300), nullable=False),
     Column("escrow", LargeBinary(76), nullable=False),
-    **WITHOUT_ROWID,
+    sqlite_with_rowid=False,
 )
 Index("ix_relation_idx_rel", relation.c.idx_rel)
 
@@ -103,7 +102,7 @@ message = Table(
     Column("body", LargeBinary(32), nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Column("at", BigInteger, nullable=False),
-    **WITHOUT_ROWID,
+    sqlite_with_rowid=False,
 )
 
 policy_version = Table(
