@@ -1,0 +1,70 @@
+"""Serving one process: its ASGI application behind uvicorn, with our logging and nothing of uvicorn's.
+
+Used by `hub serve`, `node serve`, `keyholder serve` and by the demo alike.
+"""
+
+import errno
+import socket
+from typing import Any
+
+import uvicorn
+
+from index.protocol.http import App
+
+from .logging_setup import AccessLines
+
+GRACE_S = 3
+
+
+class PortTaken(Exception):
+    """Another process listens there already."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(f"port {port} on {host} is taken; choose another with --port or in the settings")
+
+
+def serve(app: App | Any, host: str, port: int, sock: socket.socket | None = None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        app: ASGI application of the process.
+        host: Address to listen on.
+        port: TCP port.
+        sock: A socket that is bound already; host and port are then for the log only.
+
+    Raises:
+        PortTaken: Someone else listens there.
+    """
+    if sock is None:
+        sock = _bound(host, port)
+    config = uvicorn.Config(
+        AccessLines(app),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=30,
+        lifespan="auto",
+    )
+    server = uvicorn.Server(config)
+    server.run(sockets=[sock])
+    if not server.started:
+        raise SystemExit(3)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        # Listen now: two processes may bind the same port while neither listens.
+        sock.listen(2048)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(host, port) from None
+        raise
+    return sock
