@@ -96,18 +96,19 @@ class Fleet:
         self._sockets.update(sockets)
 
     def start(self, name: str, log: Path, target: Target) -> Process:
-        """Fork a child that runs `target` with its socket, its output in `log`.
-
-        The parent keeps the socket: a child that is started again listens where the first one did.
-        """
+        """Fork a child that runs `target` with its socket, its output in `log`."""
         log.parent.mkdir(parents=True, exist_ok=True)
         sys.stdout.flush()
         sys.stderr.flush()
-        sock = self._sockets.get(name)
+        sock = self._sockets.pop(name, None)
+        port = sock.getsockname()[1] if sock else 0
         pid = os.fork()
         if pid == 0:
             self._child(name, log, target, sock)
-        process = Process(name, pid, sock.getsockname()[1] if sock else 0, log)
+        if sock is not None:
+            # A socket kept open here would swallow connections after the child died.
+            sock.close()
+        process = Process(name, pid, port, log)
         self.processes[name] = process
         return process
 
@@ -119,9 +120,8 @@ class Fleet:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             # The write end must live in the parent alone, or its end would never be noticed.
             os.close(self._alive_write)
-            for other, held in self._sockets.items():
-                if other != name:
-                    held.close()
+            for held in self._sockets.values():
+                held.close()
             _redirect(log)
             threading.Thread(target=_end_with_parent, args=(self._alive_read,), daemon=True).start()
             target(sock)
@@ -229,6 +229,8 @@ def _redirect(log: Path) -> None:
     os.dup2(handle, 2)
     os.close(handle)
     os.close(null)
+    sys.stdout = os.fdopen(1, "w", buffering=1, errors="replace", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="replace", closefd=False)
 
 
 def _end_with_parent(alive: int) -> None:
