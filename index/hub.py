@@ -1,0 +1,98 @@
+"""What one hub process holds together: keys, documents, policy, log and the one writer.
+
+Made by `app.open_hub`; routes and works get it as their first argument.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from index.accesslog.log import AccessLog
+from index.errors import OverRate, PointsRefused, StalePoints
+from index.gate import Caller
+from index.keystore import Keystore
+from index.protocol.codec import EncodingError, unb64u
+from index.protocol.directory import Directory, Manifest
+from index.protocol.points import PointsError, open_points
+from index.ristretto import is_point
+from index.rows import Rows
+from index.sequencer import Sequencer
+from index.settings import HubSettings
+from index.tickets import Tickets
+from policy.engine import PolicyVersion
+from policy.vocabulary import Vocabulary
+
+
+@dataclass(slots=True)
+class Budgets:
+    """How many persons a node and an employee may ask about per minute; a refusal depends on the asker only.
+
+    Counted in memory, per process: a restart forgives at most a minute.
+    """
+
+    node_per_minute: int
+    employee_per_minute: int
+    _minute: int = 0
+    _used: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def take(self, caller: Caller, persons: int) -> None:
+        """Count `persons` for the node and, where there is one, the employee.
+
+        Raises:
+            OverRate: One of both is spent for this minute; nothing is counted.
+        """
+        minute = int(time.monotonic() // 60)
+        if minute != self._minute:
+            self._minute, self._used = minute, {}
+        said = caller.statement
+        wanted = [((said.node, ""), self.node_per_minute)]
+        if said.actor:
+            wanted.append(((said.node, said.actor), self.employee_per_minute))
+        if any(self._used.get(who, 0) + persons > limit for who, limit in wanted):
+            raise OverRate
+        for who, _ in wanted:
+            self._used[who] = self._used.get(who, 0) + persons
+
+
+@dataclass(slots=True)
+class Hub:
+    """Everything a route needs. One per process."""
+
+    settings: HubSettings
+    clock: Callable[[], datetime]
+    vocabulary: Vocabulary
+    policy: PolicyVersion
+    directory: Directory
+    manifest: Manifest
+    keystore: Keystore
+    rows: Rows
+    tickets: Tickets
+    access_log: AccessLog
+    sequencer: Sequencer
+    budgets: Budgets
+
+    def open_points(self, caller: Caller, sealed: str, version: int, count: int) -> Sequence[bytes]:
+        """The `count` values that this node sealed for this message, each a valid element.
+
+        Raises:
+            StalePoints: Made under another manifest version than the one in use.
+            PointsRefused: Another sender, message or count, or not elements.
+        """
+        if version != self.manifest.version:
+            raise StalePoints
+        said = caller.statement
+        try:
+            points = open_points(
+                self.keystore.points_private, unb64u(sealed), said.node, said.msg, count
+            )
+        except (PointsError, EncodingError):
+            raise PointsRefused from None
+        if not all(is_point(n) for n in points):
+            raise PointsRefused
+        return points
+
+    def kid_number(self, scope: str) -> int | None:
+        """Number of the active key of a scope; None when there is none."""
+        key = self.manifest.scope_key(scope)
+        return key.number if key else None
