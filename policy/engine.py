@@ -1,0 +1,209 @@
+"""Cedar, asked when a version is published; the table it filled answers from then on.
+
+    vocabulary -> rules -> strict validation -> role slices -> Cedar -> table
+
+`schema=` goes with every request. An answer that Cedar could not give, or gave
+with an error in any rule, stops the publication: a forbid that errs is skipped
+by Cedar, and the answer would be a yes.
+
+Source: docs/design/policy.md, "Cedar" and "Cost".
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+
+import cedarpy
+
+from .rules import Rule, RuleError, fall, rules_of, schema_text
+from .table import Question, Table, fill
+from .vocabulary import Kind, Vocabulary
+
+__all__ = ["Bundle", "PolicyVersion", "PublishError", "RuleError", "bundle", "publish"]
+
+
+class PublishError(Exception):
+    """This version cannot be published: a rule does not validate, or Cedar gave no decision."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicyVersion:
+    """One published version: its content, and Cedar's answers to all it can be asked.
+
+    `hash` is over rules, schema, vocabulary and profiles, not over the number.
+    """
+
+    number: int
+    hash: bytes
+    vocabulary: Vocabulary
+    profiles: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    table: Table
+
+    def rule(self, number: int) -> Rule:
+        """The rule with a number as `Outcome.rule` and the log have it. Numbers begin at 1."""
+        return self.rules[number - 1]
+
+
+class Bundle:
+    """Parsed once: the policies that can concern one role, the schema, and the entities of one asker.
+
+    A policy whose scope names another role cannot apply, so leaving it out
+    changes no answer (tested against the full set).
+    """
+
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        schema: cedarpy.Schema,
+        vocabulary: Vocabulary,
+        asker: tuple[str, str, str],
+    ) -> None:
+        organisation_class, profile, role = asker
+        self._schema = schema
+        chosen = list(rules)
+        self._numbers = {rule.id: rule.number for rule in chosen}
+        self._policies = cedarpy.PolicySet.from_str("\n".join(rule.text for rule in chosen))
+        self._entities = cedarpy.Entities.from_json_str(
+            json.dumps(_entities(vocabulary.kinds, organisation_class, profile, role)), schema
+        )
+
+    def ask(self, questions: Sequence[Question]) -> list[int]:
+        """Per question the number of the permit that Cedar allowed it by, or 0 for no.
+
+        Raises:
+            PublishError: NoDecision, or an error in a rule.
+        """
+        requests = [
+            {
+                "principal": 'User::"asker"',
+                "action": 'Action::"view"',
+                "resource": f'Kind::"{question.kind}"',
+                "context": question.context,
+            }
+            for question in questions
+        ]
+        results = cedarpy.is_authorized_batch(requests, self._policies, self._entities, schema=self._schema)
+        return [self._number(question, result) for question, result in zip(questions, results, strict=True)]
+
+    def _number(self, question: Question, result: cedarpy.AuthzResult) -> int:
+        if result.decision is cedarpy.Decision.NoDecision or result.diagnostics.errors:
+            raise PublishError(f"Cedar gave no decision for {question.kind}: {question.context}")
+        if not result.allowed:
+            return 0
+        reasons = result.diagnostics.id_annotations_by_reason
+        return min(self._numbers[name] for name in reasons.values())
+
+
+def publish(
+    vocabulary: Vocabulary,
+    *,
+    version: int,
+    profiles: tuple[str, ...] = ("basis",),
+    organisation_classes: tuple[str, ...] = (),
+) -> PolicyVersion:
+    """Check a version and fill its table from Cedar's answers.
+
+    The same content is filled once per process: publish before forking and the
+    children share it.
+
+    Args:
+        version: The immutable number under which nodes see the answers.
+        profiles: Which profiles its organisations may use.
+        organisation_classes: Classes of the organisations that may ask;
+            without it all of the vocabulary.
+
+    Raises:
+        PublishError: A rule does not fit schema or house subset, or Cedar gave no decision.
+    """
+    classes = organisation_classes or tuple(item.code for item in vocabulary.organisation_classes)
+    rules, table, digest = _filled(vocabulary, profiles, classes)
+    return PolicyVersion(version, digest, vocabulary, profiles, rules, table)
+
+
+@lru_cache(maxsize=16)
+def _filled(
+    vocabulary: Vocabulary, profiles: tuple[str, ...], classes: tuple[str, ...]
+) -> tuple[tuple[Rule, ...], Table, bytes]:
+    try:
+        rules = rules_of(vocabulary, profiles)
+    except RuleError as error:
+        raise PublishError(str(error)) from None
+    schema = cedarpy.Schema.from_str(schema_text())
+    _validate(rules, schema)
+    table = Table()
+    for profile in profiles:
+        for role in vocabulary.roles:
+            slice_ = slice_of(rules, role.code, profile)
+            alike: dict[tuple[bool, ...], str] = {}
+            for code in classes:
+                # Classes that fall alike in every test of these rules are one to Cedar.
+                first = alike.setdefault(fall(slice_, "organisationClass", code), code)
+                asker = (code, profile, role.code)
+                if first == code:
+                    fill(table, asker, vocabulary, slice_, Bundle(slice_, schema, vocabulary, asker).ask)
+                else:
+                    table.share((first, profile, role.code), asker)
+    return rules, table, _digest(vocabulary, profiles, rules)
+
+
+def bundle(
+    vocabulary: Vocabulary, rules: Sequence[Rule], asker: tuple[str, str, str], *, sliced: bool = True
+) -> Bundle:
+    """A bundle for (organisation class, profile, role); unsliced it holds every rule, for comparison."""
+    _, profile, role = asker
+    chosen = slice_of(rules, role, profile) if sliced else rules
+    return Bundle(chosen, cedarpy.Schema.from_str(schema_text()), vocabulary, asker)
+
+
+def slice_of(rules: Sequence[Rule], role: str, profile: str) -> tuple[Rule, ...]:
+    """The rules without a role in their scope, and those that name this one; of this profile only."""
+    return tuple(rule for rule in rules if rule.role in ("", role) and rule.profile in ("", profile))
+
+
+def _validate(rules: Sequence[Rule], schema: cedarpy.Schema) -> None:
+    result = cedarpy.validate_policies("\n".join(rule.text for rule in rules), schema)
+    if not result.validation_passed:
+        found = "; ".join(str(error) for error in result.errors[:3])
+        raise PublishError(f"the rules do not fit the schema: {found}")
+    names = [rule.id for rule in rules]
+    if len(set(names)) != len(names):
+        raise PublishError("two rules have one @id")
+
+
+def _digest(vocabulary: Vocabulary, profiles: tuple[str, ...], rules: Sequence[Rule]) -> bytes:
+    parts = [
+        "\n".join(rule.text for rule in rules).encode(),
+        schema_text().encode(),
+        vocabulary.hash,
+        "\n".join(profiles).encode(),
+    ]
+    return sha256(b"vlagwijzer/policy/v1\n" + b"".join(sha256(part).digest() for part in parts)).digest()
+
+
+def _entities(
+    kinds: Iterable[Kind], organisation_class: str, profile: str, role: str
+) -> list[dict[str, object]]:
+    parent = {"type": "Role", "id": role}
+    entities: list[dict[str, object]] = [
+        {"uid": parent, "attrs": {}, "parents": []},
+        {
+            "uid": {"type": "User", "id": "asker"},
+            "attrs": {"organisationClass": organisation_class, "profile": profile},
+            "parents": [parent],
+        },
+    ]
+    for kind in kinds:
+        attrs = {
+            "domain": kind.domain,
+            "enabled": kind.enabled,
+            "consentPossible": kind.consent_possible,
+            "explicitConsent": kind.explicit_consent,
+            "breakGlass": kind.break_glass,
+            "art9": kind.art9_or_10,
+            "compelling": kind.compelling_child_safety,
+        }
+        entities.append({"uid": {"type": "Kind", "id": kind.code}, "attrs": attrs, "parents": []})
+    return entities

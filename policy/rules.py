@@ -1,0 +1,222 @@
+"""The rules of a version as Cedar text: permits from the vocabulary, forbids as written.
+
+One permit says that one role may see one kind on one legal basis for named
+purposes. A profile adds forbids and nothing else, so it can only remove. Each
+rule has a number, its place in the version; the sealed log entry keeps it.
+
+Source: docs/design/policy.md, "Cedar" and "House subset".
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cedarpy
+
+from .vocabulary import BASES, Profile, Role, Vocabulary
+
+_DATA = Path(__file__).parent / "data"
+_VIEW = 'action == Action::"view"'
+
+
+class RuleError(Exception):
+    """A rule is outside the house subset or does not fit the schema. Names the rule and its line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One Cedar policy. `role` is the role that its scope names, or empty; likewise `kind`.
+
+    `profile` is empty for a rule of the base set. `tests` are the texts that the
+    rule compares an attribute with: two values that fall alike in all of them
+    are one to Cedar.
+    """
+
+    number: int
+    id: str
+    effect: str
+    role: str
+    kind: str
+    profile: str
+    text: str
+    tests: tuple[tuple[str, frozenset[str]], ...]
+
+
+def schema_text() -> str:
+    return (_DATA / "schema.cedarschema").read_text(encoding="utf-8")
+
+
+def rules_of(vocabulary: Vocabulary, profiles: tuple[str, ...]) -> tuple[Rule, ...]:
+    """All rules of a version in the order of their numbers.
+
+    Raises:
+        RuleError: A construct outside the house subset.
+    """
+    sources = [("", text) for text in _split((_DATA / "forbids.cedar").read_text(encoding="utf-8"))]
+    sources += [("", text) for text in _permits(vocabulary)]
+    for code in profiles:
+        profile = vocabulary.profile(code)
+        sources += [(code, text) for text in _narrowing(vocabulary, profile)]
+    return tuple(_rule(number, profile, text) for number, (profile, text) in enumerate(sources, start=1))
+
+
+def _permits(vocabulary: Vocabulary) -> Iterator[str]:
+    yield (
+        '@id("burger.eigen_meldingen")\n'
+        'permit (principal in Role::"burger", action == Action::"view_own", resource);'
+    )
+    for role in vocabulary.roles:
+        for basis in BASES:
+            for code in _kinds_listed(vocabulary, role, basis):
+                kind = vocabulary.kind(code)
+                shared = [purpose for purpose in kind.purposes if purpose in role.purposes]
+                purposes = _literals(["crisis"] if basis == "vitaal_belang" else shared)
+                yield (
+                    f'@id("{role.code}.{basis}.{code}")\n'
+                    f'permit (principal in Role::"{role.code}", {_VIEW}, resource == Kind::"{code}")\n'
+                    f'when {{ context.basis == "{basis}" && {purposes}.contains(context.purpose) }};'
+                )
+
+
+def _kinds_listed(vocabulary: Vocabulary, role: Role, basis: str) -> list[str]:
+    """The kinds of a role on a basis; for a mandate role those of every act that can be mandated.
+
+    Which acts are registered is a matter of the request (`context.mandate`).
+    """
+    listed = list(role.kinds_on(basis))
+    if role.mandate and basis == "wettelijke_taak":
+        possible = vocabulary.kinds_under(act.code for act in vocabulary.mandate_acts)
+        listed += [
+            kind.code
+            for kind in vocabulary.kinds
+            if kind.code in possible and kind.code not in listed and set(kind.purposes) & set(role.purposes)
+        ]
+    return listed
+
+
+def _narrowing(vocabulary: Vocabulary, profile: Profile) -> Iterator[str]:
+    """What a profile takes away, each as a forbid."""
+    here = f'principal.profile == "{profile.code}"'
+
+    def forbid(name: str, role: str, condition: str) -> str:
+        scope = f'principal in Role::"{role}"' if role else "principal"
+        when = f"{here} && {condition}" if condition else here
+        return f'@id("{profile.code}.{name}")\nforbid ({scope}, {_VIEW}, resource)\nwhen {{ {when} }};'
+
+    for role in vocabulary.roles:
+        if role.code not in profile.roles:
+            yield forbid(f"zonder_{role.code}", role.code, "")
+    if profile.without_bases:
+        yield forbid("zonder_grondslag", "", f"{_literals(profile.without_bases)}.contains(context.basis)")
+    for code in profile.without_kinds:
+        yield (
+            f'@id("{profile.code}.zonder_{code}")\n'
+            f'forbid (principal, {_VIEW}, resource == Kind::"{code}")\nwhen {{ {here} }};'
+        )
+    for code, domains in profile.only_domains.items():
+        yield forbid(f"gebied_{code}", code, f"!({_literals(domains)}.contains(resource.domain))")
+    for code, purposes in profile.only_purposes.items():
+        yield forbid(f"doel_{code}", code, f"!({_literals(purposes)}.contains(context.purpose))")
+
+
+def _literals(codes: tuple[str, ...] | list[str]) -> str:
+    return "[" + ", ".join(f'"{code}"' for code in codes) + "]"
+
+
+def _split(text: str) -> list[str]:
+    """The policies of a file, each with the `@id` that it must begin with."""
+    without_comments = re.sub(r"(?m)^\s*//.*$", "", text)
+    parts = [part.strip() for part in re.split(r"(?m)^(?=@id\()", without_comments)]
+    return [part for part in parts if part]
+
+
+# --- the house subset --------------------------------------------------------------
+
+_BINARY = {"==", "!=", "<", "<=", ">", ">=", "&&", "||", "in"}
+TEXTS = {"organisationClass", "profile", "domain", "purpose", "basis", "consent", "objection"}
+"""Attributes of type String in the schema."""
+
+
+def _rule(number: int, profile: str, text: str) -> Rule:
+    try:
+        policies = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
+    except ValueError as error:
+        raise RuleError(f"rule {number} is not Cedar: {error}") from None
+    if len(policies) != 1:
+        raise RuleError(f"rule {number}: one policy per @id")
+    (policy,) = policies.values()
+    name = policy.get("annotations", {}).get("id", "")
+    if not name:
+        raise RuleError(f"rule {number} has no @id")
+    tests: list[tuple[str, frozenset[str]]] = []
+    for condition in policy["conditions"]:
+        _in_subset(condition["body"], name, tests)
+    role = _scope_entity(policy["principal"], "Role", name)
+    kind = _scope_entity(policy["resource"], "Kind", name)
+    if policy["action"].get("op") != "==":
+        raise RuleError(f"rule {name}: the scope must name one action")
+    return Rule(number, name, policy["effect"], role, kind, profile, text, tuple(tests))
+
+
+def _scope_entity(scope: dict[str, Any], kind: str, name: str) -> str:
+    if scope["op"] == "All":
+        return ""
+    entity = scope.get("entity")
+    if scope["op"] not in ("==", "in") or not isinstance(entity, dict) or entity["type"] != kind:
+        raise RuleError(f"rule {name}: this scope is outside the house subset")
+    return str(entity["id"])
+
+
+def _in_subset(node: dict[str, Any], name: str, tests: list[tuple[str, frozenset[str]]]) -> None:
+    """Refuse what the proofs cannot translate, and collect what texts are compared with.
+
+    Refused: like, has, is, if, arithmetic, extension types, sets from context,
+    and text compared in another way than with a literal.
+    """
+    ((operator, body),) = node.items()
+    match operator:
+        case "Value" | "Var":
+            return
+        case ".":
+            if body["attr"] in TEXTS:
+                raise RuleError(f"rule {name}: {body['attr']} may only be compared with literal text")
+            _in_subset(body["left"], name, tests)
+        case "!":
+            _in_subset(body["arg"], name, tests)
+        case "==" | "!=" | "contains" if _text_of(body):
+            attribute = _text_of(body)
+            literal = body["left"] if operator == "contains" else body["right"]
+            items = literal.get("Set", [literal])
+            if not all(set(item) == {"Value"} and isinstance(item["Value"], str) for item in items):
+                raise RuleError(f"rule {name}: {attribute} may only be compared with literal text")
+            tests.append((attribute, frozenset(item["Value"] for item in items)))
+        case "contains":
+            raise RuleError(f"rule {name}: contains only on a literal set")
+        case _ if operator in _BINARY:
+            _in_subset(body["left"], name, tests)
+            _in_subset(body["right"], name, tests)
+        case _:
+            raise RuleError(f"rule {name}: {operator} is outside the house subset")
+
+
+def _text_of(body: dict[str, Any]) -> str:
+    """The text attribute on one side of a comparison with a literal, or nothing."""
+    for side in (body["left"], body["right"]):
+        attribute = side.get(".", {}).get("attr", "")
+        if attribute in TEXTS:
+            return str(attribute)
+    return ""
+
+
+def fall(rules: Iterable[Rule], attribute: str, value: str) -> tuple[bool, ...]:
+    """How a value falls in every test that these rules put it to.
+
+    Values that fall alike get the same answer from these rules: text is only
+    ever compared with literals in the house subset.
+    """
+    return tuple(
+        value in literals for rule in rules for tested, literals in rule.tests if tested == attribute
+    )

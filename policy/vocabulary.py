@@ -1,0 +1,224 @@
+"""The words of the index: kinds, purposes, roles, legal bases, profiles, limits.
+
+A vocabulary is loaded whole or not at all. Every field of a kind is required,
+an unknown field is refused, and what one part says of another is checked, so
+that a slip of the pen cannot open anything. Errors name the entry, the field
+and the line.
+
+Source: docs/design/policy.md, "Starting vocabulary"; R1.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import rfc8785
+
+from .coherence import check_document
+from .entries import (
+    Basis,
+    Document,
+    Kind,
+    MandateAct,
+    OrganisationClass,
+    Profile,
+    Purpose,
+    Role,
+    UnknownCode,
+    Zrm,
+)
+
+__all__ = [
+    "BASES",
+    "SCOPES",
+    "Basis",
+    "Kind",
+    "MandateAct",
+    "OrganisationClass",
+    "Profile",
+    "Purpose",
+    "Role",
+    "UnknownCode",
+    "Vocabulary",
+    "VocabularyError",
+    "Zrm",
+    "load_vocabulary",
+    "parse_vocabulary",
+]
+
+PACKAGED = Path(__file__).parent / "data" / "vocabulary.toml"
+SCOPES = ("geld", "werk", "zorg", "jeugd", "onderwijs", "veiligheid")
+BASES = ("wettelijke_plicht", "wettelijke_taak", "vitaal_belang", "toestemming")
+"""Legal bases in the order of the decision table; the codes of `Vocabulary.bases`."""
+
+E = TypeVar("E")
+
+
+class VocabularyError(Exception):
+    """The vocabulary cannot be loaded. Says which entry, which field and which line."""
+
+    def __init__(self, table: str, code: str, field: str, line: int, reason: str) -> None:
+        self.table, self.code, self.field, self.line, self.reason = table, code, field, line, reason
+        place = f"{table} {code}".strip()
+        named = f"field {field}: " if field else ""
+        super().__init__(f"line {line}: {place}: {named}{reason}")
+
+
+class Vocabulary:
+    """A checked vocabulary. Tuples keep the order of the file; kinds are sorted by number."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self.name, self.version = document.vocabulary, document.version
+        self.kinds = tuple(sorted(document.kind, key=lambda kind: kind.number))
+        self.purposes, self.roles, self.bases = document.purpose, document.role, document.basis
+        self.scopes, self.zrm, self.profiles = document.scope, document.zrm, document.profile
+        self.organisation_classes = document.organisation.classes
+        self.mandate_acts = document.mandate_act
+        self.limits, self.crisis, self.switch = document.limits, document.crisis, document.switch
+        self._kinds = {kind.code: kind for kind in self.kinds}
+        self._by_number = {kind.number: kind for kind in self.kinds}
+        self._purposes = {purpose.code: purpose for purpose in self.purposes}
+        self._roles = {role.code: role for role in self.roles}
+        self._bases: dict[str, Basis] = {basis.code: basis for basis in self.bases}
+        self._profiles = {profile.code: profile for profile in self.profiles}
+        self._classes = {item.code: item for item in self.organisation_classes}
+        self._acts = {act.code: act for act in self.mandate_acts}
+        self._zrm = {item.code: item for item in self.zrm}
+        self.hash = sha256(rfc8785.dumps(msgspec.to_builtins(document))).digest()
+
+    def kind(self, code: str) -> Kind:
+        """Raises `UnknownCode`, as do all lookups by code here."""
+        return _get(self._kinds, code, "kind")
+
+    def kind_by_number(self, number: int) -> Kind:
+        try:
+            return self._by_number[number]
+        except KeyError:
+            raise UnknownCode("no kind with this number") from None
+
+    def kinds_of(self, scope: str) -> tuple[Kind, ...]:
+        """The kinds of one scope, by rising number."""
+        return tuple(kind for kind in self.kinds if kind.domain == scope)
+
+    def has_kind(self, code: str) -> bool:
+        return code in self._kinds
+
+    def purpose(self, code: str) -> Purpose:
+        return _get(self._purposes, code, "purpose")
+
+    def has_purpose(self, code: str) -> bool:
+        return code in self._purposes
+
+    def role(self, code: str) -> Role:
+        return _get(self._roles, code, "role")
+
+    def has_role(self, code: str) -> bool:
+        return code in self._roles
+
+    def basis(self, code: str) -> Basis:
+        return _get(self._bases, code, "basis")
+
+    def profile(self, code: str) -> Profile:
+        return _get(self._profiles, code, "profile")
+
+    def organisation_class(self, code: str) -> OrganisationClass:
+        return _get(self._classes, code, "organisation class")
+
+    def mandate_act(self, code: str) -> MandateAct:
+        return _get(self._acts, code, "mandate act")
+
+    def life_domain(self, code: str) -> Zrm:
+        return _get(self._zrm, code, "life domain")
+
+    def kinds_under(self, acts: Iterable[str]) -> frozenset[str]:
+        """Kinds of the acts registered for `generalist_mandaat`; an unknown act gives none."""
+        return frozenset(kind for act in acts if act in self._acts for kind in self._acts[act].kinds)
+
+
+def load_vocabulary(path: Path | None = None) -> Vocabulary:
+    """Read and check a vocabulary.
+
+    Args:
+        path: A TOML file; without it the one that is packaged with the product.
+
+    Raises:
+        VocabularyError: A field is missing, unknown, of the wrong type, or
+            contradicts another. Nothing is loaded then.
+    """
+    text = (path or PACKAGED).read_text(encoding="utf-8")
+    return parse_vocabulary(text)
+
+
+def parse_vocabulary(text: str) -> Vocabulary:
+    """As `load_vocabulary`, from text."""
+    place = _Places(text)
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        line = int(found.group(1)) if found else 0
+        raise VocabularyError("file", "", "", line, "not TOML") from None
+    try:
+        document = msgspec.convert(raw, Document)
+    except msgspec.ValidationError as error:
+        raise place.of_type_error(str(error), raw) from None
+    check_document(document, place.error)
+    return Vocabulary(document)
+
+
+def _get(table: Mapping[str, E], code: str, name: str) -> E:
+    try:
+        return table[code]
+    except KeyError:
+        raise UnknownCode(f"no such {name} in the vocabulary") from None
+
+
+class _Places:
+    """Where in the file an entry and its fields stand, for errors that can be acted on."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.splitlines()
+        self._entries: dict[str, list[int]] = {}
+        for number, line in enumerate(self._lines, start=1):
+            header = re.match(r"^\[{1,2}([a-z_]+)\]{1,2}\s*(#.*)?$", line)
+            if header:
+                self._entries.setdefault(header.group(1), []).append(number)
+
+    def error(self, table: str, index: int, code: str, field: str, reason: str) -> VocabularyError:
+        """An error about entry `index` (from 0) of a table."""
+        return VocabularyError(table, code, field, self._line(table, index, field), reason)
+
+    def of_type_error(self, message: str, raw: dict[str, Any]) -> VocabularyError:
+        """What msgspec found, with the entry's own code and line in place of an index."""
+        reason, _, path = message.partition(" - at ")
+        steps = re.findall(r"\.([A-Za-z0-9_]+)|\[(\d+|\.\.\.)\]", path)
+        names = [name for name, _ in steps if name]
+        positions = [int(at) for _, at in steps if at.isdigit()]
+        table = names[0] if names else "file"
+        index = positions[0] if positions else 0
+        field = names[1] if len(names) > 1 else ""
+        unnamed = re.search(r"field `([^`]+)`", reason)
+        if unnamed:
+            field = unnamed.group(1)
+        entries = raw.get(table)
+        entry = entries[index] if isinstance(entries, list) and index < len(entries) else {}
+        code = entry.get("code", "") if isinstance(entry, dict) else ""
+        return self.error(table, index, str(code), field, reason)
+
+    def _line(self, table: str, index: int, field: str) -> int:
+        starts = self._entries.get(table, [])
+        if index >= len(starts):
+            return 0
+        start = starts[index]
+        for number in range(start, len(self._lines)):
+            line = self._lines[number]
+            if line.startswith("["):
+                break
+            if field and re.match(rf"\s*{re.escape(field)}\s*=", line):
+                return number + 1
+        return start
