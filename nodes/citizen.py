@@ -32,6 +32,14 @@ class Receiver:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiverView:
+    """A receiver the portal offers a choice for, such as a team, with the name a citizen reads."""
+
+    receiver: Receiver
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One choice before it is made. Empty `kind` and `domain`: all subjects; empty purpose: all.
 
@@ -63,7 +71,7 @@ class ChoiceView:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One square of who sees what: a kind, a receiver, a purpose."""
+    """One square of who sees what: a kind, a receiver, a purpose. Codes, as in `Receiver`; `label` is the kind's."""
 
     kind: str
     label: str
@@ -147,6 +155,14 @@ class Citizens:
 
     async def looks(self, session: CitizenSession) -> LooksView:
         """Who looked, every line verified."""
+        raise NotImplementedError
+
+    def receivers(self) -> list[ReceiverView]:
+        """Every team of the directory whose organisation may look, in a fixed order; the same for everybody.
+
+        A name is the team's id in readable form (`wijkteam-noord`: Wijkteam Noord); no organisation's
+        other name is shown.
+        """
         raise NotImplementedError
 
     async def preview(self, session: CitizenSession, change: Change) -> Effects:
