@@ -1,0 +1,66 @@
+"""What kinds, purposes and roles are called on a page.
+
+Dutch names come from the vocabulary; other languages have a file with the same
+codes. A name that a language lacks is shown in Dutch rather than left out.
+"""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+from consent.pages.words import flatten
+from policy.vocabulary import Vocabulary
+
+
+class Names:
+    """Names in one language of everything the vocabulary has."""
+
+    def __init__(self, vocabulary: Vocabulary, language: str) -> None:
+        self._vocabulary = vocabulary
+        self._other = translations(language)
+
+    def kind(self, code: str) -> str:
+        if f"kind.{code}.label" in self._other:
+            return self._other[f"kind.{code}.label"]
+        return self._vocabulary.kind(code).label if self._vocabulary.has_kind(code) else code
+
+    def kind_sentence(self, code: str) -> str:
+        if f"kind.{code}.sentence" in self._other:
+            return self._other[f"kind.{code}.sentence"]
+        return self._vocabulary.kind(code).sentence if self._vocabulary.has_kind(code) else ""
+
+    def act(self, code: str) -> str:
+        """The law behind a kind; a legal name, Dutch in every language."""
+        return self._vocabulary.kind(code).act if self._vocabulary.has_kind(code) else ""
+
+    def purpose(self, code: str) -> str:
+        if f"purpose.{code}.label" in self._other:
+            return self._other[f"purpose.{code}.label"]
+        return self._vocabulary.purpose(code).label if self._vocabulary.has_purpose(code) else code
+
+    def purpose_sentence(self, code: str) -> str:
+        if f"purpose.{code}.sentence" in self._other:
+            return self._other[f"purpose.{code}.sentence"]
+        return self._vocabulary.purpose(code).sentence if self._vocabulary.has_purpose(code) else ""
+
+    def purposes(self, codes: list[str] | tuple[str, ...]) -> str:
+        return ", ".join(self.purpose(code).lower() for code in codes)
+
+    def role(self, code: str) -> str:
+        if f"role.{code}" in self._other:
+            return self._other[f"role.{code}"]
+        return self._vocabulary.role(code).label if self._vocabulary.has_role(code) else code
+
+    def by_label(self, label: str) -> str:
+        """A kind's name in this language, found by its Dutch label."""
+        for kind in self._vocabulary.kinds:
+            if kind.label == label:
+                return self.kind(kind.code)
+        return label
+
+
+@cache
+def translations(language: str) -> dict[str, str]:
+    """Names in a language that is not the vocabulary's own; empty for Dutch."""
+    file = files("consent.pages") / "texts" / f"vocabulary.{language}.toml"
+    return flatten(tomllib.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}

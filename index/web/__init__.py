@@ -1,0 +1,1 @@
+"""Pages for the privacy officer at the hub: the log, without any person."""

@@ -1,0 +1,1 @@
+"""Pages for those who look before or during a visit."""

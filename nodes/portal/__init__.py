@@ -1,0 +1,1 @@
+"""Pages for citizens: who may see what, what is known, who looked."""
