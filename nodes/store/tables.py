@@ -1,0 +1,149 @@
+"""Tables of the node's store. Times are milliseconds UTC.
+
+`flag` is the node's own memory of each local reference; `message` and `item`
+are what goes to the hub, in the order of `number`; `waiting` holds what could
+not be pseudonymised yet.
+"""
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+flag = Table(
+    "flag",
+    metadata,
+    Column("local_ref", String(400), primary_key=True),
+    Column("origin", String(40), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("since", String(7), nullable=False),
+    Column("until", String(7)),
+    # Keyed digest of the BSN: tells that a corrected BSN is another person, and nothing else.
+    Column("person", LargeBinary(16), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("reason", String(60), nullable=False, default=""),
+    Column("live_seq", Integer),
+    Column("live_revision", Integer),
+    Column("message_id", String(36)),
+    Column("changed_at", Integer, nullable=False),
+    Column("acknowledged_at", Integer),
+    Index("flag_state", "state"),
+    Index("flag_origin", "origin"),
+)
+
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("local_ref", String(400), nullable=False, unique=True),
+    Column("revision", Integer, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("since", String(7), nullable=False),
+    Column("until", String(7)),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", Integer, nullable=False),
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("message_id", String(36), nullable=False, unique=True),
+    Column("path", String(40), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    # Log ids of the items, sealed: with them the handles of the receipt are recomputed.
+    Column("lids", LargeBinary),
+    Column("created_at", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("next_at", Integer, nullable=False, default=0),
+    Column("problem", String(60), nullable=False, default=""),
+    sqlite_autoincrement=True,
+)
+
+item = Table(
+    "item",
+    metadata,
+    Column("message", Integer, ForeignKey("message.number", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("seq", Integer, nullable=False),
+    Column("local_ref", String(400), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("action", String(8), nullable=False),
+    Index("item_local_ref", "local_ref"),
+)
+
+receipt = Table(
+    "receipt",
+    metadata,
+    Column("message_id", String(36), primary_key=True),
+    Column("jws", Text, nullable=False),
+    Column("at", Integer, nullable=False),
+)
+
+rejected = Table(
+    "rejected",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("origin", String(40), nullable=False),
+    Column("local_ref", String(400), nullable=False),
+    Column("line", Integer),
+    Column("field", String(60), nullable=False),
+    Column("code", String(60), nullable=False),
+    Column("detail", String(300), nullable=False),
+    Column("at", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+cursor = Table(
+    "cursor",
+    metadata,
+    Column("connector", String(40), primary_key=True),
+    Column("rows", Integer, nullable=False),
+    Column("position", String(100), nullable=False),
+    Column("at", Integer, nullable=False),
+)
+
+counter = Table(
+    "counter",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+
+apikey = Table(
+    "apikey",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("kinds", Text, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("revoked_at", Integer),
+)
+
+visit = Table(
+    "visit",
+    metadata,
+    Column("id", String(22), primary_key=True),
+    Column("employee", String(32), nullable=False),
+    Column("role", String(40), nullable=False),
+    Column("team", String(48), nullable=False),
+    Column("purpose", String(40), nullable=False),
+    Column("persons", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("opened_at", Integer, nullable=False),
+    Column("until", Integer, nullable=False),
+    Index("visit_employee", "employee"),
+)
