@@ -66,6 +66,7 @@ from index.protocol.statement import (
     verify_signature,
 )
 from index.transaction import Finish, Needs, Tx
+from policy.vocabulary import UnknownCode
 
 if TYPE_CHECKING:
     from index.hub import Hub
@@ -131,7 +132,7 @@ class Caller:
         return self.statement.nts + JTI_WINDOW_S
 
     def draft(self, now: datetime, **more: Any) -> EntryDraft:
-        """An entry of this request; `more` are further fields of `EntryDraft` (lids, shown, refused, dec, ...)."""
+        """An entry of this request; `more` are further fields of `EntryDraft`: lids, shown, refused, ..."""
         said = self.statement
         return EntryDraft(
             t=said.t,
@@ -320,7 +321,7 @@ class Gate:
         try:
             role = vocabulary.role(said.role)
             purpose = vocabulary.purpose(said.purpose) if said.purpose else None
-        except KeyError:
+        except UnknownCode:
             raise NotAllowed from None
         team = caller.organisation.team(said.team) if said.team else None
         if speaks is Who.EMPLOYEE:

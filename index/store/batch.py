@@ -1,0 +1,184 @@
+"""Reads and writes of a whole batch, in a fixed list of statements.
+
+Each statement is built once with SQLAlchemy Core and compiled once per engine
+and size; what runs is its text with plain parameters. Key lists are filled up
+to a power of two with a repeated key, so that few texts exist and the number
+of statements depends on nothing a person has.
+
+Source: docs/design/performance.md, "What was found" 3; access-log.md §2.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    column,
+    delete,
+    select,
+    values,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from index.rows import shuffled
+from index.transaction import (
+    ChoiceRow,
+    DigestRow,
+    DirectiveRow,
+    FlagRow,
+    MarkerRow,
+    MessageRow,
+    Needs,
+    Read,
+    RelationRow,
+    Written,
+)
+
+from . import tables as t
+
+_LARGEST = 512
+"""Keys in one statement; more keys run the same text again."""
+
+Key = Sequence[Any]
+
+
+def read(connection: Connection, needs: Needs) -> Read:
+    """All rows that a batch rests on. Runs every statement, also for nothing, always in this order."""
+    out = Read(publishers=needs.publishers)
+    out.flags = {idx: {} for idx in needs.flags}
+    found: set[tuple[bytes, int]] = set()
+    for row in map(FlagRow._make, _by_keys(connection, t.flag, ("idx",), [(k,) for k in needs.flags])):
+        out.flags[row.idx][(row.pub_tag, row.rtag)] = row
+        found.add((row.pub_tag, row.rtag[0]))
+    out.by_key = dict.fromkeys(needs.flag_keys)
+    for row in map(FlagRow._make, _by_keys(connection, t.flag, ("pub_tag", "rtag"), needs.flag_keys)):
+        out.by_key[(row.pub_tag, row.rtag)] = row
+    out.markers = dict.fromkeys(needs.flag_keys)
+    for mark in map(MarkerRow._make, _by_keys(connection, t.marker, ("pub_tag", "rtag"), needs.flag_keys)):
+        out.markers[(mark.pub_tag, mark.rtag)] = mark
+    wanted = needs.digests | found
+    out.digests = dict.fromkeys(wanted)
+    digests = _by_keys(connection, t.digest, ("pub_tag", "bucket"), wanted)
+    whole = _by_keys(connection, t.digest, ("pub_tag",), [(k,) for k in needs.publishers])
+    for bucket in map(DigestRow._make, [*digests, *whole]):
+        out.digests[(bucket.pub_tag, bucket.bucket)] = bucket
+    out.choices = dict.fromkeys(needs.choices)
+    for row_ in _by_keys(connection, t.choice_state, ("idx_dir",), [(k,) for k in needs.choices]):
+        out.choices[row_[0]] = ChoiceRow._make(row_)
+    out.ledgers = {idx: [] for idx in needs.ledgers}
+    for entry in sorted(
+        map(
+            DirectiveRow._make, _by_keys(connection, t.directive, ("idx_dir",), [(k,) for k in needs.ledgers])
+        ),
+        key=lambda entry: entry.number,
+    ):
+        out.ledgers[entry.idx_dir].append(entry)
+    out.relations = {idx: {} for idx in needs.relations}
+    for rel in map(
+        RelationRow._make, _by_keys(connection, t.relation, ("idx_rel",), [(k,) for k in needs.relations])
+    ):
+        out.relations[rel.idx_rel][rel.key] = rel
+    out.messages = dict.fromkeys(needs.messages)
+    for msg in map(
+        MessageRow._make, _by_keys(connection, t.message, ("node_tag", "message"), needs.messages)
+    ):
+        out.messages[(msg.node_tag, msg.message)] = msg
+    out.heartbeats = dict(connection.exec_driver_sql(_all_heartbeats(connection.dialect)).tuples().all())
+    for pub_tag, number in needs.buckets:
+        out.buckets[(pub_tag, number)] = _bucket(connection, pub_tag, number)
+    return out
+
+
+def write(connection: Connection, written: Written, messages: Iterable[MessageRow]) -> None:
+    """All changes of a batch. Rows of one table go in shuffled."""
+    gone = [key for key, row in written.flags.items() if row is None]
+    _run(connection, _delete(connection.dialect, t.flag), gone)
+    _upsert(connection, t.flag, [row for row in written.flags.values() if row is not None])
+    _upsert(connection, t.marker, list(written.markers.values()))
+    _upsert(connection, t.digest, list(written.digests.values()))
+    _upsert(connection, t.heartbeat, list(written.heartbeats.values()))
+    _run(connection, _insert(connection.dialect, t.directive, False), written.directives)
+    _upsert(connection, t.choice_state, list(written.choices.values()))
+    _upsert(connection, t.relation, list(written.relations.values()))
+    _run(connection, _insert(connection.dialect, t.message, False), list(messages))
+
+
+def _bucket(connection: Connection, pub_tag: bytes, bucket: int) -> dict[bytes, FlagRow]:
+    c = t.flag.c
+    where = [c.pub_tag == pub_tag, c.rtag >= bytes((bucket,))]
+    if bucket < 255:
+        where.append(c.rtag < bytes((bucket + 1,)))
+    rows = connection.execute(select(t.flag).where(*where))
+    return {row.rtag: FlagRow._make(row) for row in rows}
+
+
+def _by_keys(
+    connection: Connection, table: Table, columns: tuple[str, ...], keys: Iterable[Key]
+) -> list[Any]:
+    listed = list(keys)
+    rows: list[Any] = []
+    # At least once, also for nothing: the number of statements must not tell what was found.
+    for at in range(0, max(len(listed), 1), _LARGEST):
+        part = listed[at : at + _LARGEST] or [_nothing(columns)]
+        size = 1 << (len(part) - 1).bit_length()
+        part += [part[-1]] * (size - len(part))
+        text = _select(connection.dialect, table, columns, size)
+        rows += connection.exec_driver_sql(text, tuple(value for key in part for value in key)).fetchall()
+    return rows
+
+
+def _nothing(columns: tuple[str, ...]) -> Key:
+    return tuple(-1 if name == "bucket" else "" if name == "message" else b"" for name in columns)
+
+
+@lru_cache(maxsize=256)
+def _select(dialect: Dialect, table: Table, columns: tuple[str, ...], size: int) -> str:
+    statement: Select[Any]
+    if len(columns) == 1:
+        only: ColumnElement[Any] = table.c[columns[0]]
+        statement = select(table).where(only.in_([bindparam(f"k{i}") for i in range(size)]))
+    else:
+        # A join with the keys, for SQLite answers `(a, b) IN (VALUES ...)` by reading the whole table.
+        rows = [tuple(bindparam(f"k{i}_{name}") for name in columns) for i in range(size)]
+        kinds = [column(name, table.c[name].type) for name in columns]
+        keys = values(*kinds, name="wanted").data(rows).cte()
+        statement = select(table).join(keys, and_(*(table.c[name] == keys.c[name] for name in columns)))
+    return str(statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True}))
+
+
+@lru_cache(maxsize=8)
+def _all_heartbeats(dialect: Dialect) -> str:
+    return str(select(t.heartbeat).compile(dialect=dialect))
+
+
+@lru_cache(maxsize=64)
+def _insert(dialect: Dialect, table: Table, replace: bool) -> str:
+    insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).values({c.name: bindparam(c.name) for c in table.c})
+    if replace:
+        keys = [c.name for c in table.primary_key]
+        changed = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    return str(statement.compile(dialect=dialect))
+
+
+@lru_cache(maxsize=8)
+def _delete(dialect: Dialect, table: Table) -> str:
+    keys = list(table.primary_key)
+    return str(delete(table).where(*(c == bindparam(f"k_{c.name}") for c in keys)).compile(dialect=dialect))
+
+
+def _upsert(connection: Connection, table: Table, rows: Sequence[Key]) -> None:
+    _run(connection, _insert(connection.dialect, table, True), rows)
+
+
+def _run(connection: Connection, text: str, rows: Sequence[Key]) -> None:
+    if rows:
+        connection.exec_driver_sql(text, [tuple(row) for row in shuffled(rows)])

@@ -1,0 +1,66 @@
+"""The engine of the hub: SQLite in WAL with `synchronous=FULL`, or PostgreSQL at READ COMMITTED.
+
+`locked(connection)` opens the one transaction in which everything an answer
+rests on is read. On PostgreSQL the lock is taken first and the isolation must
+be READ COMMITTED: a snapshot from before the lock would give stale consent.
+
+Source: docs/design/access-log.md, "Storage and the order of things".
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+
+_WRITER_LOCK = 0x766C6167  # "vlag": the one advisory lock of the writers
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for a SQLite path or PostgreSQL address. Nothing is connected yet.
+
+    Parameters never show up in its errors or logs.
+    """
+    if url.startswith("sqlite"):
+        engine = create_engine(
+            url, hide_parameters=True, connect_args={"timeout": 10, "check_same_thread": False}
+        )
+        event.listen(engine, "connect", _sqlite_settings)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+    return create_engine(
+        url,
+        hide_parameters=True,
+        isolation_level="READ COMMITTED",
+        paramstyle="format",
+        connect_args={"options": "-c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"},
+    )
+
+
+@contextmanager
+def locked(connection: Connection) -> Iterator[Connection]:
+    """One writing transaction: the lock is held before the first read, and given back by commit."""
+    with connection.begin():
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK})
+        yield connection
+
+
+def _sqlite_settings(connection: Any, _: object) -> None:
+    # Python's driver would begin a deferred transaction by itself, only at the first write.
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=10000",
+        # What is deleted is overwritten: a retracted flag leaves no bytes in free pages.
+        "secure_delete=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # Readers begin plainly, with `execution_options(reading=True)`, and never wait for the writer.
+    reading = connection.get_execution_options().get("reading")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
