@@ -141,3 +141,36 @@ def _composites(public: bytes, blinded: Sequence[bytes], evaluated: Sequence[byt
 def _challenge(public: bytes, composite: bytes, image: bytes, t2: bytes, t3: bytes) -> bytes:
     points = b"".join(_lp(point) for point in (public, composite, image, t2, t3))
     return ristretto.hash_to_scalar(points + b"Challenge", _SCALAR_DST)
+
+
+def check_known_answer() -> None:
+    """One vector of the RFC, run at every start: a library that computes wrongly stops the process.
+
+    Raises:
+        BadProof: The library gives another answer than RFC 9497, appendix A.1.2.1.
+    """
+    key, r, nonce = (
+        Secret.from_bytes(bytes.fromhex(text))
+        for text in (
+            "e6f73f344b79b379f1a0dd37e07ff62e38d9f71345ce62ae3a9bc60b04ccd909",
+            "64d37aed22a27f5191de1c1d69fadb899d8862b58eb4220029e036ec4c1f6706",
+            "222a5e897cf59db8145db8d16e597e8facb80ae7d4e26d9881aa6f61d645fc0e",
+        )
+    )
+    public = ristretto.multiply_base(key)
+    blinded = blind([b"\x00"], r)
+    evaluated = evaluate(key, blinded)
+    proof = prove_with(nonce, key, public, blinded, evaluated)
+    with ristretto.secret_inverses(r) as inverse:
+        output = finalize(b"\x00", ristretto.multiply(inverse, evaluated[0]))
+    expected = (
+        "863f330cc1a1259ed5a5998a23acfd37fb4351a793a5b3c090b642ddc439b945"
+        "aa8fa048764d5623868679402ff6108d2521884fa138cd7f9c7669a9a014267e"
+        "ddef93772692e535d1a53903db24367355cc2cc78de93b3be5a8ffcc6985dd06"
+        "6d4346421d17bf5117a2a1ff0fcb2a759f58a539dfbe857a40bce4cf49ec600d"
+        "b58cfbe118e0cb94d79b5fd6a6dafb98764dff49c14e1770b566e42402da1a7d"
+        "a4d8527693914139caee5bd03903af43a491351d23b430948dd50cde10d32b3c"
+    )
+    if (blinded[0] + evaluated[0] + proof + output).hex() != expected:
+        raise BadProof("known answer")
+    verify(public, blinded, evaluated, proof)

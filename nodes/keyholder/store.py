@@ -1,0 +1,248 @@
+"""The counter store: quota, nonces, grant units and events, durable and exact.
+
+`claim_nonce` and `reserve` return once what they wrote survives a crash, and
+hold the write lock from their first statement, so a limit is exact for any
+number of replicas on one store. The store is made by `create` for a new
+installation and never silently: an empty store would forget what was spent.
+
+Source: docs/design/pseudonyms.md, "Evaluate", checks 4 and 8.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from index.protocol.evaluate import Grant
+
+from . import tables
+from .errors import CannotStart, ClockWentBack, GrantRefused, NonceSeen, QuotaSpent, StoreUnavailable
+from .settings import ClassLimits
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+NONCE_LIFE_S = 180
+MAX_CLOCK_STEP_S = 60
+DAY_S = 86_400
+MINUTE_S = 60
+_KEEP_COUNTERS_S = 3 * DAY_S
+_KEEP_GRANTS_S = 3_600
+
+
+def create(path: Path) -> None:
+    """Make a new, empty store; an existing file is never touched.
+
+    Raises:
+        CannotStart: There is a file already.
+    """
+    if path.exists():
+        raise CannotStart(f"counter store {path} exists already; it is never made anew")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    engine = _engine(path)
+    with _writing(engine) as connection:
+        command.upgrade(_config(connection), "head")
+    engine.dispose()
+
+
+class CounterStore:
+    """An opened store of one key holder."""
+
+    def __init__(self, path: Path, *, daily: ClassLimits, per_minute: ClassLimits) -> None:
+        """Open what `create` made.
+
+        Raises:
+            CannotStart: The file is missing, is no store, or has another schema.
+        """
+        if not path.is_file():
+            raise CannotStart(
+                f"counter store {path} is missing; put it back. It is never made silently, for an empty "
+                "store would forget what was spent. A new installation: vlagwijzer keyholder init"
+            )
+        self._engine = _engine(path)
+        self._limits = ((DAY_S, daily), (MINUTE_S, per_minute))
+        try:
+            with _writing(self._engine) as connection:
+                found = MigrationContext.configure(connection).get_current_revision()
+                newest = ScriptDirectory.from_config(_config(connection)).get_current_head()
+        except SQLAlchemyError:
+            raise CannotStart(f"counter store {path} cannot be opened") from None
+        if found != newest:
+            raise CannotStart(f"counter store {path} has schema {found}, this program needs {newest}")
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def claim_nonce(self, node: str, nonce: bytes, now: int) -> None:
+        """Store a nonce, or find that it was here before.
+
+        Args:
+            now: Unix seconds of this holder's clock.
+
+        Raises:
+            NonceSeen: Used before.
+            ClockWentBack: Later nonces are stored already. Nonces are dropped by age, so after a
+                jump forward and back an old request could no longer be told from a new one.
+            StoreUnavailable: Nothing was stored.
+        """
+        with self._transaction() as connection:
+            latest = connection.execute(select(func.max(tables.nonce.c.seen_at))).scalar()
+            if latest is not None and now < latest - MAX_CLOCK_STEP_S:
+                raise ClockWentBack("the clock stands before times that are already stored")
+            connection.execute(delete(tables.nonce).where(tables.nonce.c.seen_at < now - NONCE_LIFE_S))
+            try:
+                connection.execute(insert(tables.nonce).values(node=node, nonce=nonce, seen_at=now))
+            except IntegrityError:
+                raise NonceSeen from None
+
+    def spent(self, grant: Grant) -> dict[str, int]:
+        """Units of a grant that are gone, per kid."""
+        rows = tables.grant_units
+        with self._transaction() as connection:
+            found = connection.execute(
+                select(rows.c.kid, rows.c.spent).where(
+                    rows.c.iss == grant.iss, rows.c.jti == bytes.fromhex(grant.jti)
+                )
+            )
+            return {row.kid: row.spent for row in found}
+
+    def reserve(
+        self,
+        *,
+        node: str,
+        class_: str,
+        version: int,
+        counts: Mapping[str, int],
+        grant: Grant | None,
+        now: int,
+    ) -> None:
+        """Count before evaluating: quota, grant units and the event, all or nothing.
+
+        Args:
+            counts: Elements per kid.
+            grant: Verified; its units are spent here.
+            now: Unix seconds.
+
+        Raises:
+            QuotaSpent: A day's or minute's counter would pass its limit; nothing was counted.
+            GrantRefused: The grant has fewer units left; nothing was counted.
+            StoreUnavailable: Nothing was counted.
+        """
+        total = sum(counts.values())
+        with self._transaction() as connection:
+            for seconds, limits in self._limits:
+                limit: int = getattr(limits, class_)
+                begins = now - now % seconds
+                key = {"node": node, "class_": class_, "seconds": seconds, "begins_at": begins}
+                if not _count(connection, tables.quota, key, column="used", add=total, limit=limit):
+                    raise QuotaSpent(begins + seconds - now)
+            for kid, count in counts.items():
+                if grant is None:
+                    break
+                key = {"iss": grant.iss, "jti": bytes.fromhex(grant.jti), "kid": kid}
+                extra = {"expires_at": grant.exp}
+                left = grant.n.get(kid, 0)
+                if not _count(
+                    connection,
+                    tables.grant_units,
+                    key,
+                    column="spent",
+                    add=count,
+                    limit=left,
+                    extra=extra,
+                ):
+                    raise GrantRefused
+            connection.execute(
+                insert(tables.event).values(
+                    at=now, node=node, class_=class_, version=version, counts=json.dumps(counts)
+                )
+            )
+            old = tables.quota.c.begins_at < now - _KEEP_COUNTERS_S
+            connection.execute(delete(tables.quota).where(old))
+            expired = tables.grant_units.c.expires_at < now - _KEEP_GRANTS_S
+            connection.execute(delete(tables.grant_units).where(expired))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with _writing(self._engine) as connection:
+                yield connection
+        except SQLAlchemyError:
+            raise StoreUnavailable("the counter store cannot be written") from None
+
+
+def _count(
+    connection: Connection,
+    table: Table,
+    key: Mapping[str, Any],
+    *,
+    column: str,
+    add: int,
+    limit: int,
+    extra: Mapping[str, Any] | None = None,
+) -> bool:
+    """Raise a counter by `add` if it then is not above `limit`; False when it would be."""
+    makers: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+    fresh = makers[connection.dialect.name](table).values(**key, **{column: 0}, **(extra or {}))
+    connection.execute(fresh.on_conflict_do_nothing())
+    used = table.c[column]
+    raised = connection.execute(
+        update(table)
+        .where(*(table.c[name] == value for name, value in key.items()), used + add <= limit)
+        .values({column: used + add})
+    )
+    return raised.rowcount == 1
+
+
+def _engine(path: Path) -> Engine:
+    # `hide_parameters`: a statement that fails must not show its values in a log.
+    engine = create_engine(
+        f"sqlite:///{path}", hide_parameters=True, connect_args={"check_same_thread": False, "timeout": 30}
+    )
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: Any, _: ConnectionPoolEntry) -> None:
+    # The driver must not open transactions by itself: `_begin` decides the kind.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
