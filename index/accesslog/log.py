@@ -1,0 +1,380 @@
+"""Appending to the access log, inside the hub's one writing transaction.
+
+    begin -> append ... spend ... -> flush -> COMMIT -> committed
+                                       any failure  -> rolled_back
+
+`append` gives each entry its place; `flush` reads the chains' heads once, numbers
+in order, seals, grows the tree, signs the checkpoint and writes it all. Nothing
+of a batch is remembered before the database says it holds: `begin` compares
+the tree's row with memory and reads anew where they differ.
+
+Source: docs/design/access-log.md, "Storage and the order of things".
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt as _encrypt
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from index.protocol import entry as fmt
+from index.protocol.codec import b64u, u32
+from index.protocol.entry import EntryDraft, Opened
+from index.protocol.merkle import Frontier, inclusion_proof, leaf_hash
+from index.protocol.messages import LogReceipt
+from index.protocol.note import Checkpoint, origin_of, sign_checkpoint
+from index.protocol.proof import make_proof
+
+from . import tables
+from .errors import LogInconsistent, LogNotBegun
+from .keys import LOG_KEYS, LogKeys, SealKey
+from .lasthead import Head, HeadKeeper
+from .reading import LogReader
+from .spent import Spent
+from .tiles import Edge, Tree
+
+_FORGET_EVERY_S = 60
+_HEADS_AT_ONCE = 500
+
+
+class Recorded:
+    """An entry that has its place in the log; its receipt is made by the batch that holds it."""
+
+    __slots__ = ("asker", "draft", "index", "opened")
+
+    def __init__(self, draft: EntryDraft, index: int, asker: bytes) -> None:
+        self.draft = draft
+        self.index = index
+        self.asker = asker
+        self.opened: Opened | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBatch:
+    """What a batch proves, once committed: a signed checkpoint and a receipt for each of its entries.
+
+    `first` is the index of the batch's first entry; `note` the checkpoint as a signed note.
+    """
+
+    year: int
+    first: int
+    size: int
+    root: bytes
+    note: str
+    nodes: Mapping[tuple[int, int], bytes] = field(repr=False)
+
+    def receipt(self, recorded: Recorded) -> LogReceipt:
+        """Proof that one entry of this batch is in the log."""
+        opened = recorded.opened
+        if opened is None or not self.first <= recorded.index < self.size:
+            raise LogNotBegun("the entry is not of this batch")
+        hashes = inclusion_proof(recorded.index, self.size, self._node)
+        return LogReceipt(
+            index=recorded.index,
+            salt=b64u(opened.salt),
+            salt_a=b64u(opened.salt_a),
+            part_b=b64u(fmt.part_b(opened.salt_b, opened.chain)),
+            asker=opened.asker.decode(),
+            proof=make_proof(recorded.index, hashes, self.note),
+        )
+
+    def receipts(self, recorded: Iterable[Recorded]) -> list[LogReceipt]:
+        return [self.receipt(item) for item in recorded]
+
+    def index_header(self, recorded: Iterable[Recorded]) -> str:
+        """Value of `Vlagwijzer-Log-Index`: indexes in the order of the persons, with commas."""
+        return ",".join(str(item.index) for item in recorded)
+
+    def _node(self, level: int, number: int) -> bytes:
+        return self.nodes[level, number]
+
+
+@dataclass(slots=True)
+class _State:
+    """The log as of one committed batch; `flush` makes the next one beside it."""
+
+    year: int
+    batch: int
+    frontier: Frontier
+    edge: Edge
+    stored: bool = True
+
+
+class AccessLog(LogReader):
+    """The log with its one writer: what `LogReader` reads, and appending, for one thread per process."""
+
+    def __init__(self, prefix: str, keys: LogKeys, *, keeper: HeadKeeper | None = None) -> None:
+        """
+        Args:
+            prefix: The origin without its year, `<hub id>/v1/log`.
+            keys: The hub's key store.
+            keeper: Keeps the last signed head outside the database, so that a
+                restored backup is noticed before anything is signed on it.
+        """
+        super().__init__(prefix, keys)
+        self.spent = Spent()
+        self._keeper = keeper
+        self._writer = secrets.token_bytes(16)
+        self._held: _State | None = None
+        self._next: _State | None = None
+        self._open: _State | None = None
+        self._pending: list[Recorded] = []
+        self._forgotten_at = 0.0
+
+    # --- one batch -------------------------------------------------------------------
+
+    def begin(self, conn: Connection, now: datetime) -> None:
+        """Start a batch in the transaction of `conn`, which holds the lock already.
+
+        Raises:
+            LogInconsistent: What is stored is not what was signed last.
+        """
+        row = conn.execute(select(tables.tree).order_by(tables.tree.c.year.desc()).limit(1)).first()
+        self._pending = []
+        if row is None:
+            self.rolled_back()
+        self._open = self._take_up(conn, row, now) if row is not None else None
+        if self._open is None or self._open.year < now.year:
+            self._open = self._new_year(conn, row, now)
+
+    def append(self, draft: EntryDraft) -> Recorded:
+        """Give an entry its place. It is durable only when the transaction is committed.
+
+        Raises:
+            EntryError: A field has no allowed form; nothing was appended.
+        """
+        state = self._begun()
+        asker = fmt.asker_part(draft, state.year)
+        recorded = Recorded(draft, state.frontier.size + len(self._pending), asker)
+        self._pending.append(recorded)
+        return recorded
+
+    def spend(self, tag: bytes, until: int) -> bool:
+        """Spend a one-time value in this transaction; False when it was spent before.
+
+        Args:
+            tag: `spent.tag_of(issuer, jti)`.
+            until: Unix seconds from which its own time refuses it anyway.
+        """
+        self._begun()
+        return self.spent.spend(tag, until)
+
+    def flush(self, conn: Connection, now: datetime) -> SealedBatch:
+        """Number, seal, grow, sign and write; the caller commits and only then answers.
+
+        Raises:
+            EntryTooLarge: An entry does not fit its fixed size.
+            LogInconsistent: The tree's row is not the one this batch began with.
+        """
+        state = self._begun()
+        first = state.frontier.size
+        nodes = state.frontier.nodes()
+        after = _State(state.year, state.batch + 1, state.frontier.copy(), state.edge.copy())
+        if self._pending or self.spent.pending():
+            chains = self._number(conn, state.year)
+            self._write_entries(conn, now, after, chains, nodes)
+            self.spent.write(conn, after.batch)
+            self._write_tree(conn, state, after)
+            if now.timestamp() - self._forgotten_at > _FORGET_EVERY_S:
+                self.spent.forget_ended(conn, int(now.timestamp()))
+                self._forgotten_at = now.timestamp()
+            self._next = after
+        else:
+            after.batch = state.batch
+        root = after.frontier.root()
+        head = Checkpoint(origin_of(self.prefix, state.year), after.frontier.size, root)
+        note = sign_checkpoint(head, self._keys.log_signing)
+        self._open, self._pending = None, []
+        return SealedBatch(state.year, first, head.size, root, note, nodes)
+
+    def committed(self) -> None:
+        """The transaction holds. Call before any answer leaves: it keeps the head outside the database."""
+        if self._next is None:
+            return
+        self._held, self._next = self._next, None
+        self.spent.keep()
+        self._keep_head(self._held)
+
+    def rolled_back(self) -> None:
+        """The transaction does not hold, or nobody knows: forget the batch; `begin` reads anew."""
+        self._open, self._next, self._held, self._pending = None, None, None, []
+        self.spent.drop()
+
+    # --- taking up what is stored ----------------------------------------------------
+
+    def _begun(self) -> _State:
+        if self._open is None:
+            raise LogNotBegun("the log was not begun")
+        return self._open
+
+    def _take_up(self, conn: Connection, row: Row[tuple[object, ...]], now: datetime) -> _State:
+        """The stored state, from memory where this process wrote it last, else read and checked."""
+        if self._next is not None:
+            # `committed` was not called: the row tells whether the last batch holds.
+            if row.writer == self._writer and row.batch == self._next.batch:
+                self.committed()
+            else:
+                self.rolled_back()
+        held = self._held
+        if held and row.writer == self._writer and (row.year, row.batch) == (held.year, held.batch):
+            return held
+        self._held = None
+        frontier = _frontier_of(row)
+        state = _State(row.year, row.batch, frontier, Edge.load(conn, row.year, row.size))
+        self._check_last_head(conn, state)
+        self.spent.load(conn, int(now.timestamp()))
+        self._held = state
+        self._keep_head(state)
+        return state
+
+    def _check_last_head(self, conn: Connection, state: _State) -> None:
+        """Refuse to go on where the database is behind, or beside, what was signed last."""
+        if Tree(conn, state.year, state.frontier.size).root() != state.frontier.root():
+            raise LogInconsistent("the log's rows do not give the root that was signed")
+        last = self._keeper.last() if self._keeper else None
+        if last is None:
+            return
+        row = conn.execute(select(tables.tree).where(tables.tree.c.year == last.year)).first()
+        if row is None or row.size < last.size or Tree(conn, last.year, last.size).root() != last.root:
+            raise LogInconsistent(
+                "the database is behind the last signed head, as after a restored backup; "
+                "nothing is signed on it"
+            )
+
+    def _keep_head(self, state: _State) -> None:
+        if self._keeper:
+            self._keeper.keep(Head(state.year, state.frontier.size, state.frontier.root()))
+
+    def _new_year(self, conn: Connection, row: Row[tuple[object, ...]] | None, now: datetime) -> _State:
+        """Open the log of this year; its entry 0 holds the last checkpoint of the year before."""
+        if row is None and self._keeper and self._keeper.last() is not None:
+            raise LogInconsistent("the log is empty, yet a head of it was signed before")
+        state = _State(now.year, row.batch if row else 0, Frontier(), Edge(0, {}), stored=False)
+        more: dict[str, str | int] = {}
+        if row is not None:
+            last = Checkpoint(origin_of(self.prefix, row.year), row.signed_size, row.signed_root)
+            more["checkpoint"] = sign_checkpoint(last, self._keys.log_signing)
+        else:
+            self.spent.load(conn, int(now.timestamp()))
+        self._open = state
+        ts = int(now.timestamp() * 1000)
+        self.append(EntryDraft(t="admin", ts=ts, req="", more=more))
+        return state
+
+    # --- numbering, sealing, writing --------------------------------------------------
+
+    def _number(self, conn: Connection, year: int) -> list[list[tuple[bytes, int, int]]]:
+        """Handle, n and prev of each subject of each pending entry, numbered in order of appending."""
+        secret = self._keys.log_key(year)
+        handles = [[fmt.handle(year, lid, r.draft.later) for lid in r.draft.lids] for r in self._pending]
+        at = _heads_of(conn, secret, {handle for listed in handles for handle in listed})
+        chains: list[list[tuple[bytes, int, int]]] = []
+        for recorded, listed in zip(self._pending, handles, strict=True):
+            chain: list[tuple[bytes, int, int]] = []
+            for handle in listed:
+                n, prev = at.get(handle, (0, -1))
+                at[handle] = (n + 1, recorded.index)
+                chain.append((handle, n + 1, prev))
+            chains.append(chain)
+        return chains
+
+    def _write_entries(
+        self,
+        conn: Connection,
+        now: datetime,
+        after: _State,
+        chains: Sequence[Sequence[tuple[bytes, int, int]]],
+        nodes: dict[tuple[int, int], bytes],
+    ) -> None:
+        """Seal and store pending entries, chain rows and completed tiles; grow `after` and `nodes`."""
+        if not self._pending:
+            return
+        origin, secret = origin_of(self.prefix, after.year), self._keys.log_key(after.year)
+        seal = self._keys.current(LOG_KEYS, now)
+        entries: list[dict[str, object]] = []
+        lines: list[dict[str, object]] = []
+        complete: list[tuple[int, int, bytes]] = []
+        for recorded, chain in zip(self._pending, chains, strict=True):
+            draft = recorded.draft
+            salts = secrets.token_bytes(3 * fmt.SALT_SIZE)
+            part = fmt.chain_part([(n, prev) for _, n, prev in chain], draft.dec, **draft.more)
+            opened = Opened(salts[:32], salts[32:64], salts[64:], recorded.asker, part)
+            recorded.opened = opened
+            sealed = seal_entry(seal, origin, recorded.index, fmt.plain_of(opened, draft.t))
+            leaf = opened.leaf()
+            entries.append({"year": after.year, "index": recorded.index, "leaf": leaf, "sealed": sealed})
+            made = after.frontier.append(leaf_hash(leaf))
+            nodes.update(made)
+            complete += after.edge.grow(made)
+            for handle, n, _ in chain:
+                masked = fmt.pointer(secret, handle, n, recorded.index)
+                lines.append({"key": fmt.handle_key(secret, handle), "n": n, "pointer": masked})
+        conn.execute(insert(tables.entry), entries)
+        if lines:
+            # Shuffled: the order of rows must not tell which scopes belong to one person.
+            secrets.SystemRandom().shuffle(lines)
+            conn.execute(insert(tables.handle), lines)
+        if complete:
+            rows = [
+                {"year": after.year, "level": level, "number": number, "hashes": hashes}
+                for level, number, hashes in complete
+            ]
+            conn.execute(insert(tables.tile), rows)
+
+    def _write_tree(self, conn: Connection, before: _State, after: _State) -> None:
+        root, size = after.frontier.root(), after.frontier.size
+        values = {
+            "size": size,
+            "frontier": after.frontier.encode(),
+            "signed_size": size,
+            "signed_root": root,
+            "batch": after.batch,
+            "writer": self._writer,
+        }
+        if not before.stored:
+            conn.execute(insert(tables.tree), [{"year": after.year, **values}])
+            return
+        tree = tables.tree.c
+        grown = conn.execute(
+            update(tables.tree)
+            .where(tree.year == before.year, tree.batch == before.batch, tree.size == before.frontier.size)
+            .values(**values)
+        )
+        if grown.rowcount != 1:
+            raise LogInconsistent("another writer was here inside the lock")
+
+
+def seal_entry(key: SealKey, origin: str, index: int, plain: bytes) -> bytes:
+    """The stored form of an entry's plain text, bound to its log and index."""
+    nonce = secrets.token_bytes(24)
+    body = _encrypt(plain, fmt.seal_aad(origin, index), nonce, key.key)
+    return b"\x01" + u32(key.number) + nonce + body
+
+
+def _frontier_of(row: Row[tuple[object, ...]]) -> Frontier:
+    """The frontier of a tree row, refused unless it gives exactly what was signed."""
+    frontier = Frontier.decode(row.size, row.frontier)
+    if row.size != row.signed_size or frontier.root() != row.signed_root:
+        raise LogInconsistent("the tree is not the one that was signed last")
+    return frontier
+
+
+def _heads_of(conn: Connection, secret: bytes, handles: set[bytes]) -> dict[bytes, tuple[int, int]]:
+    """Highest n and its index, of each handle that has a line."""
+    by_key = {fmt.handle_key(secret, handle): handle for handle in handles}
+    keys, found = sorted(by_key), {}
+    line = tables.handle
+    for at in range(0, len(keys), _HEADS_AT_ONCE):
+        highest = (
+            select(line.c.key, func.max(line.c.n).label("n"))
+            .where(line.c.key.in_(keys[at : at + _HEADS_AT_ONCE]))
+            .group_by(line.c.key)
+            .subquery()
+        )
+        joined = line.join(highest, (line.c.key == highest.c.key) & (line.c.n == highest.c.n))
+        for key, n, masked in conn.execute(select(line.c.key, line.c.n, line.c.pointer).select_from(joined)):
+            handle = by_key[key]
+            found[handle] = (n, fmt.index_behind(secret, handle, n, masked))
+    return found

@@ -1,0 +1,337 @@
+"""What is read from the access log, by whom.
+
+    everybody   checkpoint and tiles: hashes only
+    citizen     the lines of the own chains, opened, each with its proof
+    officer     entries of all, filtered; and whether all of it still holds
+
+Only committed rows are read, so every proof leads to a checkpoint that was signed.
+
+Source: docs/design/access-log.md, "Checkpoints, witnesses, quorum" (read API) and "Views and verification".
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as _decrypt
+from nacl.exceptions import CryptoError
+from sqlalchemy import Connection, select
+
+from index.protocol import entry as fmt
+from index.protocol.codec import b64u, unb64u
+from index.protocol.entry import Asker, EntryError, Opened
+from index.protocol.merkle import inclusion_proof
+from index.protocol.messages import LogLine
+from index.protocol.note import Checkpoint, origin_of, sign_checkpoint
+
+from . import tables
+from .errors import LogInconsistent
+from .keys import LogKeys
+from .tiles import Tree, tile_bytes
+
+_CHUNK = 500
+_CLOCK_SLACK = timedelta(minutes=10)
+"""Entries are in order of recording; their clock may step back this far at most."""
+
+_PUBLIC = re.compile(r"(?:(20[0-9][0-9])/)?(checkpoint|tile/(.{1,80}))\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """The last signed state of one year's log, with its note."""
+
+    year: int
+    size: int
+    root: bytes
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLines:
+    """Lines of a citizen's chains; every proof leads to `checkpoint`. `erased` ones are no longer kept."""
+
+    lines: list[LogLine]
+    checkpoint: str
+    erased: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """What an officer asks for; empty means any.
+
+    Attributes:
+        organisation: OIN.
+        day: Calendar day in UTC by the hub's clock.
+        before: Only entries with a lower index; `Page.next` of the page before.
+        limit: Entries on a page.
+        scan: Entries opened at most for one page; a page may then be short and yet have a next one.
+    """
+
+    organisation: str = ""
+    role: str = ""
+    purpose: str = ""
+    t: str = ""
+    day: date | None = None
+    before: int | None = None
+    limit: int = 50
+    scan: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class OfficerEntry:
+    """An entry as an officer sees it: who asked what, how it was decided, and about how many chains."""
+
+    year: int
+    index: int
+    asker: Asker
+    dec: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Newest first. `next` goes into `EntryFilter.before`; None at the end."""
+
+    entries: list[OfficerEntry]
+    next: int | None
+
+
+class LogReader:
+    """Reads on any connection, inside or outside the writer's transaction."""
+
+    def __init__(self, prefix: str, keys: LogKeys) -> None:
+        """`prefix` is the origin without its year, `<hub id>/v1/log`."""
+        self.prefix = prefix
+        self._keys = keys
+
+    def log_key(self, year: int) -> bytes:
+        """K_log_year."""
+        return self._keys.log_key(year)
+
+    # --- everybody -------------------------------------------------------------------
+
+    def head(self, conn: Connection, year: int | None = None) -> SignedHead | None:
+        """The last signed head of a year (of the newest where None), None before the first entry."""
+        tree = tables.tree.c
+        query = select(tree.year, tree.signed_size, tree.signed_root).order_by(tree.year.desc()).limit(1)
+        row = conn.execute(query if year is None else query.where(tree.year == year)).first()
+        if row is None:
+            return None
+        # Ed25519 is deterministic: these are the very bytes that were handed out at that commit.
+        head = Checkpoint(origin_of(self.prefix, row.year), row.signed_size, row.signed_root)
+        return SignedHead(row.year, head.size, head.root, sign_checkpoint(head, self._keys.log_signing))
+
+    def public(self, conn: Connection, path: str) -> tuple[bytes, bool] | None:
+        """The body under `/v1/log/<path>` and whether it can never change; None where there is none.
+
+        `path` is `checkpoint`, `tile/...`, or one of them after `<year>/`.
+        """
+        found = _PUBLIC.match(path)
+        if not found:
+            return None
+        head = self.head(conn, int(found[1]) if found[1] else None)
+        if head is None:
+            return None
+        if found[2] == "checkpoint":
+            return head.note.encode(), False
+        # Without the year the same path means another log next January: not for ever.
+        body = tile_bytes(conn, head.year, head.size, found[3])
+        return (body[0], bool(found[1])) if body else None
+
+    # --- the citizen -----------------------------------------------------------------
+
+    def lines_of(
+        self, conn: Connection, lids: Mapping[str, Sequence[bytes]], year: int | None = None
+    ) -> OwnLines:
+        """All lines of the chains of `lids` in one year, by scope and rising number.
+
+        Postponed chains are not read. A line stands once for each scope it concerns.
+
+        Args:
+            lids: Scope to log ids, newest first (older ones after a rotation).
+            year: The newest log where None.
+
+        Raises:
+            LogInconsistent: A row does not lead to the line it should.
+        """
+        head = self.head(conn, year)
+        if head is None:
+            return OwnLines([], "", 0)
+        secret = self.log_key(head.year)
+        chains = [(scope, fmt.handle(head.year, lid)) for scope in lids for lid in lids[scope]]
+        places = _places(conn, secret, [handle for _, handle in chains])
+        opened = self._opened_at(conn, head.year, {index for listed in places.values() for index in listed})
+        tree = Tree(conn, head.year, head.size)
+        lines: list[LogLine] = []
+        erased = 0
+        for scope, handle in chains:
+            for n, index in enumerate(places.get(handle, ()), 1):
+                entry = opened.get(index)
+                if entry is None:
+                    erased += 1
+                    continue
+                _concerns(entry, handle, n)
+                lines.append(_line(scope, head, index, entry, tree))
+        return OwnLines(lines, head.note, erased)
+
+    # --- the officer -----------------------------------------------------------------
+
+    def entries(self, conn: Connection, wanted: EntryFilter, year: int | None = None) -> Page:
+        """Entries that match, newest first. Handles and numbers of persons are not given."""
+        if year is None and wanted.day is not None:
+            year = wanted.day.year
+        head = self.head(conn, year)
+        if head is None:
+            return Page([], None)
+        start = min(wanted.before if wanted.before is not None else head.size, head.size)
+        until = None
+        if wanted.day is not None:
+            midnight = datetime.combine(wanted.day, time(), UTC)
+            until = _ms(midnight - _CLOCK_SLACK)
+            start = min(start, self._first_after(conn, head, midnight + timedelta(days=1) + _CLOCK_SLACK))
+        found: list[OfficerEntry] = []
+        lowest = max(0, start - wanted.scan)
+        for index, entry in self._descending(conn, head.year, lowest, start):
+            asker = fmt.parse_asker(entry.asker)
+            if until is not None and asker.ts < until:
+                return Page(found, None)
+            if _matches(asker, wanted):
+                chain = fmt.parse_chain(entry.chain)
+                dec = unb64u(chain.dec) if isinstance(chain.dec, str) else b""
+                found.append(OfficerEntry(head.year, index, asker, dec))
+                if len(found) == wanted.limit:
+                    return Page(found, index if index else None)
+        return Page(found, lowest if lowest else None)
+
+    def _first_after(self, conn: Connection, head: SignedHead, instant: datetime) -> int:
+        """An index from which all entries are later than `instant`, by bisection over readable entries."""
+        low, high, limit = 0, head.size, _ms(instant)
+        while low < high:
+            middle = (low + high) // 2
+            probe = next(self.opened(conn, head.year, middle, high), None)
+            if probe is None or fmt.parse_asker(probe[1].asker).ts > limit:
+                high = middle
+            else:
+                low = probe[0] + 1
+        return low
+
+    def _descending(
+        self, conn: Connection, year: int, lowest: int, start: int
+    ) -> Iterator[tuple[int, Opened]]:
+        for end in range(start, lowest, -_CHUNK):
+            yield from reversed(list(self.opened(conn, year, max(lowest, end - _CHUNK), end)))
+
+    # --- opening ---------------------------------------------------------------------
+
+    def opened(self, conn: Connection, year: int, start: int, end: int) -> Iterator[tuple[int, Opened]]:
+        """Entries from `start` to `end` that are still kept, opened, by rising index.
+
+        Raises:
+            LogInconsistent: One does not open under the key it names.
+        """
+        column = tables.entry.c
+        for at in range(start, end, _CHUNK):
+            rows = conn.execute(
+                select(column.index, column.leaf, column.sealed)
+                .where(column.year == year, column.index >= at, column.index < min(at + _CHUNK, end))
+                .order_by(column.index)
+            )
+            for index, leaf, sealed in rows.all():
+                entry = self.open_entry(year, index, leaf, sealed)
+                if entry is not None:
+                    yield index, entry
+
+    def open_entry(self, year: int, index: int, leaf: bytes, sealed: bytes | None) -> Opened | None:
+        """An entry behind its row; None where it was erased or its key destroyed.
+
+        Raises:
+            LogInconsistent: It does not open, or is not what its leaf says.
+        """
+        if sealed is None:
+            return None
+        try:
+            key = self._keys.data_key(int.from_bytes(sealed[1:5], "big"))
+        except KeyError:
+            return None
+        aad = fmt.seal_aad(origin_of(self.prefix, year), index)
+        try:
+            entry = fmt.opened_from(_decrypt(sealed[29:], aad, sealed[5:29], key))
+        except (CryptoError, EntryError, ValueError):
+            raise LogInconsistent(f"entry {index} of {year} does not open") from None
+        if sealed[0] != 1 or entry.leaf() != leaf:
+            raise LogInconsistent(f"entry {index} of {year} is not what its leaf says")
+        return entry
+
+    def _opened_at(self, conn: Connection, year: int, indexes: set[int]) -> dict[int, Opened]:
+        column, listed = tables.entry.c, sorted(indexes)
+        found: dict[int, Opened] = {}
+        for at in range(0, len(listed), _CHUNK):
+            rows = conn.execute(
+                select(column.index, column.leaf, column.sealed).where(
+                    column.year == year, column.index.in_(listed[at : at + _CHUNK])
+                )
+            )
+            for index, leaf, sealed in rows.all():
+                entry = self.open_entry(year, index, leaf, sealed)
+                if entry is not None:
+                    found[index] = entry
+        return found
+
+
+def _places(conn: Connection, secret: bytes, handles: Sequence[bytes]) -> dict[bytes, list[int]]:
+    """The indexes of each handle's lines, from line 1 on; a gap in the numbers is refused."""
+    by_key = {fmt.handle_key(secret, handle): handle for handle in handles}
+    line, keys = tables.handle.c, sorted(by_key)
+    found: dict[bytes, list[int]] = {}
+    for at in range(0, len(keys), _CHUNK):
+        rows = conn.execute(
+            select(line.key, line.n, line.pointer)
+            .where(line.key.in_(keys[at : at + _CHUNK]))
+            .order_by(line.key, line.n)
+        )
+        for key, n, masked in rows:
+            handle = by_key[key]
+            listed = found.setdefault(handle, [])
+            if n != len(listed) + 1:
+                raise LogInconsistent("a chain has a gap")
+            listed.append(fmt.index_behind(secret, handle, n, masked))
+    return found
+
+
+def _concerns(entry: Opened, handle: bytes, n: int) -> None:
+    handles = fmt.read_handles(fmt.parse_asker(entry.asker))
+    subjects = fmt.parse_chain(entry.chain).subj
+    if handle not in handles or subjects[handles.index(handle)][0] != n:
+        raise LogInconsistent("a pointer leads to a line of another chain")
+
+
+def _line(scope: str, head: SignedHead, index: int, entry: Opened, tree: Tree) -> LogLine:
+    if index >= head.size:
+        raise LogInconsistent("a pointer leads outside the signed log")
+    return LogLine(
+        scope=scope,  # type: ignore[arg-type]
+        year=head.year,
+        index=index,
+        salt=b64u(entry.salt),
+        salt_a=b64u(entry.salt_a),
+        salt_b=b64u(entry.salt_b),
+        asker=entry.asker.decode(),
+        chain=entry.chain.decode(),
+        proof=[b64u(item) for item in inclusion_proof(index, head.size, tree.node)],
+    )
+
+
+def _matches(asker: Asker, wanted: EntryFilter) -> bool:
+    if wanted.day is not None and datetime.fromtimestamp(asker.ts / 1000, UTC).date() != wanted.day:
+        return False
+    pairs = (
+        (wanted.organisation, asker.org),
+        (wanted.role, asker.role),
+        (wanted.purpose, asker.purpose),
+        (wanted.t, asker.t),
+    )
+    return all(not want or want == have for want, have in pairs)
+
+
+def _ms(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)
