@@ -1,0 +1,205 @@
+"""One entry of the ledger of choices, its canonical form, and the hash chain.
+
+    hash = SHA-256("vlagwijzer/directive/v1\\n" || prevHash || canonical entry)
+
+The ledger of one pseudonym in one scope starts at 32 zero bytes. Nothing is
+updated: stopping a choice is a new entry that names the group it withdraws.
+Times are whole seconds UTC.
+
+Source: docs/design/consent.md, "Directive"; docs/design/pseudonyms.md, "Rows".
+"""
+
+import base64
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Literal, get_args
+
+import rfc8785
+
+Effect = Literal["grant", "deny", "slot", "withdraw"]
+Giver = Literal["zelf", "ouder", "curator", "mentor", "bewindvoerder", "gemachtigde"]
+Regime = Literal["ouder", "samen", "zelf"]
+Channel = Literal["portaal", "code", "formulier", "balie"]
+
+FIRST_PREVIOUS = bytes(32)
+MAX_ENTRY = 480
+"""Bytes of a canonical entry: with log id and length it must fit the 512 of a sealed row."""
+
+_TAG = b"vlagwijzer/directive/v1\n"
+_NO_TIME = ""
+
+
+class DirectiveInvalid(ValueError):
+    """Something that cannot be an entry of the ledger. Names the field, never the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """What one giver decided in one scope. `number` is its seq in that scope's ledger, from 1.
+
+    Paths go from broad to narrow; an empty path is "any". `category`: domain,
+    kind. `receiver`: organisation (OIN), team, role in team. `purpose`: as in
+    the vocabulary's tree.
+
+    `group` (16 bytes) joins the copies of one choice over the scopes; only the
+    sealed entry has it. `withdraws` is the group that a withdrawal ends.
+    `regime` is the age regime that it was made under. `giver` tells two givers
+    of one sort apart. `evidence` refers to the proof of the giver's authority,
+    or to the signed form when `channel` is `formulier`; it counts before
+    `evidence_until`. `text` is the SHA-256 of the text that was confirmed,
+    `policy` the version it was read under.
+    """
+
+    number: int
+    group: bytes
+    effect: Effect
+    category: tuple[str, ...] = ()
+    receiver: tuple[str, ...] = ()
+    purpose: tuple[str, ...] = ()
+    from_: datetime = datetime(2000, 1, 1, tzinfo=UTC)
+    until: datetime | None = None
+    explicit: bool = False
+    by: Giver = "zelf"
+    regime: Regime = "zelf"
+    giver: str = ""
+    evidence: str = ""
+    evidence_until: datetime | None = None
+    channel: Channel = "portaal"
+    text: bytes = b""
+    policy: int = 0
+    withdraws: bytes = b""
+
+    def __post_init__(self) -> None:
+        for name in ("from_", "until", "evidence_until"):
+            moment = getattr(self, name)
+            if moment is None:
+                continue
+            if moment.tzinfo is None:
+                raise DirectiveInvalid(f"{name} has no time zone")
+            object.__setattr__(self, name, moment.astimezone(UTC).replace(microsecond=0))
+        if self.number < 1:
+            raise DirectiveInvalid("number begins at 1")
+        if len(self.group) != 16:
+            raise DirectiveInvalid("group has 16 bytes")
+        if len(self.category) > 2 or len(self.receiver) > 3 or len(self.purpose) > 2:
+            raise DirectiveInvalid("a path is longer than its tree is deep")
+        if (self.effect == "withdraw") != (len(self.withdraws) == 16):
+            raise DirectiveInvalid("withdraws names a group exactly when the effect is withdraw")
+        if self.text and len(self.text) != 32:
+            raise DirectiveInvalid("text is a SHA-256")
+
+    @property
+    def provisional(self) -> bool:
+        """A signed paper form that an employee entered: it waits for the citizen's own act."""
+        return self.channel == "formulier"
+
+
+def canonical(directive: Directive, prev: bytes) -> bytes:
+    """RFC 8785 JSON of an entry, without `subject` and `hash`; fields that say nothing are left out.
+
+    Raises:
+        DirectiveInvalid: It would not fit the sealed row.
+    """
+    entry: dict[str, Any] = {
+        "seq": directive.number,
+        "prevHash": _text(prev),
+        "group": _text(directive.group),
+        "effect": directive.effect,
+        "category": list(directive.category),
+        "receiver": list(directive.receiver),
+        "purpose": list(directive.purpose),
+        "from": _moment(directive.from_),
+        "until": _moment(directive.until),
+        "explicit": directive.explicit,
+        "by": directive.by,
+        "regime": directive.regime,
+        "giver": directive.giver,
+        "evidence": directive.evidence,
+        "evidenceUntil": _moment(directive.evidence_until),
+        "channel": directive.channel,
+        "text": _text(directive.text),
+        "policy": directive.policy,
+        "withdraws": _text(directive.withdraws),
+    }
+    kept = {name: value for name, value in entry.items() if value not in ("", [], False, 0)}
+    raw = rfc8785.dumps(kept)
+    if len(raw) > MAX_ENTRY:
+        raise DirectiveInvalid("the entry is too long for its row")
+    return raw
+
+
+def parse_canonical(raw: bytes) -> tuple[Directive, bytes]:
+    """The directive and `prevHash` behind `canonical`'s bytes.
+
+    Raises:
+        DirectiveInvalid: Not the canonical form of an entry; unknown fields included.
+    """
+    try:
+        entry = json.loads(raw)
+        directive = _from_json(dict(entry))
+        prev = _bytes(entry["prevHash"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DirectiveInvalid("not an entry of the ledger") from None
+    if canonical(directive, prev) != raw:
+        raise DirectiveInvalid("not the canonical form of an entry")
+    return directive, prev
+
+
+def directive_hash(prev: bytes, directive: Directive) -> bytes:
+    """The entry's hash: the new head of its scope's ledger.
+
+    Args:
+        prev: The head before it; `FIRST_PREVIOUS` for the first.
+    """
+    if len(prev) != 32:
+        raise DirectiveInvalid("a head has 32 bytes")
+    return sha256(_TAG + prev + canonical(directive, prev)).digest()
+
+
+def _from_json(entry: dict[str, Any]) -> Directive:
+    def moment(name: str) -> datetime | None:
+        return datetime.fromisoformat(entry[name]) if name in entry else None
+
+    def member(name: str, allowed: object, default: str) -> Any:
+        value = entry.get(name, default)
+        if value not in get_args(allowed):
+            raise ValueError(name)
+        return value
+
+    start = moment("from")
+    if start is None:
+        raise ValueError("from")
+    return Directive(
+        number=entry["seq"],
+        group=_bytes(entry["group"]),
+        effect=member("effect", Effect, ""),
+        category=tuple(entry.get("category", ())),
+        receiver=tuple(entry.get("receiver", ())),
+        purpose=tuple(entry.get("purpose", ())),
+        from_=start,
+        until=moment("until"),
+        explicit=entry.get("explicit", False),
+        by=member("by", Giver, ""),
+        regime=member("regime", Regime, ""),
+        giver=entry.get("giver", ""),
+        evidence=entry.get("evidence", ""),
+        evidence_until=moment("evidenceUntil"),
+        channel=member("channel", Channel, ""),
+        text=_bytes(entry.get("text", "")),
+        policy=entry.get("policy", 0),
+        withdraws=_bytes(entry.get("withdraws", "")),
+    )
+
+
+def _moment(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else _NO_TIME
+
+
+def _text(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

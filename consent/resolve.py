@@ -1,0 +1,284 @@
+"""R: what the choices of one person say about one kind, receiver and purpose at one moment.
+
+    1. take the directives in force that cover the request
+    2. per giver: any slot is a deny
+    3. per giver: drop what a narrower one overrules, or a later one of the same scope
+    4. per giver: any deny, else any grant, else nothing
+    5. join the givers by the regime in force
+
+Narrower beats broader whatever the order; for one same scope the later wins;
+between scopes that cross, no wins. Any deny of a giver who counts is a deny.
+
+Source: docs/design/consent.md, "Resolution".
+"""
+
+from calendar import monthrange
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from policy.decide import KindState
+from policy.vocabulary import Kind, Purpose
+
+from .directive import Directive, Giver, Regime
+from .state import ChoiceState
+
+GRANT_MONTHS = 12
+"""A grant ends then at the latest; `limits.consent_default_months`."""
+FORM_HOURS = 72
+"""An unconfirmed paper form lapses then; `limits.assisted_consent_hours`."""
+
+Effect = Literal["grant", "deny", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Who would see it: organisation (OIN), team, role. Never a single employee."""
+
+    organisation: str
+    team: str
+    role: str
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return (self.organisation, self.team, self.role)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """`directive_numbers` are the entries that decided, for the citizen's own page."""
+
+    effect: Effect
+    explicit: bool
+    directive_numbers: tuple[int, ...]
+
+
+NONE = Resolution("none", False, ())
+
+
+def resolve(
+    state: ChoiceState | None,
+    kind: Kind,
+    receiver: Receiver,
+    purpose: Purpose,
+    at: datetime,
+    *,
+    measures: frozenset[str] = frozenset(),
+) -> Resolution:
+    """The effect of the choices in force, whether a flag exists or not.
+
+    Args:
+        state: The folded choices in the kind's scope; None when nothing was ever chosen.
+        at: UTC; the instant that dates the decision and its log entry.
+        measures: Regime entries in force: curatele, mentorschap, bewind.
+    """
+    if state is None:
+        return NONE
+    request = ((kind.domain, kind.code), receiver.path, purpose.path)
+    taken = [
+        directive
+        for directive in state.directives
+        if _covers(directive, request) and _in_force(directive, kind, purpose, at)
+    ]
+    if not taken:
+        return NONE
+    regime = _age_regime(taken)
+    verdicts = [
+        _verdict(giver, [directive for directive in taken if (directive.by, directive.giver) == giver])
+        for giver in dict.fromkeys((directive.by, directive.giver) for directive in taken)
+    ]
+    return _join(verdicts, regime, _measure(measures, kind.domain))
+
+
+def states_of(
+    state: ChoiceState | None,
+    kinds: Iterable[Kind],
+    receiver: Receiver,
+    purpose: Purpose,
+    at: datetime,
+    *,
+    measures: frozenset[str] = frozenset(),
+) -> dict[int, KindState]:
+    """`resolve` for every kind of a scope, as `policy.decide` takes it."""
+    found: dict[int, KindState] = {}
+    for kind in kinds:
+        resolution = resolve(state, kind, receiver, purpose, at, measures=measures)
+        found[kind.number] = KindState(resolution.effect, resolution.explicit)
+    return found
+
+
+# --- 1. what counts now ------------------------------------------------------------
+
+_Path = tuple[str, ...]
+_Scope = tuple[_Path, _Path, _Path]
+
+
+def scope_of(directive: Directive) -> _Scope:
+    """The three axes of a directive: category, receiver, purpose."""
+    return directive.category, directive.receiver, directive.purpose
+
+
+def _covers(directive: Directive, request: _Scope) -> bool:
+    return _inside(request, scope_of(directive))
+
+
+def _inside(inner: _Scope, outer: _Scope) -> bool:
+    """On every axis at the same place or deeper."""
+    return all(narrow[: len(broad)] == broad for narrow, broad in zip(inner, outer, strict=True))
+
+
+def _in_force(directive: Directive, kind: Kind, purpose: Purpose, at: datetime) -> bool:
+    if directive.effect == "withdraw" or at < directive.from_:
+        return False
+    end = end_of(directive)
+    if end is not None and at >= end:
+        return False
+    if directive.by != "zelf" and not _authorised(directive, at):
+        return False
+    if directive.effect != "grant":
+        return True
+    if not (kind.consent_possible and purpose.consent_possible):
+        return False
+    if directive.provisional and kind.art9_or_10:
+        return False
+    # A no needs no proof of authority; a yes without it counts as none.
+    return bool(directive.evidence) or (directive.by == "zelf" and not directive.provisional)
+
+
+def end_of(directive: Directive) -> datetime | None:
+    """When a directive ends: a grant after 12 months at the latest, an unconfirmed form after 72 hours.
+
+    A no or slot ends only where its own `until` says so.
+    """
+    if directive.effect != "grant":
+        return directive.until
+    longest = add_months(directive.from_, GRANT_MONTHS)
+    if directive.provisional:
+        longest = directive.from_ + timedelta(hours=FORM_HOURS)
+    return min(directive.until or longest, longest)
+
+
+def add_months(moment: datetime, months: int) -> datetime:
+    """The same day so many months on, or the last day of that month where it has no such day."""
+    years, month = divmod(moment.month - 1 + months, 12)
+    year, month = moment.year + years, month + 1
+    return moment.replace(year=year, month=month, day=min(moment.day, monthrange(year, month)[1]))
+
+
+def _authorised(directive: Directive, at: datetime) -> bool:
+    """The giver's authority, as far as it was entered, has not ended."""
+    return directive.evidence_until is None or at < directive.evidence_until
+
+
+# --- 2 to 4. one giver -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    by: Giver
+    effect: Effect
+    explicit: bool
+    numbers: tuple[int, ...]
+
+
+def _verdict(giver: tuple[Giver, str], taken: Sequence[Directive]) -> _Verdict:
+    by, _ = giver
+    slots = [directive.number for directive in taken if directive.effect == "slot"]
+    if slots:
+        return _Verdict(by, "deny", False, tuple(slots))
+    left = [directive for directive in taken if not any(_overrules(other, directive) for other in taken)]
+    denies = [directive.number for directive in left if directive.effect == "deny"]
+    if denies:
+        return _Verdict(by, "deny", False, tuple(denies))
+    explicit = any(directive.explicit for directive in left)
+    return _Verdict(by, "grant", explicit, tuple(directive.number for directive in left))
+
+
+def _overrules(other: Directive, directive: Directive) -> bool:
+    inner, outer = scope_of(other), scope_of(directive)
+    if inner == outer:
+        return other.number > directive.number
+    return _inside(inner, outer)
+
+
+# --- 5. the givers together --------------------------------------------------------
+
+
+def _age_regime(taken: Sequence[Directive]) -> Regime | None:
+    """The regime that the grants in force were made under; without a grant it changes nothing.
+
+    Grants end at each age boundary, so those in force agree. If they do not,
+    the regime that asks most of them holds.
+    """
+    regimes = {directive.regime for directive in taken if directive.effect == "grant"}
+    if not regimes:
+        return None
+    return regimes.pop() if len(regimes) == 1 else "samen"
+
+
+def _measure(measures: frozenset[str], domain: str) -> str:
+    """The measure that rules over a domain; curatele goes before the others."""
+    if "curatele" in measures:
+        return "curatele"
+    if "mentorschap" in measures and domain in ("zorg", "jeugd"):
+        return "mentorschap"
+    if "bewind" in measures and domain == "geld":
+        return "bewind"
+    return ""
+
+
+def _join(verdicts: Sequence[_Verdict], regime: Regime | None, measure: str) -> Resolution:
+    """Any deny of a giver who counts; else the grants that the regime needs; else nothing."""
+    counted = [verdict for verdict in verdicts if verdict.by in _counting(regime, measure)]
+    denies = [verdict for verdict in counted if verdict.effect == "deny"]
+    if denies:
+        return Resolution("deny", False, _numbers(denies))
+    needed: list[list[_Verdict]] = []
+    for givers in _needing(regime, measure):
+        grants = [verdict for verdict in counted if verdict.effect == "grant" and verdict.by in givers]
+        if not grants:
+            return NONE
+        needed.append(grants)
+    explicit = all(any(verdict.explicit for verdict in grants) for grants in needed)
+    return Resolution("grant", explicit, _numbers([verdict for grants in needed for verdict in grants]))
+
+
+def _counting(regime: Regime | None, measure: str) -> frozenset[Giver]:
+    """Whose yes or no is heard. Under curatele and mentorschap the own yes is heard and does not suffice."""
+    match measure, regime:
+        case "curatele", _:
+            return frozenset({"curator", "zelf"})
+        case "mentorschap", _:
+            return frozenset({"mentor", "zelf"})
+        case "bewind", _:
+            return frozenset({"bewindvoerder", "zelf", "gemachtigde"})
+        case _, "ouder":
+            return frozenset({"ouder"})
+        case _, "samen":
+            return frozenset({"zelf", "ouder"})
+        case _, "zelf":
+            return frozenset({"zelf", "gemachtigde"})
+        case _:
+            return frozenset({"zelf", "ouder", "gemachtigde"})
+
+
+def _needing(regime: Regime | None, measure: str) -> tuple[frozenset[Giver], ...]:
+    """Groups of givers; a grant needs one yes from each group."""
+    match measure, regime:
+        case "curatele", _:
+            return (frozenset({"curator"}),)
+        case "mentorschap", _:
+            return (frozenset({"mentor"}),)
+        case "bewind", _:
+            return (frozenset({"bewindvoerder", "zelf", "gemachtigde"}),)
+        case _, "ouder":
+            return (frozenset({"ouder"}),)
+        case _, "samen":
+            return (frozenset({"zelf"}), frozenset({"ouder"}))
+        case _:
+            return (frozenset({"zelf", "gemachtigde"}),)
+
+
+def _numbers(verdicts: Sequence[_Verdict]) -> tuple[int, ...]:
+    return tuple(sorted({number for verdict in verdicts for number in verdict.numbers}))

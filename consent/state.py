@@ -1,0 +1,227 @@
+"""The directives in force of one person in one scope, folded, with the head of the chain.
+
+The ledger is the proof; this is what a lookup opens, one row per scope,
+rewritten in the transaction of each choice. Folding drops withdrawals and what
+they withdrew. It drops nothing else that could still count: an older entry
+under a newer one of the same scope comes back when the newer ends.
+
+Layout of the encoding, version 1, big-endian:
+
+    u8(1) | head(32) | u32(number) | u8(n) n * text | u8(m) m * directive
+    text      = u8(length) | UTF-8
+    directive = group(16) | u32(number) | u32(from) | u32(until) | u32(evidence until)
+                | u8(effect, by) | u8(regime, explicit, provisional, evidence)
+                | u8(giver) | u8(lengths of the paths) | their texts, u8 each
+
+Times are Unix seconds, 0 for none; texts by their place in the list.
+
+Source: docs/design/consent.md, "Folded state".
+"""
+
+import struct
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import get_args
+
+from .directive import FIRST_PREVIOUS, Directive, Effect, Giver, Regime, directive_hash
+
+MAX_ENCODED = 2000
+"""Bytes of an encoded state: with log id and head of the row it must fit 2,048 sealed bytes."""
+
+_HEAD = struct.Struct(">B32sI")
+_DIRECTIVE = struct.Struct(">16sIIIIBBBB")
+_EFFECTS, _GIVERS, _REGIMES = get_args(Effect), get_args(Giver), get_args(Regime)
+
+
+class StateFull(Exception):
+    """The choices in force do not fit one row: the citizen must stop some first."""
+
+
+class StateUnreadable(ValueError):
+    """Bytes that are no encoded state. The decision is row 13 then."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceState:
+    """`head` and `number` are of the last entry in the ledger, also when that was a withdrawal."""
+
+    head: bytes
+    number: int
+    directives: tuple[Directive, ...]
+
+
+NOTHING_CHOSEN = ChoiceState(FIRST_PREVIOUS, 0, ())
+
+
+class OutOfOrder(ValueError):
+    """The entry does not follow the last one of its ledger."""
+
+
+def fold(state: ChoiceState | None, directive: Directive) -> ChoiceState:
+    """The state after one more entry.
+
+    Pruned are grants that ended before this entry began. A no is never pruned:
+    a wrong clock could open something by it, and can only close by a grant's.
+
+    Raises:
+        OutOfOrder: `number` is not the next one.
+    """
+    before = state or NOTHING_CHOSEN
+    if directive.number != before.number + 1:
+        raise OutOfOrder("the entry does not follow the last one of this ledger")
+    kept = [
+        earlier
+        for earlier in before.directives
+        if not _withdraws(directive, earlier) and not _over(earlier, directive.from_)
+    ]
+    if directive.effect != "withdraw":
+        kept.append(directive)
+    return ChoiceState(directive_hash(before.head, directive), directive.number, tuple(kept))
+
+
+def _withdraws(directive: Directive, earlier: Directive) -> bool:
+    """Givers withdraw their own entries, and the person those of a gemachtigde; nobody anything else."""
+    if directive.effect != "withdraw" or directive.withdraws != earlier.group:
+        return False
+    own = (directive.by, directive.giver) == (earlier.by, earlier.giver)
+    return own or (directive.by == "zelf" and earlier.by == "gemachtigde")
+
+
+def _over(directive: Directive, at: datetime) -> bool:
+    return directive.effect == "grant" and directive.until is not None and directive.until <= at
+
+
+def encode(state: ChoiceState) -> bytes:
+    """Compact bytes for the sealed row.
+
+    Raises:
+        StateFull: More than `MAX_ENCODED` bytes.
+    """
+    texts: dict[str, int] = {}
+    entries = b"".join(_encode_one(directive, texts) for directive in state.directives)
+    if len(texts) > 255 or len(state.directives) > 255:
+        raise StateFull("too many choices in force")
+    table = b"".join(bytes([len(raw)]) + raw for raw in (text.encode() for text in texts))
+    encoded = (
+        _HEAD.pack(1, state.head, state.number)
+        + bytes([len(texts)])
+        + table
+        + bytes([len(state.directives)])
+        + entries
+    )
+    if len(encoded) > MAX_ENCODED:
+        raise StateFull("too many choices in force")
+    return encoded
+
+
+def _encode_one(directive: Directive, texts: dict[str, int]) -> bytes:
+    def place(text: str) -> int:
+        if len(text.encode()) > 255:
+            raise StateFull("a name is too long")
+        return texts.setdefault(text, len(texts)) & 0xFF
+
+    paths = (directive.category, directive.receiver, directive.purpose)
+    lengths = len(paths[0]) | len(paths[1]) << 2 | len(paths[2]) << 4
+    marks = (
+        _REGIMES.index(directive.regime)
+        | directive.explicit << 2
+        | directive.provisional << 3
+        | bool(directive.evidence) << 4
+    )
+    return _DIRECTIVE.pack(
+        directive.group,
+        directive.number,
+        _seconds(directive.from_),
+        _seconds(directive.until),
+        _seconds(directive.evidence_until),
+        _EFFECTS.index(directive.effect) | _GIVERS.index(directive.by) << 2,
+        marks,
+        place(directive.giver),
+        lengths,
+    ) + bytes(place(text) for path in paths for text in path)
+
+
+def decode(encoded: bytes) -> ChoiceState:
+    """The state behind `encode`'s bytes; what resolution does not need (text, policy) is not in it.
+
+    Zeros after the end are allowed: the row is padded.
+
+    Raises:
+        StateUnreadable: Anything else.
+    """
+    try:
+        return _decode(encoded)
+    except (struct.error, IndexError, ValueError, OverflowError, OSError):
+        raise StateUnreadable("not a state of choices") from None
+
+
+def _decode(encoded: bytes) -> ChoiceState:
+    version, head, number = _HEAD.unpack_from(encoded)
+    if version != 1:
+        raise ValueError("version")
+    at = _HEAD.size
+    texts: list[str] = []
+    count, at = encoded[at], at + 1
+    for _ in range(count):
+        size = encoded[at]
+        texts.append(encoded[at + 1 : at + 1 + size].decode())
+        at += 1 + size
+    directives: list[Directive] = []
+    count, at = encoded[at], at + 1
+    for _ in range(count):
+        directive, at = _decode_one(encoded, at, texts)
+        directives.append(directive)
+    if any(encoded[at:]):
+        raise ValueError("bytes after the end")
+    return ChoiceState(head, number, tuple(directives))
+
+
+def _decode_one(encoded: bytes, at: int, texts: list[str]) -> tuple[Directive, int]:
+    group, number, from_, until, evidence_until, who, marks, giver, lengths = _DIRECTIVE.unpack_from(
+        encoded, at
+    )
+    at += _DIRECTIVE.size
+    paths: list[tuple[str, ...]] = []
+    for shift in (0, 2, 4):
+        size = lengths >> shift & 3
+        paths.append(tuple(texts[place] for place in encoded[at : at + size]))
+        if len(paths[-1]) != size:
+            raise ValueError("short")
+        at += size
+    directive = Directive(
+        number=number,
+        group=group,
+        effect=_EFFECTS[who & 3],
+        category=paths[0],
+        receiver=paths[1],
+        purpose=paths[2],
+        from_=_moment(from_) or datetime(1970, 1, 1, tzinfo=UTC),
+        until=_moment(until),
+        explicit=bool(marks & 4),
+        by=_GIVERS[who >> 2],
+        regime=_REGIMES[marks & 3],
+        giver=texts[giver],
+        evidence="+" if marks & 16 else "",
+        evidence_until=_moment(evidence_until),
+        channel="formulier" if marks & 8 else "portaal",
+    )
+    return directive, at
+
+
+def as_resolved(directive: Directive) -> Directive:
+    """What is left of a directive in an encoded state: enough to resolve, and no more."""
+    return replace(
+        directive,
+        evidence="+" if directive.evidence else "",
+        channel="formulier" if directive.provisional else "portaal",
+        text=b"",
+        policy=0,
+    )
+
+
+def _seconds(moment: datetime | None) -> int:
+    return int(moment.timestamp()) if moment else 0
+
+
+def _moment(seconds: int) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
