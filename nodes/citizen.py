@@ -71,7 +71,7 @@ class ChoiceView:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One square of who sees what: a kind, a receiver, a purpose. Codes, as in `Receiver`; `label` is the kind's."""
+    """One square of who sees what. Codes, as in `Receiver`; `label` is the kind's."""
 
     kind: str
     label: str
@@ -138,6 +138,19 @@ class CitizenSession:
     """A citizen's session: pseudonyms and ticket in memory only, 15 minutes idle and 1 hour in all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who may see what now. `possible`: what each receiver would see if the citizen said yes to all.
+
+    With `consent.preview.effects`: by consent is `opened` from no choices to the folded ones,
+    possible is `opened` from no choices to a yes for everything and everybody.
+    """
+
+    by_consent: list[Cell]
+    by_law: list[Cell]
+    possible: list[Cell]
+
+
 class Citizens:
     """Opens and serves citizen sessions."""
 
@@ -163,6 +176,10 @@ class Citizens:
         A name is the team's id in readable form (`wijkteam-noord`: Wijkteam Noord); no organisation's
         other name is shown.
         """
+        raise NotImplementedError
+
+    async def standing(self, session: CitizenSession) -> Standing:
+        """Who may see what as of now, by the deciding engine, over all kinds and receivers."""
         raise NotImplementedError
 
     async def preview(self, session: CitizenSession, change: Change) -> Effects:
