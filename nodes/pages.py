@@ -144,7 +144,7 @@ def judge(error: Exception) -> State | None:
         case ReceiptInvalid():
             return State("not_proven", 502)
         case Refused(reason=reason) | NotAllowed(reason=reason):
-            return State("refused", 403, {"reason": reason})
+            return State("refused", 403, {"reason": REASONS.get(reason, "other")})
         case UnknownVisit():
             return State("visit_over", 404)
         case LoginExpired():

@@ -136,11 +136,20 @@ class Visitor(Generic[Person]):
         return response
 
     def say(self, state: State) -> Response:
-        """A page that holds one plain sentence and the way back."""
-        return self.show("state.html", state.status, state=state)
+        """A page that holds one plain sentence and the way back. A value `reason` is a key of `reason`."""
+        values = {
+            name: self.words(f"reason.{value}") if name == "reason" else value
+            for name, value in state.values.items()
+        }
+        return self.show("state.html", state.status, state=state, values=values)
 
     def go(self, path: str) -> Response:
         return RedirectResponse(path, 303, dict(HEADERS))
+
+    def _again(self) -> str:
+        """This page's address for the language switch; after a form, the page that the form was on."""
+        query = self.request.url.query
+        return f"{self.request.url.path}?{query}" if query else self.request.url.path
 
     def _frame(self) -> dict[str, Any]:
         """What the base template needs on every page."""
@@ -155,6 +164,7 @@ class Visitor(Generic[Person]):
             "person": person,
             "menu": [d for d in self.pages.doors if d.who(person)] if person is not None else [],
             "here": self.request.url.path,
+            "here_again": self._again(),
             "style": self.pages.style_path,
         }
 
