@@ -1,14 +1,11 @@
 """The engine of the hub: SQLite in WAL with `synchronous=FULL`, or PostgreSQL at READ COMMITTED.
 
-`locked(connection)` opens the one transaction in which everything an answer
-rests on is read. On PostgreSQL the lock is taken first and the isolation must
-be READ COMMITTED: a snapshot from before the lock would give stale consent.
+Everything an answer rests on is read in one transaction, after `lock`. On
+PostgreSQL the isolation must be READ COMMITTED: a snapshot from before the lock would give stale consent.
 
 Source: docs/design/access-log.md, "Storage and the order of things".
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -37,13 +34,10 @@ def open_engine(url: str) -> Engine:
     )
 
 
-@contextmanager
-def locked(connection: Connection) -> Iterator[Connection]:
-    """One writing transaction: the lock is held before the first read, and given back by commit."""
-    with connection.begin():
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK})
-        yield connection
+def lock(connection: Connection) -> None:
+    """Take the writers' lock, first thing after BEGIN; SQLite took it with BEGIN IMMEDIATE."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK})
 
 
 def _sqlite_settings(connection: Any, _: object) -> None:

@@ -1,0 +1,317 @@
+"""The one writer: everything that waits is decided, recorded and committed together, then answered.
+
+    submit -> queue -> writer thread: BEGIN, read, apply in order, flush the log, write, COMMIT
+                                      -> only then is anybody answered
+
+There is no timer: when one commit ends, the next batch takes what waits, at
+most 64 persons. So the commit is the hub's time grid, and a busy hub commits
+larger batches instead of more of them. What is done on failure:
+
+* the commit fails, or the database cannot be reached: 503 for all, nobody is answered;
+* a work fails unexpectedly: the batch is rolled back and each runs once more, alone;
+* the disk reports an input/output error: nothing more is written, the process is to stop.
+
+Source: docs/design/access-log.md, "Storage and the order of things".
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from starlette.responses import Response
+
+from index.accesslog.errors import LogInconsistent
+from index.accesslog.log import AccessLog, Recorded, SealedBatch
+from index.accesslog.spent import tag_of
+from index.errors import HubError, LogUnavailable, Unauthenticated, problem_of
+from index.gate import Refusal
+from index.protocol.entry import EntryDraft
+from index.rows import Rows
+from index.store import batch
+from index.store.engine import lock
+from index.transaction import Finish, MessageRow, Needs, Tx, Work
+
+log = structlog.get_logger()
+
+MAX_PERSONS = 64
+_SQLITE_IOERR = 10
+
+
+class _CommitFailed(Exception):
+    """The commit did not succeed: nobody knows what holds, so nobody is answered."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A submitted work and the future of who waits for it."""
+
+    work: Work
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[tuple[Finish, SealedBatch]]"
+
+    def resolve(self, outcome: "tuple[Finish, SealedBatch] | BaseException") -> None:
+        if self.future.done():
+            return
+        if isinstance(outcome, BaseException):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
+
+
+@dataclass(slots=True)
+class _Ports:
+    """What `Tx` reaches through: the log of this very batch."""
+
+    connection: Connection
+    access_log: AccessLog
+    rows: Rows
+
+    def spend(self, tag: bytes, until: int) -> bool:
+        return self.access_log.spend(tag, until)
+
+    def append(self, draft: EntryDraft) -> Recorded:
+        return self.access_log.append(draft)
+
+    def open_message(self, row: MessageRow) -> bytes:
+        return self.rows.open_message(row.node_tag, row.message, row.body, row.sealed)
+
+
+class Sequencer:
+    """Takes works from any event loop and runs them in one thread.
+
+    Args:
+        engine: From `store.engine.open_engine`; one connection of it is kept.
+        before: Called in the writer thread before each batch, outside the
+            transaction: dated keys and escrow sessions.
+        fatal: Called once when the disk fails; the process is to stop.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        access_log: AccessLog,
+        rows: Rows,
+        clock: Callable[[], datetime],
+        *,
+        max_persons: int = MAX_PERSONS,
+        before: Callable[[Connection, datetime], None] = lambda _connection, _now: None,
+        fatal: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._engine = engine
+        self._log = access_log
+        self._rows = rows
+        self._clock = clock
+        self._max_persons = max_persons
+        self._before = before
+        self._fatal = fatal
+        self._queue: deque[_Waiting] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._connection: Connection | None = None
+        self.batches = 0
+        self.answered = 0
+
+    # --- for routes ------------------------------------------------------------------
+
+    async def submit(self, work: Work) -> Response:
+        """Wait until the work is committed, then make its answer.
+
+        Raises:
+            LogUnavailable: Nothing could be made durable; nothing is answered.
+            Unauthenticated: The statement's `jti` was spent before.
+            WorkFailed: Something unexpected; nothing was changed.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(work, loop, loop.create_future())
+        with self._wake:
+            if self._stopping or self._thread is None:
+                raise LogUnavailable
+            self._queue.append(waiting)
+            self._wake.notify()
+        finish, sealed = await waiting.future
+        answer = finish(sealed)
+        if isinstance(answer, Response):
+            return answer
+        return Response(answer, media_type="application/json")
+
+    @property
+    def waiting(self) -> int:
+        """Works in the queue."""
+        return len(self._queue)
+
+    def start(self) -> None:
+        """Start the writer thread."""
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what waits, then end the thread."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread:
+            self._thread.join(timeout=10)
+        self._disconnect()
+
+    # --- the writer thread -----------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._queue and not self._stopping:
+                    self._wake.wait()
+                if not self._queue:
+                    return
+                taken = self._take()
+            self._batch(taken)
+
+    def _take(self) -> list[_Waiting]:
+        """What waits, in order, up to the batch's persons; one that is larger goes alone."""
+        taken = [self._queue.popleft()]
+        persons = taken[0].work.persons
+        while self._queue and persons + self._queue[0].work.persons <= self._max_persons:
+            taken.append(self._queue.popleft())
+            persons += taken[-1].work.persons
+        return taken
+
+    def _batch(self, taken: Sequence[_Waiting]) -> None:
+        try:
+            finishes, sealed = self._transaction([waiting.work for waiting in taken])
+        except Exception as error:
+            self._failed(taken, error)
+            return
+        self.batches += 1
+        self.answered += len(taken)
+        pairs = zip(taken, finishes, strict=True)
+        _deliver([(w, made if isinstance(made, HubError) else (made, sealed)) for w, made in pairs])
+
+    def _transaction(self, works: Sequence[Work]) -> tuple[list[Finish | HubError], SealedBatch]:
+        """All works in one transaction. Returns only after the commit."""
+        connection = self._connect()
+        now = self._clock()
+        self._before(connection, now)
+        transaction = connection.begin()
+        try:
+            lock(connection)
+            read = batch.read(connection, Needs.union(work.needs() for work in works))
+            self._log.begin(connection, now)
+            tx = Tx(now, read, _Ports(connection, self._log, self._rows))
+            finishes = [self._apply(tx, work) for work in works]
+            sealed = self._log.flush(connection, now)
+            messages = [self._message(tx, caller, make(sealed)) for caller, make in tx.written.messages]
+            batch.write(connection, tx.written, messages)
+        except BaseException:
+            self._log.rolled_back()
+            if transaction.is_active:
+                transaction.rollback()
+            raise
+        try:
+            transaction.commit()
+        except Exception as error:
+            self._log.rolled_back()
+            raise _CommitFailed from error
+        self._log.committed()
+        return finishes, sealed
+
+    def _apply(self, tx: Tx, work: Work) -> Finish | HubError:
+        """One work. A refusal before its first write is an answer like any other, and recorded."""
+        caller = work.caller
+        if caller is not None:
+            tag = tag_of(caller.statement.node, caller.statement.jti)
+            if not tx.spend(tag, caller.jti_until):
+                return Unauthenticated()
+        touched = tx.touched
+        try:
+            return work.apply(tx)
+        except HubError as error:
+            if tx.touched != touched:
+                raise
+            if caller is not None:
+                tx.record(caller.draft(tx.now, refused=error.code))
+            problem = problem_of(error)
+            return lambda _: problem
+
+    def _message(self, tx: Tx, caller: Any, receipt: bytes) -> MessageRow:
+        tag, message = caller.message_key
+        sealed = self._rows.seal_message(tag, message, caller.body_digest, receipt)
+        return MessageRow(tag, message, caller.body_digest, sealed, tx.seconds)
+
+    # --- failure ---------------------------------------------------------------------
+
+    def _failed(self, taken: Sequence[_Waiting], error: Exception) -> None:
+        """Nothing of the batch holds. Decide who is tried again and who is told so."""
+        if isinstance(error, (_CommitFailed, OperationalError, InterfaceError, LogInconsistent)) or (
+            isinstance(error, DBAPIError) and error.connection_invalidated
+        ):
+            log.error("batch_not_recorded", error=type(error).__name__, works=len(taken))
+            self._disconnect()
+            _deliver([(waiting, LogUnavailable()) for waiting in taken])
+            if _is_disk_error(error):
+                log.critical("disk_failed")
+                with self._wake:
+                    self._stopping = True
+                self._fatal()
+            return
+        if len(taken) > 1:
+            log.warning("batch_rolled_back", error=type(error).__name__, works=len(taken))
+            for waiting in taken:
+                self._batch([waiting])
+            return
+        work = taken[0].work
+        if isinstance(error, HubError) and work.caller is not None:
+            # Refused after its first write: those are undone, and the refusal is recorded by itself.
+            taken[0].work = Refusal(work.caller, error.code, problem_of(error))
+            self._batch(taken)
+            return
+        log.error("work_failed", error=type(error).__name__, work=type(work).__name__)
+        _deliver([(taken[0], WorkFailed())])
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.invalidate()
+                self._connection.close()
+            except DBAPIError:
+                log.warning("connection_not_closed")
+            self._connection = None
+
+
+class WorkFailed(Exception):
+    """Something unexpected; the caller gets the constant 500."""
+
+
+def _deliver(outcomes: "Sequence[tuple[_Waiting, tuple[Finish, SealedBatch] | BaseException]]") -> None:
+    """Wake everybody of a batch at once: one call into each event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Any]]] = {}
+    for waiting, outcome in outcomes:
+        loops.setdefault(waiting.loop, []).append((waiting, outcome))
+    for loop, listed in loops.items():
+        try:
+            loop.call_soon_threadsafe(_resolve_all, listed)
+        except RuntimeError:
+            log.warning("answer_had_no_listener", works=len(listed))
+
+
+def _resolve_all(listed: "Sequence[tuple[_Waiting, Any]]") -> None:
+    for waiting, outcome in listed:
+        waiting.resolve(outcome)
+
+
+def _is_disk_error(error: BaseException) -> bool:
+    cause = error.__cause__ if isinstance(error, _CommitFailed) else error
+    code = getattr(getattr(cause, "orig", None), "sqlite_errorcode", 0)
+    return code & 0xFF == _SQLITE_IOERR
