@@ -37,16 +37,19 @@ from .tiles import Edge, Tree
 
 _FORGET_EVERY_S = 60
 _HEADS_AT_ONCE = 500
+_RANDOM = 3 * fmt.SALT_SIZE + 24
+"""Fresh bytes of an entry: three salts and the nonce."""
 
 
 class Recorded:
     """An entry that has its place in the log; its receipt is made by the batch that holds it."""
 
-    __slots__ = ("asker", "draft", "index", "opened")
+    __slots__ = ("asker", "draft", "handles", "index", "opened")
 
-    def __init__(self, draft: EntryDraft, index: int, asker: bytes) -> None:
+    def __init__(self, draft: EntryDraft, index: int, handles: list[bytes], asker: bytes) -> None:
         self.draft = draft
         self.index = index
+        self.handles = handles
         self.asker = asker
         self.opened: Opened | None = None
 
@@ -146,8 +149,9 @@ class AccessLog(LogReader):
             EntryError: A field has no allowed form; nothing was appended.
         """
         state = self._begun()
-        asker = fmt.asker_part(draft, state.year)
-        recorded = Recorded(draft, state.frontier.size + len(self._pending), asker)
+        handles = [fmt.handle(state.year, lid, draft.later) for lid in draft.lids]
+        asker = fmt.asker_part(draft, handles)
+        recorded = Recorded(draft, state.frontier.size + len(self._pending), handles, asker)
         self._pending.append(recorded)
         return recorded
 
@@ -268,12 +272,11 @@ class AccessLog(LogReader):
     def _number(self, conn: Connection, year: int) -> list[list[tuple[bytes, int, int]]]:
         """Handle, n and prev of each subject of each pending entry, numbered in order of appending."""
         secret = self._keys.log_key(year)
-        handles = [[fmt.handle(year, lid, r.draft.later) for lid in r.draft.lids] for r in self._pending]
-        at = _heads_of(conn, secret, {handle for listed in handles for handle in listed})
+        at = _heads_of(conn, secret, {handle for recorded in self._pending for handle in recorded.handles})
         chains: list[list[tuple[bytes, int, int]]] = []
-        for recorded, listed in zip(self._pending, handles, strict=True):
+        for recorded in self._pending:
             chain: list[tuple[bytes, int, int]] = []
-            for handle in listed:
+            for handle in recorded.handles:
                 n, prev = at.get(handle, (0, -1))
                 at[handle] = (n + 1, recorded.index)
                 chain.append((handle, n + 1, prev))
@@ -293,35 +296,30 @@ class AccessLog(LogReader):
             return
         origin, secret = origin_of(self.prefix, after.year), self._keys.log_key(after.year)
         seal = self._keys.current(LOG_KEYS, now)
-        entries: list[dict[str, object]] = []
-        lines: list[dict[str, object]] = []
-        complete: list[tuple[int, int, bytes]] = []
-        for recorded, chain in zip(self._pending, chains, strict=True):
-            draft = recorded.draft
-            salts = secrets.token_bytes(3 * fmt.SALT_SIZE)
+        entries: list[tuple[int | bytes, ...]] = []
+        lines: list[tuple[int | bytes, ...]] = []
+        tiles: list[tuple[int | bytes, ...]] = []
+        random = memoryview(secrets.token_bytes(_RANDOM * len(self._pending)))
+        for at, (recorded, chain) in enumerate(zip(self._pending, chains, strict=True)):
+            draft, fresh = recorded.draft, bytes(random[at * _RANDOM : (at + 1) * _RANDOM])
             part = fmt.chain_part([(n, prev) for _, n, prev in chain], draft.dec, **draft.more)
-            opened = Opened(salts[:32], salts[32:64], salts[64:], recorded.asker, part)
+            opened = Opened(fresh[:32], fresh[32:64], fresh[64:96], recorded.asker, part)
             recorded.opened = opened
-            sealed = seal_entry(seal, origin, recorded.index, fmt.plain_of(opened, draft.t))
+            plain = fmt.plain_of(opened, draft.t)
+            sealed = _seal(seal, fmt.seal_aad(origin, recorded.index), fresh[96:], plain)
             leaf = opened.leaf()
-            entries.append({"year": after.year, "index": recorded.index, "leaf": leaf, "sealed": sealed})
+            entries.append((after.year, recorded.index, leaf, sealed))
             made = after.frontier.append(leaf_hash(leaf))
             nodes.update(made)
-            complete += after.edge.grow(made)
+            tiles += [(after.year, *tile) for tile in after.edge.grow(made)]
             for handle, n, _ in chain:
                 masked = fmt.pointer(secret, handle, n, recorded.index)
-                lines.append({"key": fmt.handle_key(secret, handle), "n": n, "pointer": masked})
-        conn.execute(insert(tables.entry), entries)
-        if lines:
-            # Shuffled: the order of rows must not tell which scopes belong to one person.
-            secrets.SystemRandom().shuffle(lines)
-            conn.execute(insert(tables.handle), lines)
-        if complete:
-            rows = [
-                {"year": after.year, "level": level, "number": number, "hashes": hashes}
-                for level, number, hashes in complete
-            ]
-            conn.execute(insert(tables.tile), rows)
+                lines.append((fmt.handle_key(secret, handle), n, masked))
+        # By key, which is random: the order of rows must not tell which scopes belong to one person.
+        lines.sort()
+        tables.insert_rows(conn, tables.entry, entries)
+        tables.insert_rows(conn, tables.handle, lines)
+        tables.insert_rows(conn, tables.tile, tiles)
 
     def _write_tree(self, conn: Connection, before: _State, after: _State) -> None:
         root, size = after.frontier.root(), after.frontier.size
@@ -346,11 +344,8 @@ class AccessLog(LogReader):
             raise LogInconsistent("another writer was here inside the lock")
 
 
-def seal_entry(key: SealKey, origin: str, index: int, plain: bytes) -> bytes:
-    """The stored form of an entry's plain text, bound to its log and index."""
-    nonce = secrets.token_bytes(24)
-    body = _encrypt(plain, fmt.seal_aad(origin, index), nonce, key.key)
-    return b"\x01" + u32(key.number) + nonce + body
+def _seal(key: SealKey, aad: bytes, nonce: bytes, plain: bytes) -> bytes:
+    return b"\x01" + u32(key.number) + nonce + _encrypt(plain, aad, nonce, key.key)
 
 
 def _frontier_of(row: Row[tuple[object, ...]]) -> Frontier:

@@ -190,21 +190,20 @@ def index_behind(year_key: bytes, handle_: bytes, n: int, masked: bytes) -> int:
 # --- the two parts -----------------------------------------------------------------
 
 
-def asker_part(draft: EntryDraft, year: int) -> bytes:
-    """Canonical bytes of the asker part.
+def asker_part(draft: EntryDraft, handles: Sequence[bytes]) -> bytes:
+    """Canonical bytes of the asker part; `handles` are those of the draft's log ids.
 
     Raises:
         EntryError: A field has no allowed form.
     """
     said = draft.statement
-    handles = [b64u(handle(year, lid, draft.later)) for lid in draft.lids]
     asker = Asker(
         actor=said.actor if said else "",
         basis=draft.basis,
         bg=1 if draft.break_glass else 0,
         body=said.body if said else "",
         case=said.case if said else "",
-        handles=handles,
+        handles=[b64u(item) for item in handles],
         jti=said.jti if said else "",
         msg=said.msg if said else "",
         node=said.node if said else "",
@@ -438,7 +437,7 @@ def largest_entry(
         )  # fmt: skip
         dec = decision_bytes(bytes(32), [(0, 0, 0)] * len(kind_numbers)) if decided else b""
         chain = chain_part([(2**32, 2**40)] * handles, dec)
-        sizes[t] = len(asker_part(draft, 2026)) + len(chain)
+        sizes[t] = len(asker_part(draft, draft.lids)) + len(chain)
     return sizes
 
 
