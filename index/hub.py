@@ -56,6 +56,29 @@ class Budgets:
 
 
 @dataclass(slots=True)
+class UnknownRetractions:
+    """How many retractions of flags that are not here one node may send per day (UTC).
+
+    Each leaves a marker for a flag that may never come, so a node could fill the
+    table. Counted in memory, per process: a restart forgives at most a day.
+    """
+
+    per_day: int = 10_000
+    _day: str = ""
+    _used: dict[str, int] = field(default_factory=dict)
+
+    def take(self, node: str, now: datetime) -> bool:
+        """Count one; False when the node's day is full."""
+        day = f"{now:%Y-%m-%d}"
+        if day != self._day:
+            self._day, self._used = day, {}
+        if self._used.get(node, 0) >= self.per_day:
+            return False
+        self._used[node] = self._used.get(node, 0) + 1
+        return True
+
+
+@dataclass(slots=True)
 class Hub:
     """Everything a route needs. One per process."""
 
@@ -71,6 +94,7 @@ class Hub:
     access_log: AccessLog
     sequencer: Sequencer
     budgets: Budgets
+    unknown_retractions: UnknownRetractions = field(default_factory=UnknownRetractions)
 
     def open_points(self, caller: Caller, sealed: str, version: int, count: int) -> Sequence[bytes]:
         """The `count` values that this node sealed for this message, each a valid element.
@@ -83,9 +107,7 @@ class Hub:
             raise StalePoints
         said = caller.statement
         try:
-            points = open_points(
-                self.keystore.points_private, unb64u(sealed), said.node, said.msg, count
-            )
+            points = open_points(self.keystore.points_private, unb64u(sealed), said.node, said.msg, count)
         except (PointsError, EncodingError):
             raise PointsRefused from None
         if not all(is_point(n) for n in points):
