@@ -35,7 +35,7 @@ def secret(scalars: list[bytes]) -> Secret:
 
 
 def test_the_mode_byte_of_verifiable_mode_is_in_the_domain_tag(suites):
-    assert voprf._GROUP_DST == bytes.fromhex(suites[1]["groupDST"])
+    assert bytes.fromhex(suites[1]["groupDST"]) == voprf._GROUP_DST
     assert b"OPRFV1-\x01-" in voprf._GROUP_DST
 
 
