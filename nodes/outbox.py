@@ -22,10 +22,10 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 import msgspec
-from consent.pseudonym import Pseudonym
 from sqlalchemy import Connection, Engine, delete, exists, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from consent.pseudonym import Pseudonym
 from index.protocol.codec import b64u
 from index.protocol.entry import log_id
 from index.protocol.messages import (
@@ -51,6 +51,7 @@ from .store.tables import cursor as cursor_table
 PUBLICATIONS = "/v1/publications"
 RETRACTIONS = "/v1/retractions"
 _CHUNK = 500
+_AGAIN_MS = 60_000
 _LID = 16
 
 State = Literal["queued", "published", "retracting", "retracted", "rejected"]
@@ -145,6 +146,9 @@ class Waiting:
 class _Plan:
     """What one transaction adds."""
 
+    origin: str
+    seqs: "_Counter"
+    known: dict[str, Flag]
     publish: list[tuple[Item, Publication, Pseudonym | None]] = field(default_factory=list)
     retract: list[Item] = field(default_factory=list)
     changed: dict[str, Flag] = field(default_factory=dict)
@@ -219,52 +223,45 @@ class Outbox:
         """
         names = [*(p.local_ref for p in publications), *retractions]
         with writing(self._engine) as connection:
-            known = _flags(connection, names)
-            seqs = _Counter(connection)
-            plan = _Plan()
+            plan = _Plan(origin, _Counter(connection), _flags(connection, names))
             for local_ref in retractions:
-                if (old := known.get(local_ref)) is not None:
-                    self._plan_retraction(plan, seqs, old)
+                if (old := plan.known.get(local_ref)) is not None:
+                    self._plan_retraction(plan, old)
             points = evaluated.pseudonyms if evaluated else [None] * len(publications)
             for publication, point in zip(publications, points, strict=True):
-                self._plan_publication(plan, seqs, known, origin, publication, point)
-            seqs.save()
+                self._plan_publication(plan, publication, point)
+            plan.seqs.save()
             _drop_waiting(connection, plan.unqueued)
             self._store(connection, plan, evaluated)
+            if cursor is not None:
+                # A new snapshot makes the rejections of the one before out of date.
+                connection.execute(delete(rejected).where(rejected.c.origin == origin))
             self._reject(connection, origin, rejections)
             if cursor is not None:
                 _advance(connection, cursor, self._ms())
 
-    def _plan_retraction(self, plan: _Plan, seqs: "_Counter", old: Flag) -> None:
+    def _plan_retraction(self, plan: _Plan, old: Flag) -> None:
         if old.state in ("retracted", "retracting"):
             return
-        part = Item(seqs.next(), old.local_ref, old.revision, "retract")
+        part = Item(plan.seqs.next(), old.local_ref, old.revision, "retract")
         plan.retract.append(part)
         plan.unqueued.append(old.local_ref)
         old.seq, old.revision, old.state, old.reason = part.seq, old.revision + 1, "retracting", ""
         old.changed_at = self._ms()
         plan.changed[old.local_ref] = old
 
-    def _plan_publication(
-        self,
-        plan: _Plan,
-        seqs: "_Counter",
-        known: dict[str, Flag],
-        origin: str,
-        publication: Publication,
-        point: Pseudonym | None,
-    ) -> None:
-        old = known.get(publication.local_ref)
+    def _plan_publication(self, plan: _Plan, publication: Publication, point: Pseudonym | None) -> None:
+        old = plan.known.get(publication.local_ref)
         if old is not None and old.meant_live and self._equal(old, publication):
             return
         person = self.person(publication.bsn)
         if old is not None and (old.person != person or old.kind != publication.kind):
             # Another person, or another scope: the old flag goes first, then the new one comes.
-            self._plan_retraction(plan, seqs, old)
-        part = Item(seqs.next(), publication.local_ref, old.revision if old else 0, "publish")
+            self._plan_retraction(plan, old)
+        part = Item(plan.seqs.next(), publication.local_ref, old.revision if old else 0, "publish")
         fresh = Flag(
             local_ref=publication.local_ref,
-            origin=origin,
+            origin=plan.origin,
             kind=publication.kind,
             since=publication.since,
             until=publication.until,
@@ -279,7 +276,7 @@ class Outbox:
             changed_at=self._ms(),
             acknowledged_at=old.acknowledged_at if old else None,
         )
-        known[fresh.local_ref] = plan.changed[fresh.local_ref] = fresh
+        plan.known[fresh.local_ref] = plan.changed[fresh.local_ref] = fresh
         plan.unqueued.append(fresh.local_ref)
         plan.publish.append((part, publication, point))
 
@@ -306,7 +303,7 @@ class Outbox:
             "created_at": self._ms(),
         }
 
-    def _put_retractions(self, connection: Connection, items: list[Item]) -> None:
+    def _put_retractions(self, connection: Connection, items: list[Item], delay_ms: int = 0) -> None:
         _shuffle(items)
         body = RetractionRequest(
             [
@@ -314,7 +311,16 @@ class Outbox:
                 for part in items
             ]
         )
-        self._put(connection, RETRACTIONS, str(uuid.uuid4()), msgspec.json.encode(body), None, items)
+        raw = msgspec.json.encode(body)
+        self._put(
+            connection,
+            items,
+            message_id=str(uuid.uuid4()),
+            path=RETRACTIONS,
+            body=raw,
+            lids=None,
+            next_at=self._ms() + delay_ms if delay_ms else 0,
+        )
 
     def _put_publications(
         self,
@@ -340,21 +346,14 @@ class Outbox:
                 for part, publication, _ in batch
             ],
         )
-        lids = [log_id(p.scope, point) for (_, p, _), point in zip(batch, points, strict=True)]
+        lids = [log_id(point.scope, point.for_search_key()) for _, _, point in batch if point is not None]
         sealed = seal(self._keys.storage, "message", message_id, b"".join(lids))
         items = [part for part, _, _ in batch]
-        self._put(connection, PUBLICATIONS, message_id, msgspec.json.encode(body), sealed, items)
+        raw = msgspec.json.encode(body)
+        self._put(connection, items, message_id=message_id, path=PUBLICATIONS, body=raw, lids=sealed)
 
-    def _put(
-        self,
-        connection: Connection,
-        path: str,
-        message_id: str,
-        body: bytes,
-        lids: bytes | None,
-        items: list[Item],
-    ) -> None:
-        row = {"message_id": message_id, "path": path, "body": body, "lids": lids, "created_at": self._ms()}
+    def _put(self, connection: Connection, items: list[Item], **content: str | bytes | int | None) -> None:
+        row = {**content, "created_at": self._ms()}
         number = connection.execute(insert(message), row).inserted_primary_key
         assert number is not None  # noqa: S101 - an autoincrement key is always there
         connection.execute(
@@ -447,17 +446,22 @@ class Outbox:
         outcome = {result.seq: result for result in results}
         with writing(self._engine) as connection:
             known = _flags(connection, [part.local_ref for part in sent.items])
-            refusals = []
+            refusals, again = [], []
             for part in sent.items:
                 result = outcome.get(part.seq, ItemResult(part.seq, "refused", "no-result"))
                 current = known.get(part.local_ref)
-                if current is not None:
+                if part.action == "retract" and result.outcome == "refused":
+                    again.append(part)
+                elif current is not None:
                     refusals += self._settle(current, part, result, sent.message_id)
             _save_flags(connection, known.values())
             self._reject(connection, "hub", refusals)
             row = {"message_id": sent.message_id, "jws": jws, "at": self._ms()}
             connection.execute(upsert(receipt).values(row).on_conflict_do_nothing())
             _remove(connection, sent.number)
+            if again:
+                # A retraction is never given up.
+                self._put_retractions(connection, again, delay_ms=_AGAIN_MS)
 
     def _settle(self, current: Flag, part: Item, result: ItemResult, message_id: str) -> list[Rejection]:
         latest = current.seq == part.seq

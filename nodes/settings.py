@@ -54,8 +54,8 @@ class TokenSettings(_Part):
     """Accepted `typ` headers (RFC 9068): an id token is not an access token."""
     role_claim: str = "roles"
     team_claim: str = "team"
-    max_seconds: int = Field(300, ge=30, le=300)
-    jwks_cache_seconds: int = Field(600, ge=1)
+    max_seconds: int = Field(default=300, ge=30, le=300)
+    jwks_cache_seconds: int = Field(default=600, ge=1)
 
 
 class CsvSettings(_Part):
@@ -63,7 +63,7 @@ class CsvSettings(_Part):
 
     mapping_file: Path | None = None
     """TOML with `[columns]` and `[kinds]`; absent: bsn, kind, local_ref, since, until as they are."""
-    shrink_share: float = Field(0.2, ge=0.0, le=1.0)
+    shrink_share: float = Field(default=0.2, ge=0.0, le=1.0)
     """A snapshot that loses a larger share of its rows than this stops and asks."""
 
 
@@ -108,7 +108,7 @@ class NodeSettings(BaseSettings):
     """Ed25519 public key of the hub's receipts, base64url."""
     holders: dict[str, str]
     """Pinned Ed25519 public keys of the key holders by id, delivered out of band."""
-    threshold: int = Field(2, ge=1)
+    threshold: int = Field(default=2, ge=1)
     manifest_url: str
     """Where the manifest is fetched; any mirror will do, for all key holders signed it."""
     directory_url: str
@@ -130,18 +130,18 @@ class NodeSettings(BaseSettings):
     source_role: str = "bronbeheerder"
     """Role in the login that may see the source's pages."""
 
-    publication_batch: int = Field(200, ge=1, le=1000)
+    publication_batch: int = Field(default=200, ge=1, le=1000)
     """Flags in one message. 50 or more hide which flags belong together (batches are shuffled)."""
-    retry_first_seconds: float = Field(1.0, gt=0)
-    retry_max_seconds: float = Field(30.0, gt=0)
+    retry_first_seconds: float = Field(default=1.0, gt=0)
+    retry_max_seconds: float = Field(default=30.0, gt=0)
     """Longest pause between two attempts: what waited goes within a minute after an outage."""
-    poll_seconds: float = Field(0.5, gt=0)
-    confirm_hours: float = Field(24.0, gt=0)
+    poll_seconds: float = Field(default=0.5, gt=0)
+    confirm_hours: float = Field(default=24.0, gt=0)
     """Every so often the live flags are confirmed; the hub wants it at least every 35 days."""
-    max_until_years: int = Field(10, ge=1, le=60)
+    max_until_years: int = Field(default=10, ge=1, le=60)
     """A flag that would end later than this is refused as a typing error."""
-    timeout_seconds: float = Field(10.0, gt=0)
-    answer_grid_ms: int = Field(50, ge=0)
+    timeout_seconds: float = Field(default=10.0, gt=0)
+    answer_grid_ms: int = Field(default=50, ge=0)
     """Answers leave on this time grid; 0 only for timing tests."""
     csv: CsvSettings = CsvSettings()
 

@@ -52,7 +52,7 @@ def _begin(connection: Connection) -> None:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction that holds the write lock from its first statement; commits at the end or not at all."""
+    """One transaction that holds the write lock from its first statement; all of it or nothing."""
     with engine.connect().execution_options(node_begin="IMMEDIATE") as connection, connection.begin():
         yield connection
 

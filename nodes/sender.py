@@ -1,0 +1,239 @@
+"""Empties the outbox: first what waits for the key holders, then the messages, then confirms.
+
+    waiting -> evaluate -> message -> hub -> receipt checked -> acknowledged
+    everything acknowledged -> digest of live flags -> buckets that differ are reconciled
+
+Only changes are sent again, under the same message id, so repeating is
+harmless. While the hub or the key holders are silent the pause doubles up to
+a setting, with jitter; the outbox loses nothing meanwhile.
+
+Source: docs/design/node.md, "Sender"; docs/design/pseudonyms.md, "Digest".
+"""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from index.protocol.codec import b64u, u64, unb64u
+from index.protocol.messages import Bucket, ConfirmationRequest, Held, ReconciliationRequest
+from policy.vocabulary import Vocabulary
+
+from .errors import HubUnreachable, ReceiptInvalid, Refused
+from .hub import Hub
+from .intake import Intake
+from .outbox import PUBLICATIONS, Outbox, Outgoing
+from .publication import has_ended
+from .settings import NodeSettings
+
+log = structlog.get_logger()
+
+_LASTING = {"stale-points", "malformed-body", "body-too-large"}
+"""Refusals of a publication that no later attempt can change; every other one is tried again."""
+
+
+class Backoff:
+    """Pauses that double up to the longest, each shortened at random: nodes must not march in step."""
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._first = first
+        self._longest = longest
+        self._failures = 0
+
+    def next(self) -> float:
+        """Seconds to wait after one more failure."""
+        pause = min(self._longest, self._first * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 30)
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+    def reset(self) -> None:
+        """It worked: the next failure starts small again."""
+        self._failures = 0
+
+
+class Sender:
+    """One worker per node process. `step` does one piece of work and is what tests call.
+
+    Args:
+        now: Clock, UTC.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        intake: Intake,
+        hub: Hub,
+        vocabulary: Vocabulary,
+        settings: NodeSettings,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._outbox = outbox
+        self._intake = intake
+        self._hub = hub
+        self._vocabulary = vocabulary
+        self._settings = settings
+        self._now = now
+        self._hub_pause = Backoff(settings.retry_first_seconds, settings.retry_max_seconds)
+        self._holder_pause = Backoff(settings.retry_first_seconds, settings.retry_max_seconds)
+        self._hub_not_before = self._holders_not_before = datetime.min.replace(tzinfo=now().tzinfo)
+        self._confirm_at = now()
+        self._news = asyncio.Event()
+        self.last_sent: datetime | None = None
+        self.last_confirmed: datetime | None = None
+
+    def wake(self) -> None:
+        """Something was queued: do not wait for the next poll."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Work until cancelled. An unexpected error is reported and the work goes on."""
+        while True:
+            worked = False
+            try:
+                worked = await self.step()
+            except Exception as error:
+                # The outbox keeps everything; a worker that died would keep it for ever.
+                log.error("sender_failed", error=type(error).__name__)
+                await asyncio.sleep(self._settings.retry_first_seconds)
+            if not worked:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), self._settings.poll_seconds)
+                self._news.clear()
+
+    async def step(self) -> bool:
+        """One piece of work; False when there is nothing to do now."""
+        return await self._evaluate_waiting() or await self._send() or await self._confirm_when_due()
+
+    async def _evaluate_waiting(self) -> bool:
+        if self._now() < self._holders_not_before:
+            return False
+        entries = await asyncio.to_thread(self._outbox.take_waiting, self._settings.publication_batch)
+        if not entries:
+            return False
+        scoped = [
+            replace(entry.publication, scope=self._vocabulary.kind(entry.publication.kind).domain)
+            for entry in entries
+        ]
+        evaluated = await self._intake.evaluate(scoped)
+        if evaluated is None:
+            self._holders_not_before = self._now() + timedelta(seconds=self._holder_pause.next())
+            return False
+        self._holder_pause.reset()
+        count = await asyncio.to_thread(self._outbox.waiting_evaluated, entries, evaluated)
+        log.info("waiting_publications_evaluated", count=count)
+        return True
+
+    async def _send(self) -> bool:
+        if self._now() < self._hub_not_before:
+            return False
+        message = await asyncio.to_thread(self._outbox.next_message)
+        if message is None:
+            return False
+        try:
+            answer = await self._hub.change(
+                message.path, message.body, message.message_id, message.lids or None
+            )
+        except (HubUnreachable, ReceiptInvalid) as error:
+            # Without a valid receipt it counts as not sent: the same message goes again.
+            await self._later(message, type(error).__name__, all_messages=True)
+            return False
+        except Refused as error:
+            await self._refused(message, error.reason)
+            return True
+        await asyncio.to_thread(self._outbox.acknowledge, message, answer.results, answer.receipt)
+        self._hub_pause.reset()
+        self.last_sent = self._now()
+        log.info("message_acknowledged", path=message.path, items=len(message.items))
+        return True
+
+    async def _refused(self, message: Outgoing, reason: str) -> None:
+        log.error("message_refused", path=message.path, reason=reason, items=len(message.items))
+        if message.path == PUBLICATIONS and reason in _LASTING:
+            await asyncio.to_thread(self._outbox.refuse, message, reason)
+        else:
+            # A retraction is never given up, and holds back only the same flags.
+            await self._later(message, reason, all_messages=False)
+
+    async def _later(self, message: Outgoing, problem: str, *, all_messages: bool) -> None:
+        pause = self._hub_pause.next()
+        if all_messages:
+            self._hub_not_before = self._now() + timedelta(seconds=pause)
+            pause = 0.0
+        await asyncio.to_thread(self._outbox.postpone, message.number, problem, pause)
+
+    # --- lease -------------------------------------------------------------------------
+
+    async def _confirm_when_due(self) -> bool:
+        if self._now() < max(self._confirm_at, self._hub_not_before):
+            return False
+        if not await asyncio.to_thread(self._outbox.is_drained):
+            return False
+        await self.retract_ended()
+        if not await asyncio.to_thread(self._outbox.is_drained):
+            return True
+        try:
+            await self.confirm()
+        except (HubUnreachable, ReceiptInvalid, Refused) as error:
+            self._hub_not_before = self._now() + timedelta(seconds=self._hub_pause.next())
+            log.warning("confirmation_failed", reason=type(error).__name__)
+            return False
+        self._confirm_at = self._now() + timedelta(hours=self._settings.confirm_hours)
+        return True
+
+    async def retract_ended(self) -> int:
+        """Take back flags whose period and retention are over: no message will come for them."""
+
+        def over(kind: str, until: str | None) -> bool:
+            return has_ended(self._vocabulary.kind(kind), until, self._now().date())
+
+        ended = await asyncio.to_thread(self._outbox.ended, over)
+        if ended:
+            await asyncio.to_thread(self._outbox.queue, "timer", retractions=ended)
+        return len(ended)
+
+    async def confirm(self) -> list[int]:
+        """Confirm all live flags; returns the buckets that differed, after reconciling them.
+
+        Raises:
+            HubUnreachable, Refused, ReceiptInvalid: Nothing is confirmed.
+        """
+        live = await asyncio.to_thread(self._outbox.live)
+        if not live and self.last_confirmed is None and not self._settings.parts & {"source"}:
+            return []
+        answer = await self._hub.confirm(ConfirmationRequest(_buckets(live)))
+        self.last_confirmed = datetime.fromisoformat(answer.confirmed_at)
+        self._hub_pause.reset()
+        if answer.differing:
+            log.warning("buckets_differ", count=len(answer.differing))
+        for bucket in answer.differing:
+            await self._reconcile(bucket, [row for row in live if row[0][0] == bucket])
+        return answer.differing
+
+    async def _reconcile(self, bucket: int, own: list[tuple[bytes, int, str]]) -> None:
+        held = [Held(b64u(rtag), seq) for rtag, seq, _ in own]
+        answer = await self._hub.reconcile(ReconciliationRequest(bucket, held))
+        missing = {unb64u(rtag, 32) for rtag in answer.missing}
+        extra = {unb64u(rtag, 32) for rtag in answer.extra}
+        lost = [local_ref for rtag, _, local_ref in own if rtag in missing]
+        if lost:
+            await asyncio.to_thread(self._outbox.lost, lost)
+        if extra:
+            await asyncio.to_thread(self._outbox.take_back, extra)
+
+
+def _buckets(live: list[tuple[bytes, int, str]]) -> list[Bucket]:
+    """256 pairs of count and Σ SHA-256(rtag ‖ u64(seq)) mod 2^256, by the first byte of rtag."""
+    counts, sums = [0] * 256, [0] * 256
+    for rtag, seq, _ in live:
+        counts[rtag[0]] += 1
+        sums[rtag[0]] += int.from_bytes(hashlib.sha256(rtag + u64(seq)).digest(), "big")
+    return [
+        Bucket(count, b64u((total % 2**256).to_bytes(32, "big")))
+        for count, total in zip(counts, sums, strict=True)
+    ]
