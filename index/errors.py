@@ -78,6 +78,10 @@ class LogUnavailable(HubError):
     code = "log-unavailable"
 
 
+class WorkFailed(Exception):
+    """Something unexpected inside a work; nothing was changed. Not a refusal: it becomes the constant 500."""
+
+
 PROBLEMS: Mapping[type[HubError], tuple[Problem, str]] = {
     Unauthenticated: (
         Problem("unauthenticated", 401, "Who calls is not proven"),

@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sqlalchemy import Connection, Engine
+
 from index.accesslog.log import AccessLog
+from index.accesslog.reading import LogReader
 from index.errors import OverRate, PointsRefused, StalePoints
 from index.gate import Caller
 from index.keystore import Keystore
@@ -92,6 +95,8 @@ class Hub:
     rows: Rows
     tickets: Tickets
     access_log: AccessLog
+    log_reader: LogReader
+    engine: Engine
     sequencer: Sequencer
     budgets: Budgets
     unknown_retractions: UnknownRetractions = field(default_factory=UnknownRetractions)
@@ -113,6 +118,15 @@ class Hub:
         if not all(is_point(n) for n in points):
             raise PointsRefused
         return points
+
+    def reading(self) -> Connection:
+        """A connection that never waits for the writer and sees committed rows only; close it."""
+        return self.engine.connect().execution_options(reading=True)
+
+    @property
+    def highest_kind(self) -> int:
+        """Fixes the length of `shown` bitmaps."""
+        return self.vocabulary.kinds[-1].number
 
     def kid_number(self, scope: str) -> int | None:
         """Number of the active key of a scope; None when there is none."""

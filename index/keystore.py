@@ -39,7 +39,17 @@ from index.protocol.keyfile import KeyFileError, read_key_file, write_key_file
 FILE_KEY = "file.key"
 STORE = "keystore.json"
 SEALS = frozenset(
-    {"h_flag", "h_dir", "h_rel", "k_pub", "k_ticket", "points", "log_signing", "receipt_signing"}
+    {
+        "h_flag",
+        "h_dir",
+        "h_rel",
+        "k_pub",
+        "k_ticket",
+        "points",
+        "log_signing",
+        "receipt_signing",
+        "consent_signing",
+    }
 )
 """Secrets of 32 random bytes that a hub has from its first day."""
 
@@ -98,6 +108,11 @@ class Keystore:
     @property
     def receipt_signing(self) -> SigningKey:
         return SigningKey(self._secrets["receipt_signing"])
+
+    @property
+    def consent_signing(self) -> SigningKey:
+        """Signs citizens' consent receipts and nothing else: a key per type of token."""
+        return SigningKey(self._secrets["consent_signing"])
 
     def log_key(self, year: int) -> bytes:
         """`K_log_year`; KeyError when `keys_for` was not called in that year."""
