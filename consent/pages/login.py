@@ -161,10 +161,10 @@ class Login:
             raise LoginFailed("id_token") from None
         if not hmac.compare_digest(str(claims["nonce"]).encode(), nonce.encode()):
             raise LoginFailed("nonce")
-        if isinstance(claims["aud"], list) and len(claims["aud"]) > 1:
-            # With more audiences the token must say it was made for us (OIDC Core 3.1.3.7).
-            if claims.get("azp") != self._settings.client_id:
-                raise LoginFailed("audience")
+        several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+        # With more audiences the token must say it was made for us (OIDC Core 3.1.3.7).
+        if several and claims.get("azp") != self._settings.client_id:
+            raise LoginFailed("audience")
         if claims["exp"] - claims["iat"] > LONGEST_ID_TOKEN_S:
             raise LoginFailed("lifetime")
         if self._settings.required_acr and claims.get("acr") not in self._settings.required_acr:

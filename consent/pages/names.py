@@ -5,6 +5,7 @@ codes. A name that a language lacks is shown in Dutch rather than left out.
 """
 
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
@@ -51,12 +52,10 @@ class Names:
             return self._other[f"role.{code}"]
         return self._vocabulary.role(code).label if self._vocabulary.has_role(code) else code
 
-    def by_label(self, label: str) -> str:
-        """A kind's name in this language, found by its Dutch label."""
-        for kind in self._vocabulary.kinds:
-            if kind.label == label:
-                return self.kind(kind.code)
-        return label
+    def by_labels(self, labels: Iterable[str]) -> str:
+        """Names in this language of kinds given by their Dutch labels, in one line."""
+        codes = {kind.label: kind.code for kind in self._vocabulary.kinds}
+        return ", ".join(self.kind(codes[label]) if label in codes else label for label in labels)
 
 
 @cache

@@ -10,6 +10,7 @@ switch ask nothing, and each new question is a button that says it is recorded.
 Source: screens.md §2; design.md §7.
 """
 
+import contextlib
 import secrets
 import time
 from collections.abc import Sequence
@@ -19,12 +20,12 @@ from typing import Literal
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from consent.pages import Visitor
+from consent.pages import State, Visitor
 from consent.pages.names import Names
 from consent.pages.pages import Door, NotForYou
 from nodes.bsn import BadBsn, Bsn
 from nodes.employees import Employee
-from nodes.errors import BadInput, BadItems, UnknownVisit
+from nodes.errors import BadInput, BadItems, HubUnreachable, UnknownVisit
 from nodes.pages import REASONS, Guest, NodePages
 from nodes.runtime import NodeRuntime
 from nodes.visits import PersonView, Visit
@@ -247,9 +248,11 @@ class _Desk:
         id_ = str(visitor.request.path_params["visit"])
         _answers(visitor).pop(id_, None)
         try:
-            await self._node.visits.close(_employee(visitor), id_)
-        except UnknownVisit:
-            pass  # closed in another window, or over: what was asked for holds
+            # Closed in another window, or over: what was asked for holds.
+            with contextlib.suppress(UnknownVisit):
+                await self._node.visits.close(_employee(visitor), id_)
+        except HubUnreachable:
+            return visitor.pages.new_id(visitor, visitor.say(State("not_closed", 503)))
         return visitor.pages.new_id(visitor, visitor.go("/kijken/klaar"))
 
     async def done(self, visitor: DeskVisitor) -> Response:

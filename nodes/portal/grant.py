@@ -28,7 +28,7 @@ async def fetch_grant(settings: NodeSettings, id_token: str) -> str:
         "requested_token_type": JWT,
         "client_id": settings.login.client_id,
     }
-    auth = None
+    auth: httpx.Auth = httpx.Auth()
     if settings.grant_client_secret_file is not None:
         secret = settings.grant_client_secret_file.read_text().strip()
         auth = httpx.BasicAuth(settings.login.client_id, secret)

@@ -1,0 +1,403 @@
+"""The citizen's pages: who may see what, the effect before the choice, what is known, who looked.
+
+    two doors (P1) -> who may see what (P2) -> what changes (P3) -> saved, undo, receipt (P4)
+                   -> who looked (P7), what is known (P6), stop everything (P5)
+
+What opens and closes is computed by the engine that will decide, never here.
+A yes and a no cost the same number of clicks, and no subject is named in an
+address: a choice under way waits in the login session.
+
+Source: screens.md §5; policy.md §2.3, §2.5.
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, cast
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from consent.pages import State, Visitor
+from consent.pages.names import Names
+from consent.pages.pages import HEADERS, Door, NotForYou
+from nodes.citizen import Cell, Change, CitizenSession, LookLine, Receiver, ReceiverView, Standing
+from nodes.errors import HubUnreachable
+from nodes.pages import Guest, NodePages
+from nodes.runtime import NodeRuntime
+
+PERIODS: tuple[Literal[3, 6, 12], ...] = (3, 6, 12)
+LINES_A_PAGE = 50
+PortalVisitor = Visitor[Guest]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One kind under one receiver on P2: how it stands now, and for which purposes."""
+
+    kind: str
+    answer: Literal["yes", "partly", "no"]
+    purposes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverBlock:
+    """One receiver on P2 with its subjects; `place` is its number in the fixed list of receivers."""
+
+    place: int
+    name: str
+    subjects: list[Subject]
+
+    @property
+    def seen(self) -> int:
+        return sum(subject.answer != "no" for subject in self.subjects)
+
+
+@dataclass(frozen=True, slots=True)
+class LawLine:
+    """A kind that one role sees by law, for these purposes; no choice here."""
+
+    role: str
+    kind: str
+    purposes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A choice under way, from the click on P2 until it is saved."""
+
+    effect: Literal["grant", "deny"]
+    receiver: ReceiverView = field(repr=False)
+    kind: str = field(repr=False)
+
+    def change(self, months: Literal[3, 6, 12]) -> Change:
+        return Change(self.effect, kind=self.kind, receiver=self.receiver.receiver, months=months)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What P4 says: the sentence, what can be undone, and the receipts to keep."""
+
+    sentence: str
+    receipts: tuple[str, ...] = field(repr=False)
+    at: str = ""
+    undo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Equal lines of one day together: the newest, and how often."""
+
+    line: LookLine
+    times: int
+
+
+def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
+    """The pages of the portal, for citizens."""
+    portal = _Portal(node)
+    routes = APIRouter()
+    may = _is_citizen
+    for path, label in (
+        ("/mijn", "portal.nav"),
+        ("/mijn/keuzes", "portal.nav_choices"),
+        ("/mijn/gekeken", "portal.nav_looks"),
+        ("/mijn/bekend", "portal.nav_known"),
+    ):
+        pages.doors.append(Door(path, label, may))
+    pages.add(routes, "/mijn", portal.begin, who=may)
+    pages.add(routes, "/mijn/keuzes", portal.choices, who=may)
+    pages.add(routes, "/mijn/keuze", portal.wish, who=may, methods=("POST",))
+    pages.add(routes, "/mijn/keuze", portal.effect, who=may)
+    pages.add(routes, "/mijn/keuze/opslaan", portal.save, who=may, methods=("POST",))
+    pages.add(routes, "/mijn/opgeslagen", portal.saved, who=may)
+    pages.add(routes, "/mijn/ongedaan", portal.undo, who=may, methods=("POST",))
+    pages.add(routes, "/mijn/bewijs", portal.receipt, who=may)
+    pages.add(routes, "/mijn/stoppen", portal.stop, who=may)
+    pages.add(routes, "/mijn/stoppen", portal.stop_all, who=may, methods=("POST",))
+    pages.add(routes, "/mijn/bekend", portal.known, who=may)
+    pages.add(routes, "/mijn/gekeken", portal.looks, who=may)
+    return routes
+
+
+def _is_citizen(guest: Guest) -> bool:
+    return guest.citizen is not None
+
+
+def _session(visitor: PortalVisitor) -> CitizenSession:
+    if visitor.person.citizen is None:
+        raise NotForYou
+    return visitor.person.citizen
+
+
+class _Portal:
+    """The handlers; each is one screen or one button."""
+
+    def __init__(self, node: NodeRuntime) -> None:
+        self._node = node
+
+    def _names(self, visitor: PortalVisitor) -> Names:
+        return Names(self._node.vocabulary, visitor.words.language)
+
+    def _show(self, visitor: PortalVisitor, template: str, status: int = 200, **more: object) -> Response:
+        return visitor.show(f"portal/{template}", status, blank=True, names=self._names(visitor), **more)
+
+    async def begin(self, visitor: PortalVisitor) -> Response:
+        """P1."""
+        return self._show(visitor, "begin.html", closed=self._closed_to_creditors())
+
+    def _closed_to_creditors(self) -> bool:
+        """Whether no class of police, creditors or landlords can look under this node's profile (P13)."""
+        vocabulary = self._node.vocabulary
+        roles = vocabulary.profile(self._node.settings.profile).roles
+        classes = ("politie_justitie", "schuldeiser", "verhuurder")
+        # The insurer's role is the one by which a class marked creditor may look.
+        return "extern_zorg" not in roles and not any(
+            vocabulary.organisation_class(code).may_view for code in classes
+        )
+
+    async def choices(self, visitor: PortalVisitor) -> Response:
+        """P2: subjects by receiver, over all kinds; by law without a switch."""
+        standing = await self._node.citizens.standing(_session(visitor))
+        blocks = [
+            ReceiverBlock(place, view.name, _subjects(standing, view.receiver))
+            for place, view in enumerate(self._node.citizens.receivers())
+        ]
+        return self._show(
+            visitor,
+            "choices.html",
+            blocks=[block for block in blocks if block.subjects],
+            law=_law_lines(standing.by_law),
+        )
+
+    async def wish(self, visitor: PortalVisitor) -> Response:
+        """A click on Ja or Nee: nothing is saved yet, the effect comes first."""
+        effect, kind = visitor.field("keuze"), visitor.field("onderwerp")
+        receivers = self._node.citizens.receivers()
+        place = visitor.field("ontvanger")
+        fits = place.isascii() and place.isdigit() and int(place) < len(receivers)
+        if effect not in ("grant", "deny") or not fits:
+            return visitor.say(State("form", 400))
+        if kind and not (self._node.vocabulary.has_kind(kind)):
+            return visitor.say(State("form", 400))
+        token = secrets.token_urlsafe(12)
+        wish = Wish(cast('Literal["grant", "deny"]', effect), receivers[int(place)], kind)
+        visitor.drawer["wish"] = (token, wish)
+        return visitor.go(f"/mijn/keuze?keuze={token}")
+
+    def _wish(self, visitor: PortalVisitor, token: str) -> Wish | None:
+        kept = visitor.drawer.get("wish")
+        if isinstance(kept, tuple) and kept[0] == token and isinstance(kept[1], Wish):
+            return kept[1]
+        return None
+
+    async def effect(self, visitor: PortalVisitor) -> Response:
+        """P3: what opens and closes, before anything is saved."""
+        token = visitor.request.query_params.get("keuze", "")
+        wish = self._wish(visitor, token)
+        if wish is None:
+            return visitor.go("/mijn/keuzes")
+        return await self._effect(visitor, token, wish)
+
+    async def _effect(
+        self, visitor: PortalVisitor, token: str, wish: Wish, *, wrong: bool = False
+    ) -> Response:
+        effects = await self._node.citizens.preview(_session(visitor), wish.change(12))
+        concerned = [cell for cell in effects.by_law if _at(cell, wish.receiver.receiver)]
+        if wish.kind:
+            concerned = [cell for cell in concerned if cell.kind == wish.kind]
+        return self._show(
+            visitor,
+            "effect.html",
+            400 if wrong else 200,
+            token=token,
+            wish=wish,
+            opened=_by_kind(effects.opened),
+            closed=_by_kind(effects.closed),
+            law=_law_lines(concerned),
+            periods=PERIODS,
+            wrong=wrong,
+        )
+
+    async def save(self, visitor: PortalVisitor) -> Response:
+        """The button of P3: write the choice, then P4."""
+        token = visitor.field("concept")
+        wish = self._wish(visitor, token)
+        if wish is None:
+            return visitor.go("/mijn/keuzes")
+        months: Literal[3, 6, 12] = 12
+        if wish.effect == "grant":
+            chosen = [period for period in PERIODS if str(period) == visitor.field("maanden")]
+            if not chosen:
+                return await self._effect(visitor, token, wish, wrong=True)
+            months = chosen[0]
+        name = wish.receiver.name
+        shown = self._text_shown(visitor, wish, months)
+        visitor.drawer.pop("wish", None)  # a second click on the button saves nothing twice
+        try:
+            saved = await self._node.citizens.choose(_session(visitor), wish.change(months), shown)
+        except HubUnreachable:
+            return visitor.say(State("not_saved", 503))
+        sentence = visitor.words(f"portal.saved.{wish.effect}", receiver=name)
+        return self._go_saved(
+            visitor, Done(sentence, (saved.receipt,), _moment(visitor, saved.at), saved.group)
+        )
+
+    def _text_shown(self, visitor: PortalVisitor, wish: Wish, months: int) -> str:
+        """The words the citizen confirmed; the choice carries their digest."""
+        t = visitor.words
+        what = self._names(visitor).kind(wish.kind) if wish.kind else t("portal.choices.all")
+        lines = [t(f"portal.effect.{wish.effect}", receiver=wish.receiver.name), what]
+        if wish.effect == "grant":
+            lines += [t("portal.effect.until"), t(f"portal.effect.months_{months}")]
+        return "\n".join([*lines, t("portal.effect.same_help"), t(f"portal.effect.save_{wish.effect}")])
+
+    def _go_saved(self, visitor: PortalVisitor, done: Done) -> Response:
+        visitor.drawer["done"] = done
+        return visitor.go("/mijn/opgeslagen")
+
+    async def saved(self, visitor: PortalVisitor) -> Response:
+        """P4."""
+        done = visitor.drawer.get("done")
+        if not isinstance(done, Done):
+            return visitor.go("/mijn/keuzes")
+        return self._show(visitor, "saved.html", done=done)
+
+    async def undo(self, visitor: PortalVisitor) -> Response:
+        """Take back the choice that was just saved."""
+        done = visitor.drawer.get("done")
+        if not isinstance(done, Done) or not done.undo or done.undo != visitor.field("wat"):
+            return visitor.go("/mijn/keuzes")
+        text = visitor.words("portal.saved.undo")
+        try:
+            saved = await self._node.citizens.withdraw(_session(visitor), done.undo, text)
+        except HubUnreachable:
+            return visitor.say(State("not_saved", 503))
+        sentence = visitor.words("portal.saved.undone")
+        return self._go_saved(visitor, Done(sentence, (saved.receipt,), _moment(visitor, saved.at)))
+
+    async def receipt(self, visitor: PortalVisitor) -> Response:
+        """The signed proof of what was just saved, as a file whose name names nobody."""
+        done = visitor.drawer.get("done")
+        if not isinstance(done, Done) or not done.receipts:
+            return visitor.go("/mijn/keuzes")
+        headers = {**HEADERS, "Content-Disposition": 'attachment; filename="bewijs-van-uw-keuze.txt"'}
+        return Response("\n".join(done.receipts) + "\n", 200, headers, media_type="text/plain")
+
+    async def stop(self, visitor: PortalVisitor) -> Response:
+        """P5: what closes, and what the law still shows."""
+        standing = await self._node.citizens.standing(_session(visitor))
+        names = {_place(view.receiver): view.name for view in self._node.citizens.receivers()}
+        closes: dict[str, list[str]] = {}
+        for cell in standing.by_consent:
+            name = names.get((cell.organisation, cell.team))
+            if name is not None and cell.kind not in closes.setdefault(name, []):
+                closes[name].append(cell.kind)
+        return self._show(visitor, "stop.html", closes=closes, law=_law_lines(standing.by_law))
+
+    async def stop_all(self, visitor: PortalVisitor) -> Response:
+        """End every yes that is in force."""
+        session = _session(visitor)
+        text = visitor.words("portal.stop.button")
+        receipts = []
+        for choice in await self._node.citizens.choices(session):
+            if choice.effect == "grant" and choice.in_force:
+                receipts.append((await self._node.citizens.withdraw(session, choice.group, text)).receipt)
+        return self._go_saved(visitor, Done(visitor.words("portal.saved.stopped"), tuple(receipts)))
+
+    async def known(self, visitor: PortalVisitor) -> Response:
+        """P6, read only."""
+        flags = await self._node.citizens.flags(_session(visitor))
+        return self._show(visitor, "known.html", flags=flags)
+
+    async def looks(self, visitor: PortalVisitor) -> Response:
+        """P7: what others did first, own views folded below; each line was checked by the node."""
+        view = await self._node.citizens.looks(_session(visitor))
+        wanted = visitor.request.query_params.get("tot", "")
+        most = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 6 else LINES_A_PAGE
+        others = _folded(line for line in view.lines if not line.own)
+        return self._show(
+            visitor,
+            "looks.html",
+            view=view,
+            others=others[:most],
+            more=most + LINES_A_PAGE if len(others) > most else 0,
+            own=_folded(line for line in view.lines if line.own)[:LINES_A_PAGE],
+        )
+
+
+def _place(receiver: Receiver) -> tuple[str, str]:
+    return (receiver.oin, receiver.team)
+
+
+def _at(cell: Cell, receiver: Receiver) -> bool:
+    """Whether a square concerns this receiver: its team, or its whole organisation."""
+    return cell.organisation == receiver.oin and (not cell.team or cell.team == receiver.team)
+
+
+def _subjects(standing: Standing, receiver: Receiver) -> list[Subject]:
+    """Every kind this receiver could see with a yes, in the vocabulary's order, and how it stands."""
+    now = {(cell.kind, cell.role, cell.purpose) for cell in standing.by_consent if _at(cell, receiver)}
+    squares: dict[str, list[Cell]] = {}
+    for cell in standing.possible:
+        if _at(cell, receiver):
+            squares.setdefault(cell.kind, []).append(cell)
+    subjects = []
+    for kind, cells in squares.items():
+        seen = sum((cell.kind, cell.role, cell.purpose) in now for cell in cells)
+        answer: Literal["yes", "partly", "no"] = "yes" if seen == len(cells) else "partly" if seen else "no"
+        subjects.append(Subject(kind, answer, _unique(cell.purpose for cell in cells)))
+    return subjects
+
+
+def _law_lines(cells: Iterable[Cell]) -> list[LawLine]:
+    """By role and kind, each once, with its purposes."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        found.setdefault((cell.role, cell.kind), []).append(cell.purpose)
+    return [LawLine(role, kind, _unique(purposes)) for (role, kind), purposes in sorted(found.items())]
+
+
+def _by_kind(cells: Sequence[Cell]) -> list[Subject]:
+    """Kinds that open or close, each once with its purposes."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        found.setdefault(cell.kind, []).append(cell.purpose)
+    return [Subject(kind, "yes", _unique(purposes)) for kind, purposes in found.items()]
+
+
+def _folded(lines: Iterable[LookLine]) -> list[Fold]:
+    """Lines that differ only in time, on one day and next to each other, as one with a count."""
+    folds: list[Fold] = []
+    for line in lines:
+        last = folds[-1] if folds else None
+        if last is not None and _same(last.line, line):
+            folds[-1] = Fold(last.line, last.times + 1)
+        else:
+            folds.append(Fold(line, 1))
+    return folds
+
+
+def _same(one: LookLine, other: LookLine) -> bool:
+    return _key(one) == _key(other)
+
+
+def _key(line: LookLine) -> tuple[object, ...]:
+    return (
+        line.at.date(),
+        line.activity,
+        line.organisation,
+        line.role,
+        line.purpose,
+        tuple(line.seen),
+        line.refused,
+        line.urgent,
+    )
+
+
+def _unique(codes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(codes))
+
+
+def _moment(visitor: PortalVisitor, at: datetime) -> str:
+    return visitor.words("portal.saved.at", date=visitor.words.day(at), time=visitor.words.clock(at))
