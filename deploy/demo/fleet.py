@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -29,8 +29,8 @@ START_S = 30.0
 STOP_S = 6.0
 HOST = "127.0.0.1"
 
-Target = Callable[[socket.socket | None], None]
-"""What a child runs: it gets its bound socket and serves until SIGTERM."""
+Target = Callable[[list[socket.socket]], None]
+"""What a child runs: it gets its bound sockets and serves until SIGTERM."""
 
 
 class DemoFailed(Exception):
@@ -39,11 +39,10 @@ class DemoFailed(Exception):
 
 @dataclass(slots=True)
 class Process:
-    """A running child. `port` is 0 for one that only works and ends."""
+    """A child of the demo."""
 
     name: str
     pid: int
-    port: int
     log: Path
     exit_code: int | None = None
 
@@ -82,6 +81,7 @@ class Fleet:
         self.processes: dict[str, Process] = {}
         self._alive_read, self._alive_write = os.pipe()
         self._sockets: dict[str, socket.socket] = {}
+        self._serves: dict[str, str] = {}
 
     def __enter__(self) -> "Fleet":
         return self
@@ -95,24 +95,31 @@ class Fleet:
         """Keep these sockets open for children until `start` gives each its own."""
         self._sockets.update(sockets)
 
-    def start(self, name: str, log: Path, target: Target) -> Process:
-        """Fork a child that runs `target` with its socket, its output in `log`."""
+    def start(self, name: str, log: Path, target: Target, ports: Sequence[str] = ()) -> Process:
+        """Fork a child that runs `target`, its output in `log`.
+
+        Args:
+            name: Of the process.
+            log: File that everything it prints goes to.
+            target: What it runs.
+            ports: Names of the held sockets that it gets, in this order.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
         sys.stdout.flush()
         sys.stderr.flush()
-        sock = self._sockets.pop(name, None)
-        port = sock.getsockname()[1] if sock else 0
+        own = [self._sockets.pop(port) for port in ports]
         pid = os.fork()
         if pid == 0:
-            self._child(name, log, target, sock)
-        if sock is not None:
+            self._child(name, log, target, own)
+        for sock in own:
             # A socket kept open here would swallow connections after the child died.
             sock.close()
-        process = Process(name, pid, port, log)
+        process = Process(name, pid, log)
         self.processes[name] = process
+        self._serves.update(dict.fromkeys(ports, name))
         return process
 
-    def _child(self, name: str, log: Path, target: Target, sock: socket.socket | None) -> NoReturn:
+    def _child(self, name: str, log: Path, target: Target, own: list[socket.socket]) -> NoReturn:
         code = 1
         try:
             os.setsid()
@@ -124,7 +131,7 @@ class Fleet:
                 held.close()
             _redirect(log)
             threading.Thread(target=_end_with_parent, args=(self._alive_read,), daemon=True).start()
-            target(sock)
+            target(own)
             code = 0
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
@@ -140,7 +147,7 @@ class Fleet:
         """Wait until each process answers at its address.
 
         Args:
-            names: Address that must give any HTTP answer below 500, by process name.
+            names: Address that must give any HTTP answer below 500, by name of its port.
 
         Raises:
             DemoFailed: One ended or did not answer in time; with the end of its log.
@@ -150,13 +157,15 @@ class Fleet:
         with httpx.Client(timeout=2.0, trust_env=False) as client:
             while waiting:
                 for name, address in list(waiting.items()):
-                    self._fail_if_ended(name)
+                    self._fail_if_ended(self._serves[name])
                     with contextlib.suppress(httpx.HTTPError):
                         if client.get(address).status_code < 500:
                             del waiting[name]
                 if waiting and time.monotonic() > deadline:
                     name = next(iter(waiting))
-                    raise DemoFailed(f"{name} did not answer within {within:.0f} s.\n{self._tail(name)}")
+                    raise DemoFailed(
+                        f"{name} did not answer within {within:.0f} s.\n{self._tail(self._serves[name])}"
+                    )
                 time.sleep(0.02)
 
     def finish(self, name: str, within: float = 120.0) -> None:

@@ -13,6 +13,7 @@ Source: docs/design/pseudonyms.md, "Evaluate" (grants) and "Citizen portal".
 
 import os
 import secrets
+import socket
 import threading
 import time
 import warnings
@@ -199,12 +200,15 @@ def kids_of(manifest_kids: Sequence[str]) -> list[str]:
     return sorted(manifest_kids, key=lambda kid: SCOPES.index(kid.split(".")[0]))
 
 
-def serve(apps: Mapping[int, flask.Flask], host: str = "127.0.0.1") -> None:
-    """Serve each provider on its port until the process is stopped."""
+def serve(apps: Sequence[tuple[flask.Flask, socket.socket]]) -> None:
+    """Serve each provider on its bound socket until the process is stopped."""
     # The library refuses plain HTTP unless told; these listen on this machine only.
     os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
-    servers = [werkzeug.serving.make_server(host, port, app, threaded=True) for port, app in apps.items()]
-    threads = [threading.Thread(target=server.serve_forever, daemon=True) for server in servers]
+    threads = []
+    for app, sock in apps:
+        host, port = sock.getsockname()
+        server = werkzeug.serving.make_server(host, port, app, threaded=True, fd=sock.detach())
+        threads.append(threading.Thread(target=server.serve_forever, daemon=True))
     for thread in threads:
         thread.start()
     for thread in threads:

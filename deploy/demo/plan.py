@@ -144,12 +144,13 @@ HOLDERS = (
 THRESHOLD = 2
 
 CITIZEN_ISSUER = Issuer("inloggen", 1)
+OFFICER_ISSUER = Issuer("toezicht", 5)
 ISSUERS = (
     CITIZEN_ISSUER,
     Issuer("gemeente", 2),
     Issuer("schuldhulp", 3),
     Issuer("jeugdhulp", 4),
-    Issuer("toezicht", 5),
+    OFFICER_ISSUER,
 )
 
 EMPLOYEES = (

@@ -1,0 +1,29 @@
+"""The `vlagwijzer` command: one program with a part per process.
+
+Each part imports its process only when a command of it runs, so `--help` is
+quick. A burgerservicenummer is read from standard input or a file and never
+taken as an argument: arguments are seen by every user of the machine.
+
+Source: docs/design/design.md, "Interfaces"; exit codes in `commands.output`.
+"""
+
+import typer
+
+from .commands import bench, demo, hub, keyholder, node, policy, receipt
+from .commands.output import EXIT_CODES
+
+app = typer.Typer(
+    name="vlagwijzer",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="That somebody is known, never what is in the dossier.",
+    epilog=EXIT_CODES,
+)
+app.add_typer(demo.app, name="demo")
+app.add_typer(hub.app, name="hub")
+app.add_typer(node.app, name="node")
+app.add_typer(keyholder.app, name="keyholder")
+app.add_typer(policy.app, name="policy")
+app.add_typer(receipt.app, name="receipt")
+app.add_typer(bench.app, name="bench")

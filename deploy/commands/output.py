@@ -1,0 +1,95 @@
+"""How commands speak: one JSON object or plain lines, one clear line on failure, fixed exit codes.
+
+| code | meaning |
+|------|---------|
+| 0 | done, and everything that was checked holds |
+| 1 | a check failed, or the answer is no (refused, not valid, a step of the story did not hold) |
+| 2 | wrong use of the command |
+| 3 | cannot start: a setting, key file or port |
+| 4 | hub or key holders cannot be reached; nothing was lost |
+| 5 | a person must confirm first: the snapshot shrinks too much |
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+FAILED = 1
+CANNOT_START = 3
+UNREACHABLE = 4
+CONFIRM = 5
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 a check failed or refused; 2 wrong use; 3 cannot start (setting, key file, port); "
+    "4 hub or key holders unreachable; 5 a person must confirm first."
+)
+
+
+def emit(data: Any, as_json: bool, text: str) -> None:
+    """Print the result: `data` as one line of JSON, or `text` for people."""
+    import msgspec
+
+    print(msgspec.json.encode(data).decode() if as_json else text, flush=True)
+
+
+def fail(message: str, code: int) -> typer.Exit:
+    """One line on standard error, without any burgerservicenummer; raise what is returned."""
+    from deploy.redaction import mask_text
+
+    print(mask_text(message), file=sys.stderr, flush=True)
+    return typer.Exit(code)
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Turn the errors an operator can repair into one line and an exit code."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except Exception as error:
+        code = _code(error)
+        if code is None:
+            raise
+        raise fail(_sentence(error), code) from None
+
+
+def _code(error: Exception) -> int | None:
+    """The exit code of an error that an operator can repair; None for a defect."""
+    from deploy.serve import PortTaken
+    from index.protocol.keyfile import KeyFileError
+
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    # By name, so that a command does not import the parts of other processes to tell errors apart.
+    if isinstance(error, PortTaken | KeyFileError) or names & _CANNOT_START:
+        return CANNOT_START
+    if "nodes.errors.ShrinkStops" in names:
+        return CONFIRM
+    if names & {"nodes.errors.HubUnreachable", "nodes.errors.HoldersUnreachable"}:
+        return UNREACHABLE
+    if names & {"nodes.errors.NodeError", "nodes.bsn.BadBsn", "deploy.demo.fleet.DemoFailed"}:
+        return FAILED
+    return None
+
+
+_CANNOT_START = {
+    "index.settings.SettingsError",
+    "nodes.errors.SettingsError",
+    "nodes.keyholder.errors.CannotStart",
+    "policy.vocabulary.VocabularyError",
+    "index.errors.CannotStart",
+}
+
+
+def _sentence(error: Exception) -> str:
+    detail = getattr(error, "detail", "")
+    name = type(error).__name__
+    return str(detail or error) or {
+        "HubUnreachable": "The hub cannot be reached. Nothing was viewed and nothing is lost.",
+        "HoldersUnreachable": "Too few key holders can be reached. Nothing was viewed and nothing is lost.",
+    }.get(name, name)

@@ -1,0 +1,42 @@
+"""Who can log in where: the demo's identity providers with their accounts."""
+
+import flask
+
+from . import plan
+from .identity import Account, Broker, create_issuer, kids_of
+from .papers import Papers
+
+
+def applications(papers: Papers) -> list[flask.Flask]:
+    """The providers, in the order of `plan.ISSUERS`."""
+    return [
+        create_issuer(_citizens(papers), _broker(papers))
+        if issuer == plan.CITIZEN_ISSUER
+        else create_issuer(_employees(issuer.id))
+        for issuer in plan.ISSUERS
+    ]
+
+
+def _employees(issuer: str) -> list[Account]:
+    return [
+        Account(person.user, {"name": person.name, "roles": [person.role], "team": person.team})
+        for person in plan.EMPLOYEES
+        if person.issuer == issuer
+    ]
+
+
+def _citizens(papers: Papers) -> list[Account]:
+    """Every citizen can log in by typing the user name; the listed ones have a button."""
+    return [
+        Account(
+            citizen.user,
+            {"name": citizen.name or citizen.user, "bsn": citizen.bsn},
+            listed=bool(citizen.name),
+        )
+        for citizen in papers.world.citizens
+    ]
+
+
+def _broker(papers: Papers) -> Broker:
+    kids = kids_of([key.kid for key in papers.manifest.keys if key.state == "active"])
+    return Broker(plan.BROKER_ID, papers.broker_key(), plan.PORTAL_NODE, kids)

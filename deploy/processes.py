@@ -1,0 +1,97 @@
+"""Each process from its settings file: read, set up logging, make the application, serve.
+
+The demo and the commands start processes through the same functions; the demo
+only hands over a socket that is bound already.
+"""
+
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .logging_setup import set_up_logging
+from .serve import serve
+
+
+def serve_hub(config: Path, sock: socket.socket | None = None) -> None:
+    """Serve the hub until it is stopped.
+
+    Raises:
+        SettingsError, KeyFileError: Names the setting or file.
+        PortTaken: Another process listens there.
+    """
+    from index.app import create_app
+    from index.settings import HubSettings
+
+    set_up_logging("hub")
+    settings = HubSettings.load(config)
+    serve(create_app(settings), settings.host, settings.port, sock)
+
+
+def serve_keyholder(config: Path, sock: socket.socket | None = None) -> None:
+    """Serve a key holder until it is stopped.
+
+    Raises:
+        CannotStart: Names the setting or file.
+        PortTaken: Another process listens there.
+    """
+    from nodes.keyholder.app import create_app
+    from nodes.keyholder.settings import KeyHolderSettings
+
+    settings = KeyHolderSettings.load(config)
+    set_up_logging(f"keyholder {settings.holder_id}")
+    serve(create_app(settings), settings.host, settings.port, sock)
+
+
+def serve_node(config: Path, sock: socket.socket | None = None) -> None:
+    """Serve a node with its parts until it is stopped.
+
+    Raises:
+        SettingsError: Names the setting or file.
+        PortTaken: Another process listens there.
+    """
+    from nodes.app import create_app
+    from nodes.settings import NodeSettings
+
+    settings = NodeSettings.load(config)
+    set_up_logging(f"node {settings.node_id}")
+    serve(create_app(settings), settings.host, settings.port, sock)
+
+
+def init_hub(config: Path, rotation_public: str) -> dict[str, str]:
+    """Make the key store of a new hub and give the public values that others pin.
+
+    Raises:
+        KeystoreError: There is one already; it is not touched.
+        SettingsError: A setting, or the rotation key, has a wrong form.
+    """
+    from index.keystore import init_keystore
+    from index.protocol.codec import EncodingError, b64u, unb64u
+    from index.protocol.note import ED25519, NoteKey, origin_of
+    from index.settings import HubSettings, SettingsError
+
+    settings = HubSettings.load(config)
+    try:
+        rotation = unb64u(rotation_public, 32)
+    except EncodingError:
+        raise SettingsError("--rotation-public is not 32 bytes of base64url") from None
+    now = datetime.now(UTC)
+    keystore = init_keystore(settings.keystore, rotation_public=rotation, at=now)
+    origin = origin_of(settings.statement_hub, now.year)
+    return {
+        "hub_id": settings.hub_id,
+        "hub_log_vkey": NoteKey(origin, ED25519, bytes(keystore.log_signing.verify_key)).text(),
+        "hub_receipt_key": b64u(bytes(keystore.receipt_signing.verify_key)),
+        "points_public": b64u(keystore.points_public),
+    }
+
+
+def fetch_checkpoint(url: str) -> dict[str, object]:
+    """The signed checkpoint of a hub, parsed. Its signature is checked by who has the key."""
+    import httpx
+
+    from index.protocol.note import parse_checkpoint, parse_note
+
+    answer = httpx.get(f"{url.rstrip('/')}/v1/log/checkpoint", timeout=10, trust_env=False)
+    answer.raise_for_status()
+    checkpoint = parse_checkpoint(parse_note(answer.text).text)
+    return {"origin": checkpoint.origin, "size": checkpoint.size, "note": answer.text}
