@@ -9,6 +9,7 @@
     ├── ScopesRefused        other scopes asked than the role and purpose have
     ├── PointsRefused        the sealed points do not open for this sender and message
     ├── StalePoints          points made under a manifest whose key has changed since
+    ├── ChoicesFull          the citizen's choices in force do not fit their row
     ├── Rejected             a rule that names itself: `code` is from a fixed list, never input
     ├── MessageConflict      the same message id with another body
     └── LogUnavailable       nothing could be recorded, so nothing was answered
@@ -60,6 +61,10 @@ class PointsRefused(HubError):
 
 class StalePoints(HubError):
     code = "stale-points"
+
+
+class ChoicesFull(HubError):
+    code = "choices-full"
 
 
 class Rejected(HubError):
@@ -114,6 +119,10 @@ PROBLEMS: Mapping[type[HubError], tuple[Problem, str]] = {
     StalePoints: (
         Problem("stale-points", 409, "Points of an earlier key"),
         "The manifest has changed; evaluate again.",
+    ),
+    ChoicesFull: (
+        Problem("choices-full", 409, "Too many choices in force"),
+        "There is no room for another choice in this scope; stop one first. Nothing was written.",
     ),
     Rejected: (Problem("rejected", 400, "A rule refuses this"), "See errors for the rule."),
     MessageConflict: (

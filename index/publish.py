@@ -111,14 +111,22 @@ def may_publish(caller: Caller, kind: Kind) -> bool:
     )
 
 
-def expires_week(kind: Kind, until: int, lease_days: int) -> int:
-    """The week from which a row may be deleted: end of `until`, then retention, then the lease."""
+def retention_end(kind: Kind, until: int) -> datetime | None:
+    """The instant from which a flag is no longer shown: end of its month `until`, then the kind's retention.
+
+    None for a flag without an end: its source's silence ends it.
+    """
     if until == OPEN_END:
-        return NO_END_WEEK
+        return None
     year, month = 2000 + until // 12, until % 12 + 1
-    end = datetime(year, month, calendar.monthrange(year, month)[1], tzinfo=UTC) + timedelta(days=1)
-    last = end + timedelta(days=kind.retention_days_after_end + lease_days)
-    return week_of(int(last.timestamp())) + 1
+    last_day = datetime(year, month, calendar.monthrange(year, month)[1], tzinfo=UTC)
+    return last_day + timedelta(days=1 + kind.retention_days_after_end)
+
+
+def expires_week(kind: Kind, until: int) -> int:
+    """The first whole week after the end of retention, in which the row may go."""
+    end = retention_end(kind, until)
+    return NO_END_WEEK if end is None else week_of(int(end.timestamp())) + 1
 
 
 def _bytes32(text: str) -> bytes | None:
@@ -159,8 +167,7 @@ class Change:
         """One entry per item; a refused one too, in the person's chain where the item names a person."""
         shown = b""
         if line.kind is not None and line.result.outcome in ("stored", "removed"):
-            highest = max(kind.number for kind in self.hub.vocabulary.kinds)
-            shown = shown_bits([line.kind.number], highest)
+            shown = shown_bits([line.kind.number], self.hub.highest_kind)
         refused = line.result.code or ("stale" if line.result.outcome == "stale" else "")
         later = line.kind is not None and has_postponed_notice(line.kind)
         return tx.record(self.caller.draft(tx.now, lids=line.lids, later=later, shown=shown, refused=refused))
@@ -206,7 +213,7 @@ def grow_digest(tx: Tx, pub_tag: bytes, rtag: bytes, seq: int, replaced: int | N
     keeps its time: a publication says nothing about its other flags.
     """
     row = tx.digest(pub_tag, rtag[0])
-    held = row.count if row else 0
+    held = row.live if row else 0
     total = int.from_bytes(row.sum, "big") if row else 0
     total += digest_term(rtag, seq) - (digest_term(rtag, replaced) if replaced is not None else 0)
     confirmed = row.confirmed_at if row and held else tx.seconds
@@ -220,7 +227,7 @@ def shrink_digest(tx: Tx, pub_tag: bytes, rtag: bytes, seq: int) -> None:
     if row is None:
         return
     total = (int.from_bytes(row.sum, "big") - digest_term(rtag, seq)) % _SUM
-    tx.put_digest(row._replace(count=max(row.count - 1, 0), sum=total.to_bytes(32, "big")))
+    tx.put_digest(row._replace(live=max(row.live - 1, 0), sum=total.to_bytes(32, "big")))
 
 
 # --- publications -------------------------------------------------------------------
@@ -262,7 +269,7 @@ def _ready(hub: Hub, caller: Caller, item: PublicationItem, n: bytes) -> Ready:
     flag = Flag(kind.number, caller.node.number, month_number(item.since), until, 0, keys.lid)
     rtag = unb64u(item.rtag, 32)
     sealed = hub.rows.seal_flag(kind.domain, rtag, keys.idx, n, flag)
-    week = expires_week(kind, until, hub.vocabulary.limits.lease_days)
+    week = expires_week(kind, until)
     tag = hub.rows.pub_tag(caller.node.number)
     row = FlagRow(tag, rtag, keys.idx, sealed.sealed, sealed.escrow, item.seq, week)
     return Ready(item.seq, "", kind, keys.lid, row)

@@ -1,0 +1,382 @@
+"""What a citizen decides, written in all named scopes or in none.
+
+    ticket and points of one person -> rules -> ledgers, folded states and entry in one transaction -> receipt
+
+The very next question reads the state written here. Before anything is
+written everything is computed: each directive, each hash, each folded state;
+if one does not fit, nothing is written and the refusal is recorded in the
+citizen's own log.
+
+Source: docs/design/consent.md, "Ledger and receipts"; docs/design/pseudonyms.md,
+"No scope borrows another's permission".
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from consent.directive import Directive, DirectiveInvalid, canonical
+from consent.receipt import issue
+from consent.resolve import add_months
+from consent.state import NOTHING_CHOSEN, ChoiceState, StateFull, decode, encode, fold
+from index.accesslog.log import SealedBatch
+from index.errors import ChoicesFull, HubError, PointsRefused, Rejected, TicketRefused, problem_of
+from index.gate import Caller, Public, Rule, Who
+from index.protocol.codec import SCOPES, EncodingError, b64u, unb64u
+from index.protocol.messages import ChoiceAnswer, ChoiceEntry, ChoiceRequest
+from index.publish import json_answer
+from index.relations import CITIZEN, fits, in_force, open_ticket, record_refused, ticket_needs, use_session
+from index.rows import SearchKeys
+from index.tickets import Ticket
+from index.transaction import ChoiceRow, DirectiveRow, Finish, Needs, Tx
+from policy.vocabulary import UnknownCode
+
+if TYPE_CHECKING:
+    from index.hub import Hub
+
+_BODY_LIMIT = 128 * 1024
+_CLOCKS_DIFFER = timedelta(days=1)
+"""A portal may end a year at the end of the citizen's day; resolution never counts more than the year."""
+
+
+# --- rules --------------------------------------------------------------------------
+
+
+def refusal_of(entry: ChoiceEntry, hub: Hub, now: datetime) -> str:
+    """Which rule an entry breaks, as a code from this function only; empty when it breaks none.
+
+    1. A withdrawal names a group and nothing else; any other names none.
+    2. The kind is of the entry's scope, and consent for it is possible where it is a grant.
+    3. The receiver is in the directory: organisation, team, role; never an employee.
+    4. The purpose is one that a citizen can decide about.
+    5. A grant ends within a year; a no has no end.
+    """
+    if (entry.effect == "withdraw") != bool(entry.withdraws):  # 1
+        return "withdraw-form"
+    if entry.effect == "withdraw":
+        empty = not (entry.category or entry.receiver or entry.purpose or entry.until)
+        return "" if empty and _bytes16(entry.withdraws) else "withdraw-form"
+    return (
+        _category_refusal(entry, hub)  # 2
+        or _receiver_refusal(entry, hub)  # 3
+        or _purpose_refusal(entry.purpose, hub)  # 4
+        or _period_refusal(entry, hub, now)  # 5
+    )
+
+
+def _category_refusal(entry: ChoiceEntry, hub: Hub) -> str:
+    if not entry.category:
+        return ""
+    if entry.category[0] != entry.scope or len(entry.category) > 2:
+        return "other-scope"
+    if len(entry.category) == 1:
+        return ""
+    try:
+        kind = hub.vocabulary.kind(entry.category[1])
+    except UnknownCode:
+        return "unknown-kind"
+    if kind.domain != entry.scope:
+        return "other-scope"
+    return "no-consent-for-kind" if entry.effect == "grant" and not kind.consent_possible else ""
+
+
+def _receiver_refusal(entry: ChoiceEntry, hub: Hub) -> str:
+    if not entry.receiver:
+        return ""
+    organisation = hub.directory.organisation(entry.receiver[0])
+    if organisation is None:
+        return "unknown-receiver"
+    if len(entry.receiver) > 1 and organisation.team(entry.receiver[1]) is None:
+        return "unknown-receiver"
+    if len(entry.receiver) > 2:
+        try:
+            role = hub.vocabulary.role(entry.receiver[2])
+        except UnknownCode:
+            return "unknown-receiver"
+        if not role.bsn_allowed:
+            return "unknown-receiver"
+    return ""
+
+
+def _purpose_refusal(path: Sequence[str], hub: Hub) -> str:
+    wanted = tuple(path)
+    below = [purpose for purpose in hub.vocabulary.purposes if purpose.path[: len(wanted)] == wanted]
+    if not below:
+        return "unknown-purpose"
+    return "" if any(purpose.consent_possible for purpose in below) else "no-consent-for-purpose"
+
+
+def _period_refusal(entry: ChoiceEntry, hub: Hub, now: datetime) -> str:
+    if entry.until is None:
+        return ""
+    if entry.effect == "deny":
+        return "deny-has-no-end"
+    until = _instant(entry.until)
+    if until is None or until <= now:
+        return "until-past"
+    longest = add_months(now, hub.vocabulary.limits.consent_default_months)
+    return "until-too-far" if until > longest + _CLOCKS_DIFFER else ""
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def _bytes16(text: str) -> bytes:
+    try:
+        return unb64u(text, 16)
+    except EncodingError:
+        return b""
+
+
+# --- whose choice -------------------------------------------------------------------
+
+
+def open_session(hub: Hub, caller: Caller, text: str) -> Ticket:
+    """The ticket of a citizen's session of this portal; whether it still holds is asked in the transaction.
+
+    Raises:
+        TicketRefused: Of another node, role or class, of a key that is not active, or no ticket.
+    """
+    ticket = open_ticket(hub, caller, text)
+    if not ticket.scopes or not fits(hub, caller, ticket, CITIZEN):
+        raise TicketRefused
+    return ticket
+
+
+def same_person(hub: Hub, ticket: Ticket, scopes: Sequence[str], points: Sequence[bytes]) -> None:
+    """Refuse points that are not of the ticket's person: they would be written under somebody else.
+
+    Raises:
+        PointsRefused: A point gives other keys than the ticket has.
+    """
+    for scope, n in zip(scopes, points, strict=True):
+        if scope not in ticket.scopes:
+            raise PointsRefused
+        _, keys = ticket.scopes[scope]
+        if not hmac.compare_digest(b"".join(keys), b"".join(hub.rows.keys_of(scope, n))):
+            raise PointsRefused
+
+
+# --- one choice ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class InScope:
+    """What is asked in one scope: its entries in order, and where they are to be written."""
+
+    scope: str
+    keys: SearchKeys = field(repr=False)
+    n: bytes = field(repr=False)
+    entries: tuple[ChoiceEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """One scope, computed and not written yet. `entries` are the directives, each with its new head."""
+
+    rows: tuple[DirectiveRow, ...]
+    state: ChoiceRow
+    entries: tuple[tuple[str, Directive, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """Write a choice in every scope that it names, or refuse all of it.
+
+    `code` is set when the rules refuse it already; it is still recorded under
+    the citizen's own handles.
+    """
+
+    hub: Hub
+    caller: Caller
+    ticket: Ticket
+    group: bytes
+    text: bytes
+    body: ChoiceRequest
+    parts: tuple[InScope, ...]
+    code: str
+    persons: int = 1
+
+    def needs(self) -> Needs:
+        here = Needs(
+            choices=frozenset(part.keys.idx_dir for part in self.parts),
+            messages=frozenset({self.caller.message_key}),
+        )
+        return Needs.union((here, ticket_needs([self.ticket])))
+
+    def apply(self, tx: Tx) -> Finish:
+        if (earlier := tx.earlier(self.caller)) is not None:
+            return lambda _: earlier
+        if len(in_force(tx, self.hub, self.ticket)) != len(self.ticket.scopes):
+            return record_refused(tx, self.hub, self.caller, [self.ticket], TicketRefused())
+        if self.code:
+            return self._refuse(tx, Rejected(self.code))
+        try:
+            drafted = [self._draft(tx, part) for part in self.parts]
+        except StateFull:
+            return self._refuse(tx, ChoicesFull())
+        except Rejected as refusal:
+            return self._refuse(tx, refusal)
+        use_session(tx, self.hub, self.ticket)
+        for scope in drafted:
+            for row in scope.rows:
+                tx.append_directive(row)
+            tx.put_choice(scope.state)
+        return self._answer(tx, [entry for scope in drafted for entry in scope.entries])
+
+    def _draft(self, tx: Tx, part: InScope) -> Drafted:
+        """Fold the entries of one scope; nothing is written here.
+
+        Raises:
+            StateFull: The choices in force would not fit their row.
+            Rejected: A withdrawal of a group that is not in force here, or a group used before.
+        """
+        state = self._state(tx, part)
+        if any(hmac.compare_digest(held.group, self.group) for held in state.directives):
+            raise Rejected("group-used")
+        rows: list[DirectiveRow] = []
+        written: list[tuple[str, Directive, bytes]] = []
+        for entry in part.entries:
+            directive = self._directive(entry, state.number + 1, tx.now)
+            groups = {held.group for held in state.directives}
+            if directive.withdraws and directive.withdraws not in groups:
+                raise Rejected("unknown-group")
+            before, state = state, fold(state, directive)
+            rows.append(self._row(part, directive, before.head, state.head))
+            written.append((part.scope, directive, state.head))
+        keys = part.keys
+        sealed = self.hub.rows.seal_choice(
+            part.scope, keys.idx_dir, n=part.n, lid=keys.lid, state=encode(state)
+        )
+        return Drafted(tuple(rows), ChoiceRow(keys.idx_dir, sealed.sealed, sealed.escrow), tuple(written))
+
+    def _state(self, tx: Tx, part: InScope) -> ChoiceState:
+        # A state that does not open stops the choice: folding anew would drop a citizen's no.
+        row = tx.choice(part.keys.idx_dir)
+        return NOTHING_CHOSEN if row is None else decode(self.hub.rows.open_choice(row, part.scope)[1])
+
+    def _directive(self, entry: ChoiceEntry, number: int, now: datetime) -> Directive:
+        until = _instant(entry.until) if entry.until else None
+        if entry.effect == "grant" and until is None:
+            until = add_months(now, self.hub.vocabulary.limits.consent_default_months)
+        return Directive(
+            number=number,
+            group=self.group,
+            effect=entry.effect,
+            category=tuple(entry.category),
+            receiver=tuple(entry.receiver),
+            purpose=tuple(entry.purpose),
+            from_=now,
+            until=until,
+            explicit=entry.explicit and entry.effect == "grant",
+            by=self.body.by,
+            regime=self.body.regime,
+            text=self.text,
+            policy=self.hub.policy.number,
+            withdraws=_bytes16(entry.withdraws),
+        )
+
+    def _row(self, part: InScope, directive: Directive, prev: bytes, head: bytes) -> DirectiveRow:
+        try:
+            entry = canonical(directive, prev)
+        except DirectiveInvalid:
+            raise Rejected("entry-too-long") from None
+        keys = part.keys
+        sealed = self.hub.rows.seal_directive(
+            part.scope, keys.idx_dir, directive.number, n=part.n, lid=keys.lid, entry=entry
+        )
+        return DirectiveRow(keys.idx_dir, directive.number, sealed.sealed, sealed.escrow, prev, head)
+
+    def _refuse(self, tx: Tx, refusal: HubError) -> Finish:
+        lids = tuple(part.keys.lid for part in self.parts)
+        tx.record(self.caller.draft(tx.now, lids=lids, refused=refusal.code, pv=self.hub.policy.number))
+        problem = problem_of(refusal)
+        return lambda _: problem
+
+    def _answer(self, tx: Tx, entries: Sequence[tuple[str, Directive, bytes]]) -> Finish:
+        lids = tuple(part.keys.lid for part in self.parts)
+        recorded = tx.record(self.caller.draft(tx.now, lids=lids, pv=self.hub.policy.number))
+        token = issue(
+            bytes(self.hub.keystore.consent_signing),
+            kid=self.hub.settings.hub_id,
+            issuer=self.hub.settings.hub_id,
+            controller=self.caller.organisation.oin,
+            record=secrets.token_bytes(16),
+            subject=secrets.token_bytes(16),
+            at=tx.now,
+            entries=entries,
+        )
+        made: list[bytes] = []
+
+        def answer(batch: SealedBatch) -> bytes:
+            made.append(msgspec.json.encode(ChoiceAnswer(receipt=token, log=batch.receipts([recorded]))))
+            return made[-1]
+
+        tx.remember(self.caller, answer)
+        return lambda batch: json_answer(made[-1], batch.index_header([recorded]))
+
+
+async def choices(hub: Hub, caller: Caller, body: ChoiceRequest) -> Response:
+    """POST /v1/choices.
+
+    1. The ticket is of a citizen session of this portal.
+    2. The points are of the same person, one for each scope named.
+    3. Every entry keeps the rules; one that does not refuses all.
+    """
+    ticket = open_session(hub, caller, body.ticket)  # 1
+    scopes = [scope for scope in SCOPES if any(entry.scope == scope for entry in body.entries)]
+    points = hub.open_points(caller, body.points, body.version, len(scopes))  # 2
+    same_person(hub, ticket, scopes, points)
+    group = _bytes16(body.group)
+    try:
+        text = unb64u(body.text, 32)
+    except EncodingError:
+        text = b""
+    code = "malformed-group" if not group else "malformed-text" if not text else ""
+    refused = (refusal_of(entry, hub, caller.at) for entry in body.entries)  # 3
+    parts = tuple(
+        InScope(scope, ticket.scopes[scope][1], n, tuple(e for e in body.entries if e.scope == scope))
+        for scope, n in zip(scopes, points, strict=True)
+    )
+    code = code or next((found for found in refused if found), "")
+    return await hub.sequencer.submit(Choose(hub, caller, ticket, group, text, body, parts, code))
+
+
+RULES = (
+    Rule(
+        "/v1/choices",
+        ChoiceRequest,
+        choices,
+        who=Who.CITIZEN,
+        classes=frozenset({"citizen"}),
+        limit=_BODY_LIMIT,
+        answer=ChoiceAnswer,
+        summary="Write or withdraw choices in all named scopes, or in none",
+    ),
+)
+
+
+async def receipt_keys(hub: Hub, _: Request) -> Response:
+    """GET /v1/receipt-keys: with these anyone checks a receipt offline. To pin, not to fetch and believe."""
+    keys = {
+        "kid": hub.settings.hub_id,
+        "change": b64u(bytes(hub.keystore.receipt_signing.verify_key)),
+        "consent": b64u(bytes(hub.keystore.consent_signing.verify_key)),
+    }
+    return Response(msgspec.json.encode(keys), media_type="application/json")
+
+
+PUBLIC = (Public("/v1/receipt-keys", receipt_keys, "Public keys of change and consent receipts", cors=True),)

@@ -1,0 +1,270 @@
+"""What a citizen sees of oneself: own flags, own choices, and who looked.
+
+    ticket -> session still open -> read -> entry `log_view` -> COMMIT -> answer
+
+No policy decides here: a citizen sees every own flag, those that nobody may
+see included. Only kinds whose notice is postponed wait for their release.
+Looking at oneself is recorded like any other look.
+
+Source: docs/design/policy.md, "The decision" (`view_own`); access-log.md, "Views and verification".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+from starlette.responses import Response
+
+from consent.directive import FIRST_PREVIOUS, Directive, directive_hash, parse_canonical
+from consent.resolve import end_of
+from consent.state import ChoiceState, decode
+from index.accesslog.errors import LogInconsistent
+from index.accesslog.log import SealedBatch
+from index.accesslog.reading import OwnLines
+from index.choices import open_session
+from index.errors import LogUnavailable, TicketRefused
+from index.gate import Caller, Handle, Rule, Who
+from index.protocol.codec import b64u
+from index.protocol.entry import shown_bits
+from index.protocol.messages import (
+    CitizenRequest,
+    LogReceipt,
+    Message,
+    OwnChoicesAnswer,
+    OwnDirective,
+    OwnFlag,
+    OwnFlagsAnswer,
+    OwnLogAnswer,
+)
+from index.publish import has_postponed_notice, json_answer, retention_end
+from index.relations import in_force, record_refused, ticket_needs, use_session
+from index.rows import OPEN_END, RowError, SearchKeys, month_text
+from index.tickets import Ticket
+from index.transaction import Finish, FlagRow, Needs, Tx
+from policy.vocabulary import UnknownCode
+
+if TYPE_CHECKING:
+    from index.hub import Hub
+
+log = structlog.get_logger()
+
+Answer = Callable[[list[LogReceipt]], Message]
+"""Makes the body once the proof of its entry is there."""
+
+
+class LedgerBroken(Exception):
+    """A ledger whose hashes do not follow each other: nothing of it is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnView:
+    """A look of a citizen at oneself. Subclasses say what is read; this checks, records and answers."""
+
+    hub: Hub
+    caller: Caller
+    ticket: Ticket
+    persons: int = 1
+
+    def reads(self) -> Needs:
+        """The rows that `read` rests on."""
+        return Needs()
+
+    def read(self, tx: Tx) -> tuple[Answer, bytes]:
+        """The body to be, and the bitmap of kinds that it shows."""
+        raise NotImplementedError
+
+    def needs(self) -> Needs:
+        return Needs.union((self.reads(), ticket_needs([self.ticket])))
+
+    def apply(self, tx: Tx) -> Finish:
+        if len(in_force(tx, self.hub, self.ticket)) != len(self.ticket.scopes):
+            return record_refused(tx, self.hub, self.caller, [self.ticket], TicketRefused())
+        answer, shown = self.read(tx)
+        use_session(tx, self.hub, self.ticket)
+        draft = self.caller.draft(tx.now, lids=self.ticket.lids, shown=shown, pv=self.hub.policy.number)
+        recorded = tx.record(draft)
+
+        def finish(batch: SealedBatch) -> Response:
+            body = answer(batch.receipts([recorded]))
+            return json_answer(msgspec.json.encode(body), batch.index_header([recorded]))
+
+        return finish
+
+    def scopes(self) -> list[tuple[str, SearchKeys]]:
+        """Scope and search keys, in scope order."""
+        return [(scope, keys) for scope, (_, keys) in self.ticket.scopes.items()]
+
+
+# --- flags --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFlags(OwnView):
+    """Every living flag about the citizen, whoever may see it."""
+
+    def reads(self) -> Needs:
+        return Needs(flags=frozenset(keys.idx for _, keys in self.scopes()))
+
+    def read(self, tx: Tx) -> tuple[Answer, bytes]:
+        rows = [(scope, row) for scope, keys in self.scopes() for row in tx.flags(keys.idx)]
+        flags = [flag for scope, row in rows if (flag := self._own(tx, scope, row))]
+        flags.sort(key=lambda flag: (flag.kind, flag.source, flag.since))
+        vocabulary = self.hub.vocabulary
+        kinds = {vocabulary.kind(flag.kind).number for flag in flags}
+        return lambda proof: OwnFlagsAnswer(flags, proof), shown_bits(kinds, self.hub.highest_kind)
+
+    def _own(self, tx: Tx, scope: str, row: FlagRow) -> OwnFlag | None:
+        try:
+            flag = self.hub.rows.open_flag(row, scope)
+            kind = self.hub.vocabulary.kind_by_number(flag.kind)
+        except (RowError, UnknownCode):
+            log.error("flag_unreadable", scope=scope)
+            return None
+        end = retention_end(kind, flag.until)
+        if has_postponed_notice(kind) or (end is not None and tx.now >= end):
+            return None
+        bucket = tx.digest(row.pub_tag, row.rtag[0])
+        return OwnFlag(
+            kind=kind.code,
+            source=flag.publisher,
+            since=month_text(flag.since),
+            until=None if flag.until == OPEN_END else month_text(flag.until),
+            confirmed_at=_instant(datetime.fromtimestamp(bucket.confirmed_at, UTC)) if bucket else None,
+        )
+
+
+async def own_flags(hub: Hub, caller: Caller, body: CitizenRequest) -> Response:
+    """POST /v1/citizen/flags."""
+    ticket = open_session(hub, caller, body.ticket)
+    return await hub.sequencer.submit(OwnFlags(hub, caller, ticket))
+
+
+# --- choices ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OwnChoices(OwnView):
+    """The whole ledger of each scope, its hash chain checked against the folded state."""
+
+    def reads(self) -> Needs:
+        keys = frozenset(keys.idx_dir for _, keys in self.scopes())
+        return Needs(ledgers=keys, choices=keys)
+
+    def read(self, tx: Tx) -> tuple[Answer, bytes]:
+        directives = [one for scope, keys in self.scopes() for one in self._ledger(tx, scope, keys)]
+        return lambda proof: OwnChoicesAnswer(directives, proof), b""
+
+    def _ledger(self, tx: Tx, scope: str, keys: SearchKeys) -> list[OwnDirective]:
+        row = tx.choice(keys.idx_dir)
+        state = (
+            decode(self.hub.rows.open_choice(row, scope)[1]) if row else ChoiceState(FIRST_PREVIOUS, 0, ())
+        )
+        counted = {held.number for held in state.directives}
+        head, found = FIRST_PREVIOUS, []
+        for number, entry in enumerate(tx.ledger(keys.idx_dir), 1):
+            directive, prev = parse_canonical(self.hub.rows.open_directive(entry, scope)[1])
+            after = directive_hash(head, directive)
+            if directive.number != number or prev != head or not hmac.compare_digest(after, entry.hash):
+                raise LedgerBroken("an entry does not follow the one before it")
+            head = after
+            found.append(_own_directive(scope, directive, number in counted, tx.now))
+        if (head, len(found)) != (state.head, state.number):
+            raise LedgerBroken("the folded state has another head than the ledger")
+        return found
+
+
+def _own_directive(scope: str, directive: Directive, counted: bool, now: datetime) -> OwnDirective:
+    end = end_of(directive)
+    return OwnDirective(
+        scope=scope,  # type: ignore[arg-type]  # one of SCOPES: it comes from a ticket
+        number=directive.number,
+        group=b64u(directive.group),
+        effect=directive.effect,
+        category=list(directive.category),
+        receiver=list(directive.receiver),
+        purpose=list(directive.purpose),
+        from_=_instant(directive.from_),
+        until=_instant(end) if end else None,
+        explicit=directive.explicit,
+        in_force=counted and (end is None or now < end),
+        withdraws=b64u(directive.withdraws) if directive.withdraws else "",
+    )
+
+
+async def own_choices(hub: Hub, caller: Caller, body: CitizenRequest) -> Response:
+    """POST /v1/citizen/choices."""
+    ticket = open_session(hub, caller, body.ticket)
+    return await hub.sequencer.submit(OwnChoices(hub, caller, ticket))
+
+
+# --- log ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLog(OwnView):
+    """Only the entry of this look; the lines are read after its commit, outside the lock.
+
+    `proof` is filled by the answer, so that lines are given only when the look is durable.
+    """
+
+    proof: list[LogReceipt] = field(default_factory=list)
+
+    def read(self, tx: Tx) -> tuple[Answer, bytes]:
+        def keep(proof: list[LogReceipt]) -> Message:
+            self.proof[:] = proof
+            return OwnLogAnswer([], "", proof)
+
+        return keep, b""
+
+
+async def own_log(hub: Hub, caller: Caller, body: CitizenRequest) -> Response:
+    """POST /v1/citizen/log: this year's lines of all scopes, each with its proof; this look is among them.
+
+    Lines on postponed handles are not read: they come with their release.
+    """
+    view = OwnLog(hub, caller, open_session(hub, caller, body.ticket))
+    response = await hub.sequencer.submit(view)
+    if not view.proof:
+        return response
+    try:
+        own = await asyncio.to_thread(_lines, hub, view.scopes())
+    except LogInconsistent as error:
+        log.error("own_log_inconsistent", reason=str(error))
+        raise LogUnavailable from None
+    answer = OwnLogAnswer(own.lines, own.checkpoint, view.proof)
+    return json_answer(msgspec.json.encode(answer), str(view.proof[0].index))
+
+
+def _lines(hub: Hub, scopes: Sequence[tuple[str, SearchKeys]]) -> OwnLines:
+    with hub.reading() as connection:
+        return hub.log_reader.lines_of(connection, {scope: [keys.lid] for scope, keys in scopes})
+
+
+def _instant(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _rule(path: str, handle: Handle, answer: type[Message], summary: str) -> Rule:
+    return Rule(
+        path,
+        CitizenRequest,
+        handle,
+        who=Who.CITIZEN,
+        classes=frozenset({"citizen"}),
+        answer=answer,
+        summary=summary,
+    )
+
+
+RULES = (
+    _rule("/v1/citizen/flags", own_flags, OwnFlagsAnswer, "Flags about the citizen who is logged in"),
+    _rule("/v1/citizen/choices", own_choices, OwnChoicesAnswer, "The citizen's ledger of choices"),
+    _rule("/v1/citizen/log", own_log, OwnLogAnswer, "The citizen's lines of the access log"),
+)
