@@ -63,7 +63,7 @@ class Confirm:
         differing: list[int] = []
         for number, (count, total) in enumerate(self.buckets):
             row = tx.digest(self.pub_tag, number)
-            held = (row.count, row.sum) if row else (0, _EMPTY)
+            held = (row.live, row.sum) if row else (0, _EMPTY)
             if count != held[0] or not hmac.compare_digest(total, held[1]):
                 differing.append(number)
             elif row is not None:

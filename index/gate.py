@@ -36,9 +36,8 @@ from __future__ import annotations
 
 import hmac
 import uuid
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -48,7 +47,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from index.errors import HubError, LogUnavailable, NotAllowed, Unauthenticated, problem_of
+from index.errors import (
+    HubError,
+    LogUnavailable,
+    NotAllowed,
+    Unauthenticated,
+    WorkFailed,
+    internal_problem,
+    problem_of,
+)
 from index.protocol.codec import unb64u
 from index.protocol.directory import NodeEntry, OrganisationEntry
 from index.protocol.entry import EntryDraft
@@ -202,8 +209,6 @@ class Gate:
     hub: Hub
     rules: Sequence[Rule]
     public: Sequence[Public]
-    failed: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Failed authentications per address and claimed node; no entry, no log line per person."""
 
     def routes(self) -> list[Route]:
         """One route per rule; nothing else is ever routed under `/v1`."""
@@ -246,16 +251,21 @@ class Gate:
         try:
             caller = self.authenticate(rule, request, raw)  # 2
         except Unauthenticated as error:
-            self._count(request)
+            self._count(rule, request)
             return problem_of(error)
         try:
             caller = self.permit(rule, caller)  # 3
             body = decode_body(raw, rule.body)  # 4
             self.hub.budgets.take(caller, rule.persons(body))
             return await rule.handle(self.hub, caller, body)  # 5
-        except (Unauthenticated, LogUnavailable) as error:
-            # Unauthenticated here is a replay, seen in the transaction.
+        except Unauthenticated as error:
+            # A replay, seen in the transaction.
+            self._count(rule, request)
             return problem_of(error)
+        except LogUnavailable as error:
+            return problem_of(error)
+        except WorkFailed:
+            return internal_problem()
         except BadBody as error:
             return await self._refuse(
                 caller, "body", problem_response(error.problem, error.detail, errors=error.errors)
@@ -344,11 +354,13 @@ class Gate:
     async def _refuse(self, caller: Caller, code: str, problem: Response) -> Response:
         return await self.hub.sequencer.submit(Refusal(caller, code, problem))
 
-    def _count(self, request: Request) -> None:
+    def _count(self, rule: Rule, request: Request) -> None:
         address = request.client.host if request.client else ""
-        if len(self.failed) < _ADDRESSES_COUNTED:
-            self.failed[(address, _claimed_node(request, self.hub))] += 1
-        log.info("authentication_failed", route=request.url.path, total=self.failed.total())
+        failed = self.hub.failed_authentications
+        who = (address, _claimed_node(request, self.hub))
+        if who in failed or len(failed) < _ADDRESSES_COUNTED:
+            failed[who] += 1
+        log.info("authentication_failed", route=rule.path, total=failed.total())
 
 
 @dataclass(frozen=True, slots=True)

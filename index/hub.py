@@ -4,6 +4,7 @@ Made by `app.open_hub`; routes and works get it as their first argument.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -100,6 +101,8 @@ class Hub:
     sequencer: Sequencer
     budgets: Budgets
     unknown_retractions: UnknownRetractions = field(default_factory=UnknownRetractions)
+    failed_authentications: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Per address and claimed node; such a call leaves no entry."""
 
     def open_points(self, caller: Caller, sealed: str, version: int, count: int) -> Sequence[bytes]:
         """The `count` values that this node sealed for this message, each a valid element.

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_decrypt,
@@ -191,7 +191,7 @@ class Rows:
         self._h_rel = keystore.secret("h_rel")
         self._k_pub = keystore.secret("k_pub")
         self._deks: dict[int, bytes] = dict(keystore.data_keys())
-        self._dummy: tuple[str, FlagRow] | None = None
+        self._dummies: dict[str, tuple[Place, Sealed]] = {}
 
     # --- search keys -----------------------------------------------------------------
 
@@ -256,14 +256,16 @@ class Rows:
                 continue
         raise RowError("opens in no scope")
 
-    def open_dummy(self) -> None:
-        """Open a row that stands for nothing: the same work as a real one, for the floor of opens."""
-        if self._dummy is None:
-            n, idx, rtag = (secrets.token_bytes(32) for _ in range(3))
-            flag = Flag(0, 0, 0, 0, 0, bytes(16))
-            sealed = self.seal_flag(SCOPES[0], rtag, idx, n, flag)
-            self._dummy = SCOPES[0], FlagRow(self.pub_tag(0), rtag, idx, sealed.sealed, sealed.escrow, 0, 0)
-        self.open_flag(self._dummy[1], self._dummy[0])
+    def open_dummy(self, table: Literal["flag", "choice_state", "relation"]) -> None:
+        """Open a row that stands for nothing: the same work as a real one of that table."""
+        dummy = self._dummies.get(table)
+        if dummy is None:
+            sizes = {"flag": FLAG_SIZE, "choice_state": CHOICE_SIZE, "relation": RELATION_SIZE}
+            place = Place(table, secrets.token_bytes(48), secrets.token_bytes(32), SCOPES[0])
+            dummy = place, self.seal(place, secrets.token_bytes(32), bytes(sizes[table]))
+            self._dummies[table] = dummy
+        place, row = dummy
+        self.open(place, row.escrow, row.sealed)
 
     # --- choices ---------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from starlette.responses import Response
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import AccessLog, Recorded, SealedBatch
 from index.accesslog.spent import tag_of
-from index.errors import HubError, LogUnavailable, Unauthenticated, problem_of
+from index.errors import HubError, LogUnavailable, Unauthenticated, WorkFailed, problem_of
 from index.gate import Refusal
 from index.protocol.entry import EntryDraft
 from index.rows import Rows
@@ -146,6 +146,11 @@ class Sequencer:
     def waiting(self) -> int:
         """Works in the queue."""
         return len(self._queue)
+
+    @property
+    def running(self) -> bool:
+        """Whether works are taken."""
+        return self._thread is not None and self._thread.is_alive() and not self._stopping
 
     def start(self) -> None:
         """Start the writer thread."""
@@ -288,10 +293,6 @@ class Sequencer:
             except DBAPIError:
                 log.warning("connection_not_closed")
             self._connection = None
-
-
-class WorkFailed(Exception):
-    """Something unexpected; the caller gets the constant 500."""
 
 
 def _deliver(outcomes: "Sequence[tuple[_Waiting, tuple[Finish, SealedBatch] | BaseException]]") -> None:

@@ -45,7 +45,7 @@ V = TypeVar("V")
 
 
 class FlagRow(NamedTuple):
-    """A flag at rest. Key `(pub_tag, rtag)`; `expires_week` counts weeks since 1970 (`rows.week_of`)."""
+    """A flag at rest. Key `(pub_tag, rtag)`; from `expires_week` (`rows.week_of`) on it counts as gone."""
 
     pub_tag: bytes
     rtag: bytes
@@ -68,13 +68,13 @@ class MarkerRow(NamedTuple):
 class DigestRow(NamedTuple):
     """One of a publisher's 256 buckets. `confirmed_at` in Unix seconds.
 
-    A new bucket starts with the time of its first publication: publishing is
-    the first confirmation. `sum` is 32 bytes, big-endian.
+    `live` is how many flags stand in it, `sum` 32 bytes, big-endian. A new bucket starts
+    with the time of its first publication: publishing is the first confirmation.
     """
 
     pub_tag: bytes
     bucket: int
-    count: int
+    live: int
     sum: bytes
     confirmed_at: int
 
@@ -325,7 +325,8 @@ class Tx:
 
     def ledger(self, idx_dir: bytes) -> list[DirectiveRow]:
         """All directives, by rising number (needs `ledgers`)."""
-        return list(_have(self._read.ledgers, idx_dir))
+        entries: list[DirectiveRow] = _have(self._read.ledgers, idx_dir)
+        return list(entries)
 
     def append_directive(self, row: DirectiveRow) -> None:
         """Add to the ledger; an existing number makes the database refuse the batch."""

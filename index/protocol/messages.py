@@ -24,7 +24,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
     """A body or a part of one."""
 
 
-class LogReceipt(Message):
+class LogReceipt(Message, frozen=True):
     """Proof that one entry is in the log: the node checks it before it shows anything.
 
     `proof` is a `c2sp.org/tlog-proof@v1` text; `asker` the canonical JSON of
@@ -42,7 +42,7 @@ class LogReceipt(Message):
 # --- POST /v1/publications ---------------------------------------------------------
 
 
-class PublicationItem(Message):
+class PublicationItem(Message, frozen=True):
     """One flag. `seq` rises per node; `rtag` is BLAKE2b-256 of the retraction secret."""
 
     seq: Annotated[int, Meta(ge=1)]
@@ -52,7 +52,7 @@ class PublicationItem(Message):
     until: Month | None = None
 
 
-class PublicationRequest(Message):
+class PublicationRequest(Message, frozen=True):
     """`points` holds one N per item, in order, sealed to the hub; `version` is the manifest's."""
 
     version: int
@@ -60,7 +60,7 @@ class PublicationRequest(Message):
     items: Annotated[list[PublicationItem], Meta(min_length=1, max_length=1000)]
 
 
-class ItemResult(Message):
+class ItemResult(Message, frozen=True):
     """`stored`, `removed`, `absent`, `stale` (a later seq or a marker is there) or `refused` with a code.
 
     `stale` and `absent` speak of the sender's own flags only.
@@ -71,7 +71,7 @@ class ItemResult(Message):
     code: str = ""
 
 
-class ChangeReceipt(Message):
+class ChangeReceipt(Message, frozen=True):
     """Answer to a publication, retraction or confirmation. `receipt` is a JWS (`receipt` module)."""
 
     results: list[ItemResult]
@@ -82,32 +82,32 @@ class ChangeReceipt(Message):
 # --- POST /v1/retractions ----------------------------------------------------------
 
 
-class RetractionItem(Message):
+class RetractionItem(Message, frozen=True):
     """`secret` is s, exactly 32 bytes; anything else is refused and touches nothing."""
 
     seq: Annotated[int, Meta(ge=1)]
     secret: B64
 
 
-class RetractionRequest(Message):
+class RetractionRequest(Message, frozen=True):
     items: Annotated[list[RetractionItem], Meta(min_length=1, max_length=1000)]
 
 
 # --- POST /v1/confirmations --------------------------------------------------------
 
 
-class Bucket(Message):
+class Bucket(Message, frozen=True):
     """Count and sum (32 bytes, big-endian) of one of the 256 buckets of a node's live flags."""
 
     count: Annotated[int, Meta(ge=0)]
     sum: B64
 
 
-class ConfirmationRequest(Message):
+class ConfirmationRequest(Message, frozen=True):
     buckets: Annotated[list[Bucket], Meta(min_length=256, max_length=256)]
 
 
-class ConfirmationAnswer(Message):
+class ConfirmationAnswer(Message, frozen=True):
     """Buckets that differ were not confirmed; reconcile them."""
 
     differing: list[int]
@@ -118,19 +118,19 @@ class ConfirmationAnswer(Message):
 # --- POST /v1/reconciliations ------------------------------------------------------
 
 
-class Held(Message):
+class Held(Message, frozen=True):
     rtag: B64
     seq: int
 
 
-class ReconciliationRequest(Message):
+class ReconciliationRequest(Message, frozen=True):
     """What the node holds in one bucket."""
 
     bucket: Annotated[int, Meta(ge=0, le=255)]
     held: Annotated[list[Held], Meta(max_length=20_000)]
 
 
-class ReconciliationAnswer(Message):
+class ReconciliationAnswer(Message, frozen=True):
     """`missing`: the hub lacks these rtags; `extra`: the hub has them and the node does not."""
 
     missing: list[B64]
@@ -141,7 +141,7 @@ class ReconciliationAnswer(Message):
 # --- POST /v1/relations, /v1/relations/closings, /v1/relations/renewals ------------
 
 
-class RelationRequest(Message):
+class RelationRequest(Message, frozen=True):
     """Open a visit (`lookup`) or a citizen session (`citizen`) for 1 to 8 persons.
 
     `points`: per person the N of each asked scope in scope order, sealed.
@@ -157,7 +157,7 @@ class RelationRequest(Message):
     receipts: Annotated[list[Annotated[str, Meta(max_length=2000)]], Meta(max_length=16)]
 
 
-class RelationAnswer(Message):
+class RelationAnswer(Message, frozen=True):
     """One ticket and one log receipt per person, in the order asked."""
 
     tickets: list[B64]
@@ -165,18 +165,18 @@ class RelationAnswer(Message):
     log: list[LogReceipt]
 
 
-class ClosingRequest(Message):
+class ClosingRequest(Message, frozen=True):
     tickets: Annotated[list[B64], Meta(min_length=1, max_length=8)]
 
 
-class ClosingAnswer(Message):
+class ClosingAnswer(Message, frozen=True):
     """`closed` counts relations ended by this call; repeating it is harmless."""
 
     closed: int
     log: list[LogReceipt]
 
 
-class RenewalRequest(Message):
+class RenewalRequest(Message, frozen=True):
     tickets: Annotated[list[B64], Meta(min_length=1, max_length=8)]
     until: Instant
 
@@ -184,14 +184,14 @@ class RenewalRequest(Message):
 # --- POST /v1/lookups --------------------------------------------------------------
 
 
-class LookupRequest(Message):
+class LookupRequest(Message, frozen=True):
     """`detail` is `presence` for the first look of "know little beforehand", else `subjects`."""
 
     tickets: Annotated[list[B64], Meta(min_length=1, max_length=8)]
     detail: Literal["presence", "subjects"] = "subjects"
 
 
-class VisibleFlag(Message):
+class VisibleFlag(Message, frozen=True):
     """A flag the asker may see. `source` is the publishing node's permanent number."""
 
     kind: Kind
@@ -202,7 +202,7 @@ class VisibleFlag(Message):
     disputed: bool = False
 
 
-class PersonAnswer(Message):
+class PersonAnswer(Message, frozen=True):
     """Exactly 8,192 bytes of JSON, filled by `pad`. `silent`: node numbers that stopped confirming.
 
     `refused` is empty or a code about the asker (`no-relation`, ...), with the same size.
@@ -219,7 +219,7 @@ class PersonAnswer(Message):
     pad: str
 
 
-class LookupAnswer(Message):
+class LookupAnswer(Message, frozen=True):
     """The bytes are `{"persons":[...]}`, each person 8,192 bytes, in the order of the tickets."""
 
     persons: list[PersonAnswer]
@@ -228,7 +228,7 @@ class LookupAnswer(Message):
 # --- POST /v1/choices --------------------------------------------------------------
 
 
-class ChoiceEntry(Message):
+class ChoiceEntry(Message, frozen=True):
     """One directive to be written in one scope. Paths go from broad to narrow; `[]` is "any".
 
     category: `[]`, `[domain]` or `[domain, kind]`. receiver: `[]`, `[organisation]`,
@@ -247,7 +247,7 @@ class ChoiceEntry(Message):
     withdraws: B64 = ""
 
 
-class ChoiceRequest(Message):
+class ChoiceRequest(Message, frozen=True):
     """Written in all named scopes in one transaction, or in none. `group` is 16 random bytes.
 
     `points`: the N of each scope of `entries`, in scope order, each scope once, sealed.
@@ -264,7 +264,7 @@ class ChoiceRequest(Message):
     entries: Annotated[list[ChoiceEntry], Meta(min_length=1, max_length=200)]
 
 
-class ChoiceAnswer(Message):
+class ChoiceAnswer(Message, frozen=True):
     """`receipt` is a consent receipt (JWS, `typ` `consent-receipt+jwt`)."""
 
     receipt: str
@@ -274,11 +274,11 @@ class ChoiceAnswer(Message):
 # --- POST /v1/citizen/flags, /v1/citizen/choices, /v1/citizen/log -------------------
 
 
-class CitizenRequest(Message):
+class CitizenRequest(Message, frozen=True):
     ticket: B64
 
 
-class OwnFlag(Message):
+class OwnFlag(Message, frozen=True):
     kind: Kind
     source: int
     since: Month
@@ -286,12 +286,12 @@ class OwnFlag(Message):
     confirmed_at: Instant | None
 
 
-class OwnFlagsAnswer(Message):
+class OwnFlagsAnswer(Message, frozen=True):
     flags: list[OwnFlag]
     log: list[LogReceipt]
 
 
-class OwnDirective(Message):
+class OwnDirective(Message, frozen=True):
     """A directive as it stands in one scope's ledger; `number` is its seq there."""
 
     scope: ScopeCode
@@ -308,12 +308,12 @@ class OwnDirective(Message):
     withdraws: B64 = ""
 
 
-class OwnChoicesAnswer(Message):
+class OwnChoicesAnswer(Message, frozen=True):
     directives: list[OwnDirective]
     log: list[LogReceipt]
 
 
-class LogLine(Message):
+class LogLine(Message, frozen=True):
     """One line of the citizen's own chain in one scope, opened, with its inclusion proof.
 
     `asker` and `chain` are the two parts exactly as hashed; the portal recomputes
@@ -331,7 +331,7 @@ class LogLine(Message):
     proof: list[B64]
 
 
-class OwnLogAnswer(Message):
+class OwnLogAnswer(Message, frozen=True):
     """`checkpoint` is the signed note that all inclusion proofs lead to."""
 
     lines: list[LogLine]

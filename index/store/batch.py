@@ -146,7 +146,9 @@ def _select(dialect: Dialect, table: Table, columns: tuple[str, ...], size: int)
         statement = select(table).where(only.in_([bindparam(f"k{i}") for i in range(size)]))
     else:
         # A join with the keys, for SQLite answers `(a, b) IN (VALUES ...)` by reading the whole table.
-        rows = [tuple(bindparam(f"k{i}_{name}") for name in columns) for i in range(size)]
+        rows: list[tuple[Any, ...]] = [
+            tuple(bindparam(f"k{i}_{name}") for name in columns) for i in range(size)
+        ]
         kinds = [column(name, table.c[name].type) for name in columns]
         keys = values(*kinds, name="wanted").data(rows).cte()
         statement = select(table).join(keys, and_(*(table.c[name] == keys.c[name] for name in columns)))

@@ -1,0 +1,232 @@
+"""The hub as one ASGI application: opened whole, or not at all.
+
+    settings -> keys -> manifest and directory -> vocabulary and policy -> log and writer -> routes
+
+Anything missing or wrong stops the start and is named. Routes come from the
+rules in `RULES` and `PUBLIC` and from nowhere else.
+"""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy import Connection, Engine, func, insert, select
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from index import choices, citizen, confirm, lookup, public, publish, relations
+from index.accesslog.lasthead import HeadFile
+from index.accesslog.log import AccessLog
+from index.accesslog.reading import LogReader
+from index.errors import NOT_FOUND, PROBLEMS, WRONG_METHOD, internal_problem
+from index.gate import Gate, Public, Rule, refusal_codes
+from index.hub import Budgets, Hub
+from index.keystore import Keystore, load_keystore
+from index.protocol.codec import b64u
+from index.protocol.directory import Directory, Manifest, NotTrusted, parse_directory, parse_manifest
+from index.protocol.entry import check_fits
+from index.protocol.http import SafeHeaders, problem_response
+from index.rows import EscrowSession, Rows
+from index.sequencer import Sequencer
+from index.settings import HubSettings, SettingsError
+from index.store import migrate
+from index.store import tables as t
+from index.store.engine import open_engine
+from index.tickets import Tickets
+from policy.engine import PolicyVersion
+from policy.engine import publish as publish_policy
+from policy.vocabulary import Vocabulary, load_vocabulary
+
+log = structlog.get_logger()
+
+RULES: tuple[Rule, ...] = (
+    *publish.RULES,
+    *confirm.RULES,
+    *relations.RULES,
+    *lookup.RULES,
+    *choices.RULES,
+    *citizen.RULES,
+)
+PUBLIC: tuple[Public, ...] = public.RULES
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Escrows:
+    """The escrow session in force: a new one at start and every 24 hours, its public half stored first."""
+
+    def __init__(self, rotation_public: bytes) -> None:
+        self._rotation_public = rotation_public
+        self._session: EscrowSession | None = None
+
+    def current(self) -> EscrowSession:
+        if self._session is None:
+            raise RuntimeError("no escrow session was opened")
+        return self._session
+
+    def renew(self, connection: Connection, now: datetime) -> None:
+        """Begin a session where none lives, in a transaction of its own."""
+        if self._session is not None and not self._session.over(now):
+            return
+        with connection.begin():
+            last = connection.execute(select(func.max(t.escrow_session.c.sid))).scalar() or 0
+            session = EscrowSession(self._rotation_public, last + 1, now)
+            connection.execute(insert(t.escrow_session), [{"sid": session.sid, "epk": session.epk}])
+        self._session = session
+        log.info("escrow_session_began", number=session.sid)
+
+
+def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | None = None) -> Hub:
+    """Everything a hub needs, checked. The writer is not started yet.
+
+    Raises:
+        KeyFileError: A key file is missing, readable by others, or wrong; names it.
+        SettingsError: Manifest or directory is missing, not trusted, or not about this hub.
+        VocabularyError, PublishError, EntryTooLarge: What is to be served does not hold together.
+        LogError: The log is not the one that was signed last.
+    """
+    keystore = load_keystore(settings.keystore)
+    _report(keystore.keys_for(clock()))
+    manifest, directory = _documents(settings, keystore)
+    vocabulary = load_vocabulary(settings.vocabulary)
+    policy = _policy(settings, vocabulary, directory)
+    _check_sizes(vocabulary)
+    engine = engine or open_engine(settings.database_url)
+    migrate.check(engine)
+    escrows = Escrows(keystore.rotation_public)
+    with engine.connect() as connection:
+        escrows.renew(connection, clock())
+    rows = Rows(keystore, escrows.current, clock)
+    head = settings.keystore / "last-head"
+    access_log = AccessLog(settings.statement_hub, keystore, keeper=HeadFile(head))
+
+    def before(connection: Connection, now: datetime) -> None:
+        _report(keystore.keys_for(now))
+        escrows.renew(connection, now)
+
+    sequencer = Sequencer(
+        engine,
+        access_log,
+        rows,
+        clock,
+        max_persons=settings.batch_persons,
+        before=before,
+        fatal=lambda: os.kill(os.getpid(), signal.SIGTERM),
+    )
+    return Hub(
+        settings=settings,
+        clock=clock,
+        vocabulary=vocabulary,
+        policy=policy,
+        directory=directory,
+        manifest=manifest,
+        keystore=keystore,
+        rows=rows,
+        tickets=Tickets(keystore.secret("k_ticket")),
+        engine=engine,
+        access_log=access_log,
+        log_reader=LogReader(settings.statement_hub, keystore),
+        sequencer=sequencer,
+        budgets=Budgets(settings.node_per_minute, settings.employee_per_minute),
+    )
+
+
+def create_app(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | None = None) -> FastAPI:
+    """The application. Its writer starts and stops with its lifespan."""
+    hub = open_hub(settings, clock, engine=engine)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        hub.sequencer.start()
+        try:
+            yield
+        finally:
+            hub.sequencer.stop()
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
+    app.state.hub = hub
+    app.state.gate = Gate(hub, RULES, PUBLIC)
+    app.router.routes.extend(app.state.gate.routes())
+    _mount_pages(app, hub)
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.add_exception_handler(Exception, _unexpected)
+    app.add_middleware(SafeHeaders)
+    return app
+
+
+def _mount_pages(app: FastAPI, hub: Hub) -> None:
+    """The officers' pages, where settings ask for them."""
+    if hub.settings.pages is None or find_spec("index.web.pages") is None:
+        return
+    import_module("index.web.pages").mount(app, hub)
+
+
+def _documents(settings: HubSettings, keystore: Keystore) -> tuple[Manifest, Directory]:
+    pins = settings.pins()
+    try:
+        manifest = parse_manifest(_read(settings.manifest), pins)
+        threshold = max(key.t for key in manifest.keys)
+        directory = parse_directory(_read(settings.directory), pins, threshold)
+    except NotTrusted as error:
+        raise SettingsError(f"manifest or directory: {error}") from None
+    if manifest.hub.id != settings.hub_id:
+        raise SettingsError("the manifest is about another hub")
+    if b64u(keystore.points_public) not in manifest.hub.x25519:
+        raise SettingsError(f"the manifest names another key for points than {keystore.path} holds")
+    return manifest, directory
+
+
+def _policy(settings: HubSettings, vocabulary: Vocabulary, directory: Directory) -> PolicyVersion:
+    profiles = {"basis", *(register.profile for register in settings.organisations.values())}
+    classes = {organisation.class_ for organisation in directory.organisations}
+    return publish_policy(
+        vocabulary,
+        version=settings.policy_number,
+        profiles=tuple(sorted(profiles)),
+        organisation_classes=tuple(sorted(classes)),
+    )
+
+
+def _check_sizes(vocabulary: Vocabulary) -> None:
+    check_fits(
+        kind_numbers=[kind.number for kind in vocabulary.kinds],
+        roles=[role.code for role in vocabulary.roles],
+        purposes=[purpose.code for purpose in vocabulary.purposes],
+        bases=[basis.code for basis in vocabulary.bases],
+        refusals={*refusal_codes(PROBLEMS), lookup.NO_RELATION, "body"},
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise SettingsError(f"{path} is missing or cannot be read") from None
+
+
+def _report(made: list[str]) -> None:
+    if made:
+        log.info("dated_keys_made", names=made)
+
+
+async def _http_problem(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    problem = WRONG_METHOD if status == 405 else NOT_FOUND
+    return problem_response(problem, "This address has no such call.")
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    log.error("request_failed", error=type(error).__name__)
+    return internal_problem()

@@ -1,0 +1,326 @@
+"""One question about one to eight persons, answered after it was recorded.
+
+    tickets -> relations, choices and flags, read in the transaction
+            -> decide over all kinds of the asked scopes -> join with what exists
+            -> one entry per person -> 8,192 bytes per person
+
+What the asker may not see looks exactly like what is not there: the same
+decisions are made, at least four flag rows per scope, one choice state and one
+relation are opened, real or dummy, and the answer has one size. Refusals are
+answers of the same size and speak of the asker only.
+
+Source: docs/design/design.md, "Answers"; policy.md, "Indistinguishability".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+import structlog
+from starlette.responses import Response
+
+from consent.resolve import Receiver, states_of
+from consent.state import ChoiceState, StateUnreadable, decode
+from index.accesslog.log import Recorded, SealedBatch
+from index.errors import TicketRefused
+from index.gate import Caller, Rule, Who
+from index.hub import Hub
+from index.protocol.entry import decision_bytes, shown_bits
+from index.protocol.messages import LogReceipt, LookupAnswer, LookupRequest, PersonAnswer, VisibleFlag
+from index.protocol.statement import LOG_INDEX_HEADER
+from index.publish import retention_end
+from index.relations import CRISIS, LOOKUP, Held, fits, in_force, open_ticket, record_refused, ticket_needs
+from index.rows import OPEN_END, Flag, RowError, SearchKeys, month_text, week_of
+from index.tickets import Ticket
+from index.transaction import Finish, FlagRow, Needs, Tx
+from policy.decide import Asker, Circumstances, Outcome, decide
+from policy.vocabulary import BASES, Kind
+
+log = structlog.get_logger()
+
+ANSWER_SIZE = 8192
+MAX_FLAGS = 64
+FLOOR = 4
+"""Flag rows that are opened in each asked scope, at least."""
+
+NO_RELATION = "no-relation"
+_NO_RECEIPT = LogReceipt(0, "", "", "", "", "")
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A flag that exists, lives, and may be seen."""
+
+    kind: Kind
+    flag: Flag
+    confirmed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What one person's question came to, before it is recorded."""
+
+    seen: Sequence[Seen]
+    outcomes: Sequence[Outcome]
+    refused: str
+
+    def fill(self, blank: PersonAnswer, receipt: LogReceipt, *, subjects: bool) -> PersonAnswer:
+        """This person's answer; without `subjects` it says only whether there is anything."""
+        flags = [_visible(one) for one in self.seen] if subjects else []
+        return msgspec.structs.replace(
+            blank,
+            flags=flags[:MAX_FLAGS],
+            present=bool(self.seen),
+            more=len(flags) > MAX_FLAGS,
+            refused=self.refused,
+            log=receipt,
+        )
+
+
+@dataclass(slots=True)
+class Lookup:
+    """The question of one visit about its persons."""
+
+    hub: Hub
+    caller: Caller
+    tickets: Sequence[Ticket]
+    detail: str
+
+    @property
+    def persons(self) -> int:
+        return len(self.tickets)
+
+    def needs(self) -> Needs:
+        keys = [keys for ticket in self.tickets for _, keys in ticket.scopes.values()]
+        own = Needs(
+            flags=frozenset(k.idx for k in keys),
+            choices=frozenset(k.idx_dir for k in keys),
+        )
+        return Needs.union((own, ticket_needs(self.tickets)))
+
+    def apply(self, tx: Tx) -> Finish:
+        if not all(fits(self.hub, self.caller, ticket, LOOKUP, CRISIS) for ticket in self.tickets):
+            return record_refused(tx, self.hub, self.caller, self.tickets, TicketRefused())
+        question = Question.of(self.hub, self.caller, tx)
+        decided = [question.about(ticket) for ticket in self.tickets]
+        recorded = [
+            question.record(ticket, one, self.detail)
+            for ticket, one in zip(self.tickets, decided, strict=True)
+        ]
+        blank = PersonAnswer(
+            flags=[],
+            present=False,
+            more=False,
+            refused="",
+            silent=question.silent(self.tickets),
+            at=_instant(tx.now),
+            policy=self.hub.policy.number,
+            log=_NO_RECEIPT,
+            pad="",
+        )
+        return lambda sealed: self._answer(decided, recorded, blank, sealed)
+
+    def _answer(
+        self,
+        decided: Sequence[Decided],
+        recorded: Sequence[Recorded],
+        blank: PersonAnswer,
+        sealed: SealedBatch,
+    ) -> Response:
+        """Each person's bytes, in the order of the tickets."""
+        subjects = self.detail == "subjects"
+        persons = [
+            person_bytes(one.fill(blank, sealed.receipt(entry), subjects=subjects))
+            for one, entry in zip(decided, recorded, strict=True)
+        ]
+        body = b'{"persons":[' + b",".join(persons) + b"]}"
+        headers = {LOG_INDEX_HEADER: sealed.index_header(recorded)}
+        return Response(body, headers=headers, media_type="application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is the same for all persons of one question."""
+
+    hub: Hub
+    caller: Caller
+    tx: Tx
+    asker: Asker
+    receiver: Receiver
+    lease_s: int
+
+    @classmethod
+    def of(cls, hub: Hub, caller: Caller, tx: Tx) -> "Question":
+        said = caller.statement
+        register = hub.settings.register_of(caller.organisation.oin)
+        asker = Asker(
+            role=said.role,
+            organisation_class=caller.organisation.class_,
+            profile=register.profile,
+            purpose=said.purpose,
+            mandate=frozenset(register.mandate_acts),
+        )
+        receiver = Receiver(said.org, said.team, said.role)
+        return cls(hub, caller, tx, asker, receiver, hub.vocabulary.limits.lease_days * _DAY)
+
+    def about(self, ticket: Ticket) -> Decided:
+        """Decide over all kinds of the ticket's scopes, then join with what exists."""
+        relations = in_force(self.tx, self.hub, ticket)
+        outcomes: list[Outcome] = []
+        seen: list[Seen] = []
+        for scope, (_, keys) in ticket.scopes.items():
+            decided = self._decide(scope, keys, relations.get(scope))
+            live = self._live(scope, keys)
+            visible = {outcome.kind for outcome in decided if outcome.visible}
+            seen += [one for one in live if one.kind.number in visible]
+            outcomes += decided
+        refused = "" if relations else NO_RELATION
+        seen.sort(key=lambda one: (one.kind.code, one.flag.publisher, one.flag.since))
+        outcomes.sort(key=lambda outcome: outcome.kind)
+        return Decided([] if refused else seen, outcomes, refused)
+
+    def _decide(self, scope: str, keys: SearchKeys, relation: Held | None) -> list[Outcome]:
+        """One outcome per kind of the scope, whatever exists. Without a relation there is no case."""
+        if not self.tx.relations(keys.idx_rel):
+            self.hub.rows.open_dummy("relation")
+        kinds = self.hub.vocabulary.kinds_of(scope)
+        purpose = self.hub.vocabulary.purpose(self.caller.statement.purpose)
+        try:
+            state = self._choices(scope, keys)
+            states = states_of(state, kinds, self.receiver, purpose, self.tx.now)
+        except (RowError, StateUnreadable):
+            # Row 13: without the choices nothing of this scope is shown.
+            log.error("choices_unreadable", scope=scope)
+            states = {}
+        return decide(
+            self.hub.policy, self.asker, kinds, states, Circumstances(has_case=relation is not None)
+        )
+
+    def _choices(self, scope: str, keys: SearchKeys) -> ChoiceState | None:
+        row = self.tx.choice(keys.idx_dir)
+        if row is None:
+            self.hub.rows.open_dummy("choice_state")
+            return None
+        return decode(self.hub.rows.open_choice(row, scope)[1])
+
+    def _live(self, scope: str, keys: SearchKeys) -> list[Seen]:
+        """The flags that exist now: not expired, their source not silent. Opens `FLOOR` rows at least."""
+        rows = self.tx.flags(keys.idx)
+        found = [one for row in rows if (one := self._open(scope, row)) is not None]
+        for _ in range(FLOOR - len(rows)):
+            self.hub.rows.open_dummy("flag")
+        return found
+
+    def _open(self, scope: str, row: FlagRow) -> Seen | None:
+        try:
+            flag = self.hub.rows.open_flag(row, scope)
+            kind = self.hub.vocabulary.kind_by_number(flag.kind)
+        except (RowError, ValueError):
+            log.error("flag_unreadable", scope=scope)
+            return None
+        digest = self.tx.digest(row.pub_tag, row.rtag[0])
+        confirmed = digest.confirmed_at if digest else 0
+        end = retention_end(kind, flag.until)
+        past = row.expires_week <= week_of(self.tx.seconds) or (end is not None and self.tx.now >= end)
+        if past or confirmed + self.lease_s < self.tx.seconds:
+            return None
+        return Seen(kind, flag, confirmed)
+
+    def silent(self, tickets: Sequence[Ticket]) -> list[int]:
+        """Numbers of the sources that stopped confirming, among those of the role's kinds.
+
+        Chosen by role and scopes, never by person.
+        """
+        scopes = {scope for ticket in tickets for scope in ticket.scopes}
+        role = self.hub.vocabulary.role(self.caller.statement.role)
+        kinds = {
+            code
+            for basis in BASES
+            for code in role.kinds_on(basis)
+            if self.hub.vocabulary.kind(code).domain in scopes
+        }
+        beats = self.tx.heartbeats()
+        late = self.tx.seconds - self.lease_s
+        found = []
+        for node in self.hub.directory.nodes:
+            if "publish" not in node.classes:
+                continue
+            registered = {entry.kind for entry in self.hub.directory.organisation_of(node).kinds}
+            own = {
+                code for code in registered & kinds if self.hub.vocabulary.kind(code).domain in node.scopes
+            }
+            if own and beats.get(self.hub.rows.pub_tag(node.number), self.tx.seconds) < late:
+                found.append(node.number)
+        return sorted(found)
+
+    def record(self, ticket: Ticket, decided: Decided, detail: str) -> Recorded:
+        """One entry per person: what was shown, and why each kind was open or closed."""
+        shown = decided.seen if detail == "subjects" else []
+        by_kind = {outcome.kind: outcome for outcome in decided.outcomes}
+        bases = {by_kind[one.kind.number].basis for one in shown}
+        draft = self.caller.draft(
+            self.tx.now,
+            lids=ticket.lids,
+            pv=self.hub.policy.number,
+            basis=next((basis for basis in BASES if basis in bases), ""),
+            shown=shown_bits((one.kind.number for one in shown), self.hub.highest_kind),
+            refused=decided.refused,
+            dec=decision_bytes(self.hub.policy.hash, map(_row_of, decided.outcomes)),
+        )
+        return self.tx.record(draft)
+
+
+def _row_of(outcome: Outcome) -> tuple[int, int, int]:
+    return outcome.row, BASES.index(outcome.basis) + 1 if outcome.basis else 0, outcome.rule
+
+
+def person_bytes(answer: PersonAnswer) -> bytes:
+    """Exactly 8,192 bytes: filled up by `pad`; flags that do not fit are left out, and `more` says so.
+
+    Raises:
+        ValueError: It does not fit without a single flag: too many silent sources.
+    """
+    raw = msgspec.json.encode(answer)
+    while len(raw) > ANSWER_SIZE:
+        if not answer.flags:
+            raise ValueError("an answer without flags does not fit its size")
+        answer = msgspec.structs.replace(answer, flags=answer.flags[:-1], more=True)
+        raw = msgspec.json.encode(answer)
+    # `pad` is the last field: its closing quote and the brace come after it.
+    return raw[:-2] + b"." * (ANSWER_SIZE - len(raw)) + raw[-2:]
+
+
+def _visible(one: Seen) -> VisibleFlag:
+    return VisibleFlag(
+        kind=one.kind.code,
+        source=one.flag.publisher,
+        since=month_text(one.flag.since),
+        until=None if one.flag.until == OPEN_END else month_text(one.flag.until),
+        confirmed_at=_instant(datetime.fromtimestamp(one.confirmed_at, UTC)),
+    )
+
+
+def _instant(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def look(hub: Hub, caller: Caller, body: LookupRequest) -> Response:
+    """`/v1/lookups`. Never replayed: a retry is a new question and a new line."""
+    tickets = [open_ticket(hub, caller, text) for text in body.tickets]
+    return await hub.sequencer.submit(Lookup(hub, caller, tickets, body.detail))
+
+
+RULES = (
+    Rule(
+        "/v1/lookups",
+        LookupRequest,
+        look,
+        who=Who.EMPLOYEE,
+        classes=frozenset({"lookup", "crisis"}),
+        answer=LookupAnswer,
+        summary="What may be seen about the persons of a visit",
+        persons=lambda body: len(body.tickets),
+    ),
+)

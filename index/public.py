@@ -1,0 +1,99 @@
+"""What anybody may read: the log's checkpoint and tiles, the signed documents, health and figures.
+
+Nothing here depends on a person, and nothing is asked that could name one.
+"""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from index.api_document import openapi
+from index.errors import NOT_FOUND
+from index.gate import Public
+from index.hub import Hub
+from index.protocol.directory import encode
+from index.protocol.http import problem_response
+
+
+async def _checkpoint(hub: Hub, _: Request) -> Response:
+    """The last signed checkpoint of the current year."""
+    return _from_log(hub, "checkpoint")
+
+
+async def _log(hub: Hub, request: Request) -> Response:
+    """Checkpoint and tiles as C2SP tlog-tiles lays them out, of this year or a named one."""
+    return _from_log(hub, request.path_params["path"])
+
+
+def _from_log(hub: Hub, path: str) -> Response:
+    with hub.reading() as connection:
+        found = hub.log_reader.public(connection, path)
+    if found is None:
+        return problem_response(NOT_FOUND, "The log has no such checkpoint or tile.")
+    body, for_ever = found
+    headers = {"Cache-Control": "public, max-age=31536000, immutable"} if for_ever else {}
+    media = "text/plain; charset=utf-8" if path.endswith("checkpoint") else "application/octet-stream"
+    return Response(body, headers=headers, media_type=media)
+
+
+async def _policy(hub: Hub, _: Request) -> Response:
+    """Number and hash of the version in use, and the rules as text."""
+    body = {
+        "number": hub.policy.number,
+        "hash": hub.policy.hash.hex(),
+        "vocabulary": {"name": hub.vocabulary.name, "version": hub.vocabulary.version},
+        "profiles": list(hub.policy.profiles),
+        "rules": [rule.text for rule in hub.policy.rules],
+    }
+    return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+async def _directory(hub: Hub, _: Request) -> Response:
+    """The key holders' directory as they signed it; only mirrored here."""
+    return Response(encode(hub.directory), media_type="application/json")
+
+
+async def _manifest(hub: Hub, _: Request) -> Response:
+    """The key holders' manifest as they signed it; only mirrored here."""
+    return Response(encode(hub.manifest), media_type="application/json")
+
+
+async def _health(hub: Hub, _: Request) -> Response:
+    """Whether the writer answers, and how much trust is separated."""
+    body = {
+        "status": "up" if hub.sequencer.running else "down",
+        "trustSeparation": hub.settings.trust_separation,
+        "keys": hub.manifest.origin,
+    }
+    return Response(
+        msgspec.json.encode(body), 200 if hub.sequencer.running else 503, media_type="application/json"
+    )
+
+
+async def _metrics(hub: Hub, _: Request) -> Response:
+    """Figures of the process, without any label that varies with a person or asker."""
+    lines = [
+        ("vlagwijzer_hub_batches_total", "counter", hub.sequencer.batches),
+        ("vlagwijzer_hub_works_total", "counter", hub.sequencer.answered),
+        ("vlagwijzer_hub_waiting", "gauge", hub.sequencer.waiting),
+        ("vlagwijzer_hub_failed_authentications_total", "counter", hub.failed_authentications.total()),
+    ]
+    text = "".join(f"# TYPE {name} {kind}\n{name} {value}\n" for name, kind, value in lines)
+    return Response(text, media_type="text/plain; version=0.0.4")
+
+
+async def _openapi(_hub: Hub, _: Request) -> Response:
+    """The OpenAPI document of this API."""
+    return Response(msgspec.json.encode(openapi()), media_type="application/json")
+
+
+RULES = (
+    Public("/v1/log/checkpoint", _checkpoint, "The signed checkpoint of this year's log", media="text/plain"),
+    Public("/v1/log/{path:path}", _log, "Tiles and checkpoints of the log", media="application/octet-stream"),
+    Public("/v1/policy", _policy, "The rules in use"),
+    Public("/v1/directory", _directory, "The key holders' directory"),
+    Public("/v1/manifest", _manifest, "The key holders' manifest"),
+    Public("/v1/openapi.json", _openapi, "This document", cors=True),
+    Public("/health", _health, "Whether the hub answers"),
+    Public("/metrics", _metrics, "Figures of the process", media="text/plain"),
+)

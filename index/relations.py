@@ -1,0 +1,464 @@
+"""Opening, prolonging and closing: case relations of visits and sessions of citizens.
+
+    points + holder receipts -> relation rows, one per scope -> one ticket per person
+
+Evaluation and receipts are paid here, once; every later question carries the
+ticket and costs neither. The ticket opens nothing by itself: `in_force` reads
+the relation rows in the transaction of each question, so a closing holds at
+the very next one. Every relation is an entry of its own that the citizen sees.
+
+Source: docs/design/pseudonyms.md, "Receipts, points, tickets, quotas"; policy.md §3.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import structlog
+from starlette.responses import Response
+
+from index.accesslog.log import SealedBatch
+from index.accesslog.spent import tag_of
+from index.errors import (
+    HubError,
+    NotAllowed,
+    ReceiptsRefused,
+    Rejected,
+    ScopesRefused,
+    TicketRefused,
+    problem_of,
+)
+from index.gate import Caller, Rule, Who
+from index.hub import Hub
+from index.protocol.codec import SCOPES, EncodingError, b64u, unb64u
+from index.protocol.directory import class_number
+from index.protocol.evaluate import HolderReceipt, TokenRefused, verify_receipts
+from index.protocol.messages import (
+    ClosingAnswer,
+    ClosingRequest,
+    RelationAnswer,
+    RelationRequest,
+    RenewalRequest,
+)
+from index.protocol.statement import LOG_INDEX_HEADER
+from index.rows import Relation, RowError, SearchKeys
+from index.tickets import Ticket
+from index.transaction import Finish, Needs, RelationRow, Tx
+from policy.decide import scopes_for
+from policy.vocabulary import UnknownCode
+
+log = structlog.get_logger()
+
+LOOKUP, CRISIS, CITIZEN = (class_number(name) for name in ("lookup", "crisis", "citizen"))
+PORTAL_CLASS = "portaal"
+RECEIPT_LIMIT = 256 * 1024
+_RECEIPT_LEEWAY_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A relation of a ticket as it stands now in one scope."""
+
+    scope: str
+    row: RelationRow
+    relation: Relation
+
+
+# --- what a ticket is worth now --------------------------------------------------------
+
+
+def open_ticket(hub: Hub, caller: Caller, text: str) -> Ticket:
+    """The ticket of this node.
+
+    Raises:
+        TicketRefused: Another node's, changed, of another key, or no ticket at all.
+    """
+    try:
+        return hub.tickets.open(caller.node.id, unb64u(text))
+    except EncodingError:
+        raise TicketRefused from None
+
+
+def fits(hub: Hub, caller: Caller, ticket: Ticket, *classes: int) -> bool:
+    """Whether the ticket names exactly what the statement names, and keys that are active."""
+    return (
+        ticket.class_number in classes
+        and ticket.node == caller.node.number
+        and ticket.team == caller.team_number
+        and ticket.role == caller.role_number
+        and ticket.purpose == caller.purpose_number
+        and ticket.case_tag == caller.case_tag
+        and all(hub.kid_number(scope) == number for scope, (number, _) in ticket.scopes.items())
+    )
+
+
+def ticket_needs(tickets: Sequence[Ticket]) -> Needs:
+    """The relation rows that `in_force` reads."""
+    return Needs(relations=frozenset(keys.idx_rel for t in tickets for _, keys in t.scopes.values()))
+
+
+def held(tx: Tx, hub: Hub, ticket: Ticket) -> list[Held]:
+    """The ticket's own relation in each scope, whether it is still open or not."""
+    found = []
+    for scope, (_, keys) in ticket.scopes.items():
+        for row in tx.relations(keys.idx_rel):
+            try:
+                relation = hub.rows.open_relation(row, scope)
+            except RowError:
+                log.error("relation_unreadable")
+                continue
+            if _same(relation, ticket):
+                found.append(Held(scope, row, relation))
+    return found
+
+
+def in_force(tx: Tx, hub: Hub, ticket: Ticket) -> dict[str, Held]:
+    """The scopes in which the ticket's relation is open now; empty when it ended or was closed.
+
+    Counts the relation's own `until`, not the ticket's, and a citizen session's idle time.
+    """
+    idle = hub.vocabulary.limits.citizen_idle_minutes * 60
+    return {
+        one.scope: one
+        for one in held(tx, hub, ticket)
+        if not one.relation.closed
+        and tx.seconds < min(one.relation.until, ticket.until)
+        and (ticket.class_number != CITIZEN or tx.seconds - one.relation.used < idle)
+    }
+
+
+def use_session(tx: Tx, hub: Hub, ticket: Ticket) -> None:
+    """Let a citizen's session live on from now; call it for each use, after every check.
+
+    Raises:
+        TicketRefused: The session ended, was closed, or was idle for too long.
+    """
+    open_now = in_force(tx, hub, ticket)
+    if len(open_now) != len(ticket.scopes):
+        raise TicketRefused
+    for one in open_now.values():
+        _put(tx, hub, one, replace(one.relation, used=tx.seconds))
+
+
+def _same(relation: Relation, ticket: Ticket) -> bool:
+    return (
+        relation.class_number == ticket.class_number
+        and relation.node == ticket.node
+        and relation.team == ticket.team
+        and relation.role == ticket.role
+        and relation.purpose == ticket.purpose
+        and relation.case_tag == ticket.case_tag
+        and relation.opened == ticket.opened
+    )
+
+
+def _put(tx: Tx, hub: Hub, one: Held, relation: Relation) -> None:
+    tx.put_relation(hub.rows.changed_relation(one.row, one.scope, relation))
+
+
+def record_refused(tx: Tx, hub: Hub, caller: Caller, tickets: Sequence[Ticket], error: HubError) -> Finish:
+    """An entry with its subjects for each person of a question that is refused, and the problem."""
+    for ticket in tickets:
+        tx.record(caller.draft(tx.now, lids=ticket.lids, refused=error.code, pv=hub.policy.number))
+    problem = problem_of(error)
+    return lambda _: problem
+
+
+# --- opening ---------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Opening:
+    """Opens relations for one to eight persons; the rows are sealed before the lock is taken."""
+
+    hub: Hub
+    caller: Caller
+    persons: int
+    receipts: Sequence[HolderReceipt]
+    tickets: Sequence[Ticket]
+    rows: Sequence[RelationRow]
+    until: int
+
+    def needs(self) -> Needs:
+        return Needs(messages=frozenset((self.caller.message_key,)))
+
+    def apply(self, tx: Tx) -> Finish:
+        earlier = tx.earlier(self.caller)
+        if earlier is not None:
+            stored = msgspec.json.decode(earlier, type=RelationAnswer)
+            return lambda _: _answer(self.hub, self.caller, self.tickets, stored)
+        for receipt in self.receipts:
+            if not tx.spend(tag_of(receipt.iss, receipt.jti), receipt.exp + _RECEIPT_LEEWAY_S):
+                raise ReceiptsRefused
+        for row in self.rows:
+            tx.put_relation(row)
+        return _recorded(tx, self.hub, self.caller, self.tickets, self.until)
+
+
+def _recorded(
+    tx: Tx, hub: Hub, caller: Caller, tickets: Sequence[Ticket], until: int, **more: str | int
+) -> Finish:
+    """One entry per person, the answer kept for the same message, and the answer itself."""
+    recorded = [
+        tx.record(caller.draft(tx.now, lids=ticket.lids, pv=hub.policy.number, more=more))
+        for ticket in tickets
+    ]
+
+    def stored(sealed: SealedBatch) -> RelationAnswer:
+        return RelationAnswer(tickets=[], until=_instant(until), log=sealed.receipts(recorded))
+
+    tx.remember(caller, lambda sealed: msgspec.json.encode(stored(sealed)))
+    return lambda sealed: _answer(hub, caller, tickets, stored(sealed))
+
+
+def _answer(hub: Hub, caller: Caller, tickets: Sequence[Ticket], stored: RelationAnswer) -> Response:
+    """Tickets are not stored: the same message gets them sealed again."""
+    until = _unix(stored.until)
+    sealed = [b64u(hub.tickets.seal(caller.node.id, replace(ticket, until=until))) for ticket in tickets]
+    body = RelationAnswer(tickets=sealed, until=stored.until, log=stored.log)
+    return _json(body, ",".join(str(receipt.index) for receipt in stored.log))
+
+
+async def open_relations(hub: Hub, caller: Caller, body: RelationRequest) -> Response:
+    """`/v1/relations`: a visit, or a citizen's session.
+
+    1. The class is one this caller may open.
+    2. The scopes are exactly those of role and purpose.
+    3. `until` lies within the limits.
+    4. The points open, as many as persons times scopes, each an element.
+    5. Receipts of t distinct holders pay for it; they are spent in the transaction.
+    """
+    _check_class(caller, body)  # 1
+    scopes = _check_scopes(hub, caller, body)  # 2
+    until = _check_until(hub, body)  # 3
+    points = hub.open_points(caller, body.points, body.version, body.persons * len(scopes))  # 4
+    try:
+        receipts = verify_receipts(  # 5
+            body.receipts,
+            hub.manifest,
+            aud=hub.settings.hub_id,
+            sub=caller.node.id,
+            class_=body.class_,
+            needed=dict.fromkeys(scopes, body.persons),
+            now=hub.clock(),
+        )
+    except TokenRefused as error:
+        log.info("holder_receipts_refused", node=caller.node.id, reason=error.code)
+        raise ReceiptsRefused from None
+    blank = Ticket(
+        caller.node.number, caller.team_number, caller.role_number, caller.purpose_number,
+        class_number(body.class_), caller.case_tag, int(hub.clock().timestamp()), until, {},
+    )  # fmt: skip
+    tickets, rows = [], []
+    for person in range(body.persons):
+        own = points[person * len(scopes) : (person + 1) * len(scopes)]
+        ticket, made = _prepare(hub, blank, scopes, own)
+        tickets.append(ticket)
+        rows += made
+    return await hub.sequencer.submit(Opening(hub, caller, body.persons, receipts, tickets, rows, until))
+
+
+def _prepare(
+    hub: Hub, blank: Ticket, scopes: Sequence[str], points: Sequence[bytes]
+) -> tuple[Ticket, list[RelationRow]]:
+    """Ticket and relation rows of one person; `blank` is the ticket without its scopes."""
+    opened_scopes: dict[str, tuple[int, SearchKeys]] = {}
+    rows = []
+    for scope, n in zip(scopes, points, strict=True):
+        kid = hub.kid_number(scope)
+        if kid is None:
+            raise ScopesRefused
+        keys = hub.rows.keys_of(scope, n)
+        opened_scopes[scope] = (kid, keys)
+        relation = Relation(
+            blank.class_number, blank.node, blank.team, blank.role, blank.purpose, blank.case_tag,
+            blank.opened, blank.until, 0, blank.opened, keys.lid,
+        )  # fmt: skip
+        rows.append(hub.rows.new_relation(scope, keys.idx_rel, n, relation))
+    return replace(blank, scopes=opened_scopes), rows
+
+
+def _check_class(caller: Caller, body: RelationRequest) -> None:
+    citizen = caller.statement.role == "burger"
+    if body.class_ not in caller.node.classes or citizen != (body.class_ == "citizen"):
+        raise NotAllowed
+    if body.class_ == "crisis":
+        raise Rejected("crisis-not-available")
+    if citizen and (caller.organisation.class_ != PORTAL_CLASS or body.persons != 1):
+        raise NotAllowed
+    if not citizen and not caller.statement.case:
+        raise Rejected("case-missing")
+
+
+def _check_scopes(hub: Hub, caller: Caller, body: RelationRequest) -> tuple[str, ...]:
+    """Exactly the scopes in which this role may see anything for this purpose; a citizen has all."""
+    if body.class_ == "citizen":
+        wanted = tuple(scope for scope in SCOPES if hub.manifest.scope_key(scope))
+    else:
+        profile = hub.settings.register_of(caller.organisation.oin).profile
+        try:
+            wanted = scopes_for(hub.policy, caller.statement.role, caller.statement.purpose, profile)
+        except UnknownCode:
+            raise ScopesRefused from None
+    if not wanted or tuple(body.scopes) != wanted:
+        raise ScopesRefused
+    return wanted
+
+
+def _check_until(hub: Hub, body: RelationRequest | RenewalRequest) -> int:
+    """Unix seconds of the end: in the future, at most 90 days, and for a citizen at most an hour."""
+    now = hub.clock()
+    longest = timedelta(days=hub.vocabulary.limits.relation_max_days)
+    if isinstance(body, RelationRequest) and body.class_ == "citizen":
+        longest = timedelta(minutes=hub.vocabulary.limits.citizen_session_minutes)
+    until = _unix(body.until)
+    # A minute of slack: the node counted its days by its own clock.
+    if not now.timestamp() < until <= (now + longest + timedelta(minutes=1)).timestamp():
+        raise Rejected("until-out-of-range")
+    return until
+
+
+# --- closing and renewing --------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Closing:
+    """Ends relations. One that ended before stays as it was; closing again is harmless."""
+
+    hub: Hub
+    caller: Caller
+    tickets: Sequence[Ticket]
+
+    @property
+    def persons(self) -> int:
+        return len(self.tickets)
+
+    def needs(self) -> Needs:
+        own = Needs(messages=frozenset((self.caller.message_key,)))
+        return Needs.union((own, ticket_needs(self.tickets)))
+
+    def apply(self, tx: Tx) -> Finish:
+        earlier = tx.earlier(self.caller)
+        if earlier is not None:
+            stored = msgspec.json.decode(earlier, type=ClosingAnswer)
+            return lambda _: _json(stored, ",".join(str(r.index) for r in stored.log))
+        if not all(fits(self.hub, self.caller, t, LOOKUP, CRISIS, CITIZEN) for t in self.tickets):
+            return record_refused(tx, self.hub, self.caller, self.tickets, TicketRefused())
+        closed = 0
+        recorded = []
+        for ticket in self.tickets:
+            still = [one for one in held(tx, self.hub, ticket) if not one.relation.closed]
+            for one in still:
+                _put(tx, self.hub, one, replace(one.relation, closed=tx.seconds))
+            closed += bool(still)
+            recorded.append(
+                tx.record(
+                    self.caller.draft(
+                        tx.now, lids=ticket.lids, pv=self.hub.policy.number, more={"cause": "closed"}
+                    )
+                )
+            )
+
+        def answer(sealed: SealedBatch) -> ClosingAnswer:
+            return ClosingAnswer(closed=closed, log=sealed.receipts(recorded))
+
+        tx.remember(self.caller, lambda sealed: msgspec.json.encode(answer(sealed)))
+        return lambda sealed: _json(answer(sealed), sealed.index_header(recorded))
+
+
+@dataclass(slots=True)
+class Renewal:
+    """Gives open relations of visits a later end, and new tickets."""
+
+    hub: Hub
+    caller: Caller
+    tickets: Sequence[Ticket]
+    until: int
+
+    @property
+    def persons(self) -> int:
+        return len(self.tickets)
+
+    def needs(self) -> Needs:
+        own = Needs(messages=frozenset((self.caller.message_key,)))
+        return Needs.union((own, ticket_needs(self.tickets)))
+
+    def apply(self, tx: Tx) -> Finish:
+        earlier = tx.earlier(self.caller)
+        if earlier is not None:
+            stored = msgspec.json.decode(earlier, type=RelationAnswer)
+            return lambda _: _answer(self.hub, self.caller, self.tickets, stored)
+        if not all(fits(self.hub, self.caller, ticket, LOOKUP) for ticket in self.tickets):
+            return record_refused(tx, self.hub, self.caller, self.tickets, TicketRefused())
+        open_now = [in_force(tx, self.hub, ticket) for ticket in self.tickets]
+        if any(len(found) != len(t.scopes) for found, t in zip(open_now, self.tickets, strict=True)):
+            return record_refused(tx, self.hub, self.caller, self.tickets, TicketRefused())
+        for found in open_now:
+            for one in found.values():
+                _put(tx, self.hub, one, replace(one.relation, until=self.until))
+        return _recorded(tx, self.hub, self.caller, self.tickets, self.until, cause="renewed")
+
+
+async def close_relations(hub: Hub, caller: Caller, body: ClosingRequest) -> Response:
+    """`/v1/relations/closings`."""
+    tickets = [open_ticket(hub, caller, text) for text in body.tickets]
+    return await hub.sequencer.submit(Closing(hub, caller, tickets))
+
+
+async def renew_relations(hub: Hub, caller: Caller, body: RenewalRequest) -> Response:
+    """`/v1/relations/renewals`."""
+    until = _check_until(hub, body)
+    tickets = [open_ticket(hub, caller, text) for text in body.tickets]
+    return await hub.sequencer.submit(Renewal(hub, caller, tickets, until))
+
+
+def _json(body: msgspec.Struct, indexes: str) -> Response:
+    headers: Mapping[str, str] = {LOG_INDEX_HEADER: indexes}
+    return Response(msgspec.json.encode(body), headers=dict(headers), media_type="application/json")
+
+
+def _unix(instant: str) -> int:
+    try:
+        return int(datetime.fromisoformat(instant).timestamp())
+    except ValueError:
+        raise Rejected("no-such-time") from None
+
+
+def _instant(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+RULES = (
+    Rule(
+        "/v1/relations",
+        RelationRequest,
+        open_relations,
+        who=Who.ASKER,
+        classes=frozenset({"lookup", "crisis", "citizen"}),
+        limit=RECEIPT_LIMIT,
+        answer=RelationAnswer,
+        summary="Open a visit for one to eight persons, or a citizen's session",
+        persons=lambda body: body.persons,
+    ),
+    Rule(
+        "/v1/relations/closings",
+        ClosingRequest,
+        close_relations,
+        who=Who.ASKER,
+        classes=frozenset({"lookup", "crisis", "citizen"}),
+        answer=ClosingAnswer,
+        summary="End a visit or session; its tickets are void at once",
+        persons=lambda body: len(body.tickets),
+    ),
+    Rule(
+        "/v1/relations/renewals",
+        RenewalRequest,
+        renew_relations,
+        who=Who.EMPLOYEE,
+        classes=frozenset({"lookup"}),
+        answer=RelationAnswer,
+        summary="Give a visit a later end",
+        persons=lambda body: len(body.tickets),
+    ),
+)

@@ -1,0 +1,14 @@
+"""Alembic's way in; the engine comes from `index.store.migrate`."""
+
+from alembic import context
+
+import index.accesslog.tables
+import index.store.tables  # noqa: F401
+from index.store.metadata import metadata
+
+engine = context.config.attributes["engine"]
+
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
