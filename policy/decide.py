@@ -11,7 +11,8 @@ Source: docs/design/policy.md, "The decision".
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, get_args
 
 from .engine import PolicyVersion
 from .table import CONSENT, OBJECTION, Context, KindCells, Sheet
@@ -93,8 +94,41 @@ def decide(
     Returns:
         One outcome per kind, rows 2 to 13.
     """
+    outcomes = _outcomes(version, asker, circumstances)
+    return [_outcome(outcomes, kind, states.get(kind.number)) for kind in kinds]
+
+
+def _outcome(outcomes: Mapping[int, tuple[Outcome, ...]], kind: Kind, state: KindState | None) -> Outcome:
+    place = _PLACES.get(state) if state is not None else None
+    if place is None or kind.number not in outcomes:
+        return Outcome(kind.number, False, 13, None, 0)
+    return outcomes[kind.number][place]
+
+
+_STATES = tuple(
+    KindState(consent, explicit, restricted, objection)
+    for consent in get_args(Consent)
+    for explicit in (False, True)
+    for restricted in (False, True)
+    for objection in get_args(Objection)
+)
+_PLACES = {state: place for place, state in enumerate(_STATES)}
+
+
+@lru_cache(maxsize=1024)
+def _outcomes(
+    version: PolicyVersion, asker: Asker, circumstances: Circumstances
+) -> dict[int, tuple[Outcome, ...]]:
+    """Per kind the outcome of every possible state, in the order of `_STATES`.
+
+    Walked whole at the first question of an asker in these circumstances, so
+    that the work of a question depends on the asker and never on the person.
+    """
     walk = _Walk(version, asker, circumstances)
-    return [walk.outcome(kind, states.get(kind.number)) for kind in kinds]
+    return {
+        kind.number: tuple(walk.outcome(kind, state) for state in _STATES)
+        for kind in version.vocabulary.kinds
+    }
 
 
 class _Missing(Exception):
@@ -121,21 +155,21 @@ class _Walk:
         self._incapable = self._declared and circumstances.incapable
         self._has_case = circumstances.has_case
 
-    def outcome(self, kind: Kind, state: KindState | None) -> Outcome:
+    def outcome(self, kind: Kind, state: KindState) -> Outcome:
         try:
             row, basis, rule = self._row(kind, state)
         except _Missing:
             row, basis, rule = 13, None, 0
         return Outcome(kind.number, basis is not None, row, basis, rule)
 
-    def _row(self, kind: Kind, state: KindState | None) -> tuple[int, str | None, int]:
+    def _row(self, kind: Kind, state: KindState) -> tuple[int, str | None, int]:
         """(row, basis when visible, rule). Raises `_Missing` for row 13."""
-        if state is None or self._sheet is None or self._role is None or kind.number not in self._sheet:
+        if self._sheet is None or self._role is None or kind.number not in self._sheet:
             raise _Missing
         if state.restricted:
             return 2, None, 0
         cells = self._sheet[kind.number]
-        permits = self._permits(kind, cells)
+        permits = self._permits(self._role, kind, cells)
         if not permits:
             return 3, None, 0
         if self._declared and "vitaal_belang" in permits:
@@ -158,13 +192,12 @@ class _Walk:
             return 11, "toestemming", self._ask(cells, "toestemming", state)
         return 12, None, 0
 
-    def _permits(self, kind: Kind, cells: KindCells) -> set[str]:
+    def _permits(self, role: Role, kind: Kind, cells: KindCells) -> set[str]:
         """The bases with a permit here; none when row 3's other conditions close the kind."""
-        assert self._role is not None  # noqa: S101 - checked by the only caller
         if not kind.enabled or not self._may_view or self._asker.purpose == "toezicht":
             return set()
         convenant = self._asker.convenant
-        if self._role.needs_convenant and not (convenant is True or (convenant and kind.code in convenant)):
+        if role.needs_convenant and not (convenant is True or (convenant and kind.code in convenant)):
             return set()
         return {
             basis for basis in cells.answers if basis not in cells.mandated or kind.code in self._mandated
