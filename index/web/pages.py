@@ -13,12 +13,14 @@ from datetime import date, datetime
 from typing import Protocol
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
 from consent.pages import Identity, Pages, PageSettings, Visitor
 from consent.pages.names import Names
 from consent.pages.pages import Door, NotForYou
+from index.hub import Hub
+from index.officer import OfficerQuery, Officers
 from policy.vocabulary import Vocabulary
 
 OFFICER_ROLES = frozenset({"privacy_officer", "fg"})
@@ -127,6 +129,38 @@ def officer_pages(
     pages.doors.append(Door("/lijst", "officer.nav", _is_officer))
     pages.add(routes, "/lijst", handlers.entries, who=_is_officer)
     return pages, routes
+
+
+class _HubLog:
+    """A hub's log as these pages ask for it."""
+
+    def __init__(self, officers: Officers) -> None:
+        self._officers = officers
+
+    async def status(self) -> LogStatus:
+        return await self._officers.status()
+
+    async def find(self, wanted: Wanted) -> Found:
+        page = await self._officers.find(
+            OfficerQuery(
+                organisation=wanted.organisation,
+                role=wanted.role,
+                purpose=wanted.purpose,
+                day=wanted.day,
+                page=wanted.page,
+            )
+        )
+        return Found(page.lines, page.total, page.page_size)
+
+    def organisations(self) -> Mapping[str, str]:
+        return self._officers.organisations()
+
+
+def mount(app: FastAPI, hub: Hub) -> None:
+    """Put the officer's pages on a hub's application, where its settings have pages."""
+    if hub.settings.pages is not None:
+        _, routes = officer_pages(hub.settings.pages, _HubLog(Officers(hub)), hub.vocabulary)
+        app.include_router(routes)
 
 
 async def _welcome(identity: Identity) -> Officer:
