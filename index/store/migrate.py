@@ -25,6 +25,11 @@ def _config() -> Config:
     return config
 
 
+def newest() -> str:
+    """The revision that this program needs."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or "none"
+
+
 def upgrade(engine: Engine) -> None:
     """Bring the database to the newest schema, in one transaction per migration."""
     config = _config()
@@ -38,7 +43,7 @@ def check(engine: Engine) -> None:
     Raises:
         SchemaNotCurrent: It is older, newer or empty.
     """
-    wanted = ScriptDirectory.from_config(_config()).get_current_head()
+    wanted = newest()
     with engine.connect().execution_options(reading=True) as connection:
         found = MigrationContext.configure(connection).get_current_revision()
     if found != wanted:
