@@ -1,10 +1,59 @@
-"""What the portal does for a citizen who is logged in: own flags, choices and log."""
+"""What the portal does for a citizen who is logged in: own flags, choices and log.
 
+    BSN + grant -> pseudonyms in all scopes (the BSN ends here) -> a session at the hub -> ticket
+
+The session lives in memory only: pseudonyms for writing choices, the ticket
+for everything else. Every view is recorded as an own view. What a choice
+changes is computed by the same functions that decide at the hub.
+
+Source: docs/design/pseudonyms.md, "Citizen portal"; docs/design/consent.md, "Effect preview".
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Literal
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal, NoReturn, TypeVar
+
+from consent.directive import Directive
+from consent.preview import Cell as PreviewCell
+from consent.preview import PossibleAsker, effects
+from consent.pseudonym import Pseudonym
+from consent.receipt import ReceiptInvalid as ConsentReceiptInvalid
+from consent.receipt import verify as verify_consent
+from consent.resolve import Receiver as AskingTeam
+from consent.resolve import add_months
+from consent.state import ChoiceState, fold
+from index.protocol.codec import SCOPES, b64u, unb64u
+from index.protocol.directory import OrganisationEntry
+from index.protocol.entry import Asker as LoggedAsker
+from index.protocol.entry import kinds_shown, log_id
+from index.protocol.messages import (
+    ChoiceEntry,
+    ChoiceRequest,
+    ClosingRequest,
+    OwnDirective,
+    OwnFlag,
+    RelationRequest,
+)
+from index.protocol.points import seal_points
+from policy.decide import Asker
+from policy.engine import PolicyVersion, publish
+from policy.vocabulary import UnknownCode, Vocabulary
 
 from .bsn import Bsn
+from .errors import BadInput, LoginExpired, NodeError, ReceiptInvalid, Refused
+from .hub import CITIZEN, Hub, new_message_id
+from .looks import check_lines
+from .pseudonymise import Pseudonymiser
+from .settings import NodeSettings
+from .trust import Trust
+from .visits import instant, source_name
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +183,6 @@ class LooksView:
     at: datetime
 
 
-class CitizenSession:
-    """A citizen's session: pseudonyms and ticket in memory only, 15 minutes idle and 1 hour in all."""
-
-
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Who may see what now. `possible`: what each receiver would see if the citizen said yes to all.
@@ -151,24 +196,229 @@ class Standing:
     possible: list[Cell]
 
 
+class CitizenSession:
+    """A citizen's session: pseudonyms and ticket in memory only, 15 minutes idle and 1 hour in all."""
+
+    __slots__ = ("_closed", "_directives", "_lids", "_pseudonyms", "_ticket", "opened_at", "used_at")
+
+    def __init__(self, ticket: str, pseudonyms: Sequence[Pseudonym], opened_at: datetime) -> None:
+        self._ticket = ticket
+        self._pseudonyms = {value.scope: value for value in pseudonyms}
+        self._lids = {value.scope: log_id(value.scope, value.for_search_key()) for value in pseudonyms}
+        self._directives: list[OwnDirective] | None = None
+        self._closed = False
+        self.opened_at = self.used_at = opened_at
+
+    def __repr__(self) -> str:
+        return "<CitizenSession>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a citizen's session stays in memory")
+
+
 class Citizens:
-    """Opens and serves citizen sessions."""
+    """Opens and serves citizen sessions.
+
+    Args:
+        consent_key: The hub's pinned public key of consent receipts.
+        log_vkey: The pinned key of the log.
+        profile: Policy profile under which previews are computed.
+        now: Clock, UTC.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        pseudonymiser: Pseudonymiser,
+        trust: Trust,
+        vocabulary: Vocabulary,
+        *,
+        settings: NodeSettings,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._hub = hub
+        self._pseudonymiser = pseudonymiser
+        self._trust = trust
+        self._vocabulary = vocabulary
+        self._settings = settings
+        self._now = now
+        self._endings: set[asyncio.Task[None]] = set()
+
+    # --- the session -------------------------------------------------------------------
 
     async def open(self, bsn: Bsn, grant: str) -> CitizenSession:
-        """Evaluate all scopes under the broker's grant and open a session at the hub."""
-        raise NotImplementedError
+        """Evaluate all scopes under the broker's grant and open a session at the hub.
+
+        Raises:
+            HoldersUnreachable, HolderLied, HolderRefused, HubUnreachable, Refused,
+            ReceiptInvalid: No session was opened.
+        """
+        scopes = tuple(scope for scope in SCOPES if self._trust.manifest.current.scope_key(scope))
+        found = await self._pseudonymiser.pseudonymise([(bsn, scopes)], "citizen", grant)
+        values = found.pseudonyms[0]
+        message_id = new_message_id()
+        points = [value.for_sealed_points() for value in values]
+        opened = self._now()
+        limit = timedelta(minutes=self._vocabulary.limits.citizen_session_minutes)
+        request = RelationRequest(
+            class_="citizen",
+            persons=1,
+            scopes=list(scopes),  # type: ignore[arg-type]  # SCOPES are the protocol's
+            until=instant(opened + limit),
+            version=found.version,
+            points=b64u(seal_points(self._trust.hub_key, self._settings.node_id, message_id, points)),
+            receipts=found.receipts,
+        )
+        lids = [log_id(value.scope, value.for_search_key()) for value in values]
+        answer = await self._hub.open_relation(request, CITIZEN, message_id, [lids])
+        return CitizenSession(answer.tickets[0], values, opened)
+
+    def close(self, session: CitizenSession) -> None:
+        """Forget everything of the session, and let the hub end it."""
+        if session._closed:
+            return
+        request, lids = ClosingRequest([session._ticket]), [list(session._lids.values())]
+        session._closed = True
+        session._pseudonyms.clear()
+        session._lids, session._directives, session._ticket = {}, None, ""
+
+        async def end() -> None:
+            # The hub's own idle limit ends it too; nothing is lost when this fails.
+            with suppress(NodeError):
+                await self._hub.close(request, CITIZEN, lids)
+
+        with suppress(RuntimeError):
+            task = asyncio.get_running_loop().create_task(end())
+            self._endings.add(task)
+            task.add_done_callback(self._endings.discard)
+
+    def _use(self, session: CitizenSession) -> tuple[str, list[bytes]]:
+        """Ticket and log ids, when the session still holds."""
+        limits, now = self._vocabulary.limits, self._now()
+        idle = timedelta(minutes=limits.citizen_idle_minutes)
+        whole = timedelta(minutes=limits.citizen_session_minutes)
+        if session._closed or now - session.used_at > idle or now - session.opened_at > whole:
+            self.close(session)
+            raise LoginExpired
+        session.used_at = now
+        return session._ticket, list(session._lids.values())
+
+    async def _asked(self, session: CitizenSession, answer: Awaitable[Answer]) -> Answer:
+        try:
+            return await answer
+        except Refused as error:
+            if error.reason == "ticket-refused":
+                self.close(session)
+                raise LoginExpired from None
+            raise
+
+    # --- reading -----------------------------------------------------------------------
 
     async def flags(self, session: CitizenSession) -> list[OwnFlagView]:
         """Own flags, those nobody may see included. Recorded as an own view."""
-        raise NotImplementedError
+        ticket, lids = self._use(session)
+        answer = await self._asked(session, self._hub.own_flags(ticket, lids))
+        return [self._flag(flag) for flag in answer.flags]
+
+    def _flag(self, flag: OwnFlag) -> OwnFlagView:
+        kind = self._vocabulary.kind(flag.kind)
+        name, desk = source_name(self._trust, flag.source, flag.kind)
+        confirmed = None if flag.confirmed_at is None else datetime.fromisoformat(flag.confirmed_at).date()
+        return OwnFlagView(
+            kind=kind.code,
+            label=kind.label,
+            sentence=kind.sentence,
+            domain=kind.domain,
+            since=flag.since,
+            until=flag.until,
+            name=name,
+            desk=desk,
+            confirmed_on=confirmed,
+        )
+
+    async def _ledger(self, session: CitizenSession) -> list[OwnDirective]:
+        ticket, lids = self._use(session)
+        answer = await self._asked(session, self._hub.own_choices(ticket, lids))
+        session._directives = answer.directives
+        return answer.directives
 
     async def choices(self, session: CitizenSession) -> list[ChoiceView]:
         """All choices ever made, newest first."""
-        raise NotImplementedError
+        groups: dict[str, list[OwnDirective]] = {}
+        for directive in await self._ledger(session):
+            groups.setdefault(directive.group, []).append(directive)
+        views = [self._choice(group, copies) for group, copies in groups.items()]
+        return sorted(views, key=lambda view: view.made_at, reverse=True)
+
+    def _choice(self, group: str, copies: Sequence[OwnDirective]) -> ChoiceView:
+        first = copies[0]
+        # A choice about everything has one copy per scope and no category in any of them.
+        category = first.category if len(copies) == 1 else []
+        oin, team, role = [*first.receiver, "", "", ""][:3]
+        return ChoiceView(
+            group=group,
+            effect=first.effect,
+            kind=category[1] if len(category) > 1 else "",
+            domain=category[0] if category else "",
+            receiver=Receiver(oin, team, role),
+            purpose=first.purpose[-1] if first.purpose else "",
+            made_at=datetime.fromisoformat(first.from_),
+            until=None if first.until is None else datetime.fromisoformat(first.until),
+            in_force=any(copy.in_force for copy in copies),
+        )
 
     async def looks(self, session: CitizenSession) -> LooksView:
-        """Who looked, every line verified."""
-        raise NotImplementedError
+        """Who looked, every line verified; a line that does not hold is left out and the view says so.
+
+        Raises:
+            ReceiptInvalid: Not even the checkpoint holds; nothing is shown.
+        """
+        ticket, lids = self._use(session)
+        answer = await self._asked(session, self._hub.own_log(ticket, lids))
+        found = await asyncio.to_thread(check_lines, answer, session._lids, self._settings.hub_log_vkey)
+        return LooksView(
+            lines=[self._line(asker) for _, asker in found.entries],
+            verified=found.verified,
+            checked=len(found.entries),
+            total=found.total,
+            at=self._now(),
+        )
+
+    def _line(self, asker: LoggedAsker) -> LookLine:
+        words = self._vocabulary
+        shown = kinds_shown(unb64u(asker.shown))
+        labels = {kind.number: kind.label for kind in words.kinds}
+        return LookLine(
+            at=datetime.fromtimestamp(asker.ts / 1000, UTC),
+            activity=asker.t,
+            organisation=self._organisation(asker),
+            role=asker.role,
+            role_label=words.role(asker.role).label if words.has_role(asker.role) else "",
+            purpose=asker.purpose,
+            purpose_label=words.purpose(asker.purpose).label if words.has_purpose(asker.purpose) else "",
+            seen=[labels[number] for number in shown if number in labels],
+            refused=asker.refused,
+            own=asker.role == CITIZEN.role,
+            urgent=asker.bg == 1,
+        )
+
+    def _organisation(self, asker: LoggedAsker) -> str:
+        """A team's readable id, or the neutral names under which the source is registered."""
+        if asker.team:
+            return readable(asker.team)
+        node = self._trust.directory.node(asker.node)
+        if node is None:
+            return ""
+        kinds = self._trust.directory.organisation_of(node).kinds
+        names = [
+            entry.display_name
+            for entry in kinds
+            if self._vocabulary.has_kind(entry.kind)
+            and self._vocabulary.kind(entry.kind).domain in node.scopes
+        ]
+        return ", ".join(dict.fromkeys(names))
+
+    # --- who may see what --------------------------------------------------------------
 
     def receivers(self) -> list[ReceiverView]:
         """Every team of the directory whose organisation may look, in a fixed order; the same for everybody.
@@ -176,24 +426,214 @@ class Citizens:
         A name is the team's id in readable form (`wijkteam-noord`: Wijkteam Noord); no organisation's
         other name is shown.
         """
-        raise NotImplementedError
+        found = [
+            ReceiverView(Receiver(organisation.oin, team.id), readable(team.id))
+            for organisation in self._looking()
+            for team in organisation.teams
+        ]
+        return sorted(found, key=lambda view: (view.name, view.receiver.oin))
+
+    def _looking(self) -> list[OrganisationEntry]:
+        return [
+            organisation
+            for organisation in self._trust.directory.organisations
+            if self._vocabulary.organisation_class(organisation.class_).may_view
+        ]
 
     async def standing(self, session: CitizenSession) -> Standing:
         """Who may see what as of now, by the deciding engine, over all kinds and receivers."""
-        raise NotImplementedError
+        states = self._folded(await self._ledger(session))
+        return await asyncio.to_thread(self._standing, states)
+
+    def _standing(self, states: Mapping[str, ChoiceState | None]) -> Standing:
+        version, askers, now = self._version(), self._askers(), self._now()
+        nothing: dict[str, ChoiceState | None] = dict.fromkeys(states)
+        yes = Directive(1, bytes(16), "grant", from_=now, until=add_months(now, 1), explicit=True)
+        everything = dict.fromkeys(states, fold(None, yes))
+        given = effects(version, nothing, states, askers, now)
+        possible = effects(version, nothing, everything, askers, now)
+        return Standing(self._cells(given.opened), self._cells(given.by_law), self._cells(possible.opened))
 
     async def preview(self, session: CitizenSession, change: Change) -> Effects:
         """What the change would open and close; nothing is written."""
-        raise NotImplementedError
+        if session._directives is None:
+            await self._ledger(session)
+        else:
+            self._use(session)
+        before = self._folded(session._directives or [])
+        after = dict(before)
+        for entry in self._entries(change):
+            state = before[entry.scope]
+            number = state.number + 1 if state else 1
+            after[entry.scope] = fold(state, self._drafted(entry, number))
+        return await asyncio.to_thread(self._effects, before, after)
+
+    def _effects(
+        self, before: Mapping[str, ChoiceState | None], after: Mapping[str, ChoiceState | None]
+    ) -> Effects:
+        found = effects(self._version(), before, after, self._askers(), self._now())
+        return Effects(self._cells(found.opened), self._cells(found.closed), self._cells(found.by_law))
+
+    def _version(self) -> PolicyVersion:
+        # The same rules and vocabulary as the hub's; the number is the hub's to give.
+        return publish(self._vocabulary, version=0, profiles=(self._settings.profile,))
+
+    def _askers(self) -> list[PossibleAsker]:
+        roles = [role for role in self._vocabulary.roles if role.bsn_allowed]
+        return [
+            PossibleAsker(
+                Asker(role.code, organisation.class_, self._settings.profile, purpose),
+                AskingTeam(organisation.oin, team.id, role.code),
+            )
+            for organisation in self._looking()
+            for team in organisation.teams
+            for role in roles
+            for purpose in role.purposes
+        ]
+
+    def _cells(self, cells: Sequence[PreviewCell]) -> list[Cell]:
+        return [
+            Cell(
+                kind=cell.kind,
+                label=self._vocabulary.kind(cell.kind).label,
+                organisation=cell.receiver.organisation,
+                team=cell.receiver.team,
+                role=cell.receiver.role,
+                purpose=cell.purpose,
+            )
+            for cell in cells
+        ]
+
+    def _folded(self, directives: Sequence[OwnDirective]) -> dict[str, ChoiceState | None]:
+        """The folded choices per scope, replayed from the ledger by the same `fold` as the hub's."""
+        states: dict[str, ChoiceState | None] = {scope.code: None for scope in self._vocabulary.scopes}
+        for own in sorted(directives, key=lambda own: (own.scope, own.number)):
+            directive = Directive(
+                number=own.number,
+                group=unb64u(own.group, 16),
+                effect=own.effect,
+                category=tuple(own.category),
+                receiver=tuple(own.receiver),
+                purpose=tuple(own.purpose),
+                from_=datetime.fromisoformat(own.from_),
+                until=None if own.until is None else datetime.fromisoformat(own.until),
+                explicit=own.explicit,
+                withdraws=unb64u(own.withdraws),
+            )
+            states[own.scope] = fold(states[own.scope], directive)
+        return states
+
+    # --- choosing ----------------------------------------------------------------------
 
     async def choose(self, session: CitizenSession, change: Change, text_shown: str) -> Saved:
-        """Write the choice in all its scopes or in none. `text_shown` is what the citizen confirmed."""
-        raise NotImplementedError
+        """Write the choice in all its scopes or in none. `text_shown` is what the citizen confirmed.
+
+        Raises:
+            BadInput: A kind, domain, receiver or purpose that nobody can decide about.
+            Refused: The hub refuses; nothing was written, and the refusal is in the citizen's log.
+        """
+        return await self._write(session, self._entries(change), text_shown)
 
     async def withdraw(self, session: CitizenSession, group: str, text_shown: str) -> Saved:
-        """End an earlier choice of one's own; also how a choice is undone."""
-        raise NotImplementedError
+        """End an earlier choice of one's own; also how a choice is undone.
 
-    def close(self, session: CitizenSession) -> None:
-        """Forget everything of the session."""
-        raise NotImplementedError
+        Raises:
+            BadInput: No choice of this group is in force.
+        """
+        own = await self._ledger(session)
+        scopes = [
+            scope
+            for scope in SCOPES
+            if any(d.group == group and d.scope == scope and d.in_force for d in own)
+        ]
+        if not scopes:
+            raise BadInput("group", "unknown-group", "This choice does not exist.")
+        entries = [ChoiceEntry(scope, "withdraw", withdraws=group) for scope in scopes]  # type: ignore[arg-type]
+        return await self._write(session, entries, text_shown)
+
+    def _entries(self, change: Change) -> list[ChoiceEntry]:
+        """One entry per scope that the change touches."""
+        words = self._vocabulary
+        until = None
+        if change.effect == "grant":
+            until = instant(add_months(self._now(), change.months))
+        receiver = [change.receiver.oin, change.receiver.team, change.receiver.role]
+        path = [part for part in receiver if part]
+        try:
+            purpose = list(words.purpose(change.purpose).path) if change.purpose else []
+            if change.kind:
+                kind = words.kind(change.kind)
+                places = [(kind.domain, [kind.domain, kind.code])]
+            elif change.domain:
+                places = [(change.domain, [change.domain])]
+            else:
+                places = [(scope.code, []) for scope in words.scopes]
+        except UnknownCode:
+            raise BadInput("choice", "unknown-code", "This subject or purpose does not exist.") from None
+        if path != receiver[: len(path)]:
+            raise BadInput("receiver", "form", "A team needs its organisation, a role its team.")
+        return [
+            ChoiceEntry(
+                scope,  # type: ignore[arg-type]  # the vocabulary's scopes are the protocol's
+                change.effect,
+                category=category,
+                receiver=path,
+                purpose=purpose,
+                until=until,
+                # A yes to one named subject is explicit; a yes to many at once is not.
+                explicit=change.effect == "grant" and bool(change.kind),
+            )
+            for scope, category in places
+        ]
+
+    def _drafted(self, entry: ChoiceEntry, number: int) -> Directive:
+        return Directive(
+            number=number,
+            group=bytes(16),
+            effect=entry.effect,
+            category=tuple(entry.category),
+            receiver=tuple(entry.receiver),
+            purpose=tuple(entry.purpose),
+            from_=self._now(),
+            until=None if entry.until is None else datetime.fromisoformat(entry.until),
+            explicit=entry.explicit,
+        )
+
+    async def _write(self, session: CitizenSession, entries: list[ChoiceEntry], text_shown: str) -> Saved:
+        ticket, _ = self._use(session)
+        group, message_id = b64u(secrets.token_bytes(16)), new_message_id()
+        named = {entry.scope for entry in entries}
+        scopes = [scope for scope in SCOPES if scope in named and scope in session._pseudonyms]
+        if len(scopes) != len(named):
+            raise BadInput("choice", "unknown-code", "This subject does not exist.")
+        points = [session._pseudonyms[scope].for_sealed_points() for scope in scopes]
+        request = ChoiceRequest(
+            ticket=ticket,
+            version=self._trust.manifest.current.version,
+            points=b64u(seal_points(self._trust.hub_key, self._settings.node_id, message_id, points)),
+            group=group,
+            text=b64u(hashlib.sha256(text_shown.encode()).digest()),
+            regime="zelf",
+            by="zelf",
+            entries=entries,
+        )
+        session._directives = None
+        lids = [session._lids[scope] for scope in scopes]
+        answer = await self._asked(session, self._hub.choose(request, message_id, lids))
+        self._check_receipt(answer.receipt, group, scopes)
+        return Saved(answer.receipt, group, self._now())
+
+    def _check_receipt(self, receipt: str, group: str, scopes: Sequence[str]) -> None:
+        """The citizen gets only a receipt that verifies and names this choice in each of its scopes."""
+        key = self._settings.consent_key()
+        try:
+            found = verify_consent(receipt, keys={self._settings.hub_id: key}, issuer=self._settings.hub_id)
+        except ConsentReceiptInvalid as error:
+            raise ReceiptInvalid(str(error)) from None
+        if found.group != group or {term.scope for term in found.entries} != set(scopes):
+            raise ReceiptInvalid("the receipt is about another choice")
+
+
+def readable(team: str) -> str:
+    """A team's id as a name: `wijkteam-noord` is Wijkteam Noord."""
+    return " ".join(word.capitalize() for word in team.replace("_", "-").replace(".", "-").split("-") if word)

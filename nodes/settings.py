@@ -105,7 +105,9 @@ class NodeSettings(BaseSettings):
     hub_log_vkey: str
     """Verifier key of the hub's log (C2SP signed note)."""
     hub_receipt_key: str
-    """Ed25519 public key of the hub's receipts, base64url."""
+    """Ed25519 public key of the hub's change receipts, base64url."""
+    hub_consent_key: str = ""
+    """Ed25519 public key of the hub's consent receipts, base64url; a portal needs it."""
     holders: dict[str, str]
     """Pinned Ed25519 public keys of the key holders by id, delivered out of band."""
     threshold: int = Field(default=2, ge=1)
@@ -210,6 +212,13 @@ class NodeSettings(BaseSettings):
             return unb64u(self.hub_receipt_key, 32)
         except EncodingError:
             raise SettingsError("hub_receipt_key is not 32 bytes of base64url") from None
+
+    def consent_key(self) -> bytes:
+        """Public key that verifies the receipts of choices."""
+        try:
+            return unb64u(self.hub_consent_key, 32)
+        except EncodingError:
+            raise SettingsError("hub_consent_key is not 32 bytes of base64url") from None
 
 
 class NodeKeys:

@@ -1,12 +1,54 @@
-"""Visits of an employee: open for a case, look, close, renew."""
+"""Visits of an employee: open for a case, look, close, renew.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+    BSN -> pseudonyms (the BSN ends here) -> points sealed to the hub -> tickets
+    tickets -> one recorded question -> every receipt checked -> names and labels -> page
+
+A visit costs the key holders once. What is kept of it is sealed: tickets, log
+ids with which later receipts are recomputed, the case reference, and a keyed
+digest of each BSN, never the pseudonym.
+
+Source: docs/design/node.md, "Visits"; docs/design/pseudonyms.md, "Ticket".
+"""
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
+
+import msgspec
+from sqlalchemy import Engine, Row, delete, insert, select, update
+
+from index.protocol.codec import b64u, unb64u
+from index.protocol.entry import log_id
+from index.protocol.messages import (
+    ClosingRequest,
+    LookupRequest,
+    PersonAnswer,
+    RelationRequest,
+    RenewalRequest,
+    VisibleFlag,
+)
+from index.protocol.points import seal_points
+from policy.decide import scopes_for
+from policy.vocabulary import BASES, UnknownCode, Vocabulary
 
 from .bsn import Bsn
 from .employees import Employee
+from .errors import BadInput, NotAllowed, UnknownVisit
+from .hub import Asking, Hub, new_message_id
+from .persons import person_tag
+from .pseudonymise import Pseudonymiser
+from .publication import check_local_ref
+from .settings import NodeKeys
+from .store.database import reading, writing
+from .store.seal import seal, unseal
+from .store.tables import visit as visit_table
+from .trust import Trust
+
+MOST_PERSONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +58,7 @@ class Visit:
     id: str
     persons: int
     purpose: str
-    case_reference: str
+    case_reference: str = field(repr=False)
     opened_at: datetime
     until: datetime
 
@@ -55,8 +97,71 @@ class PersonView:
     log_index: int
 
 
+class _Person(msgspec.Struct, frozen=True):
+    """What is kept, sealed, of one person of a visit."""
+
+    ticket: str
+    lids: list[str]
+    tag: str
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """The sealed part of a visit."""
+
+    case: str
+    persons: list[_Person]
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A visit with what is sealed in it."""
+
+    visit: Visit
+    kept: _Kept = field(repr=False)
+
+    def lids(self, places: Sequence[int]) -> list[list[bytes]]:
+        return [[unb64u(lid, 16) for lid in self.kept.persons[place].lids] for place in places]
+
+    def tickets(self, places: Sequence[int]) -> list[str]:
+        return [self.kept.persons[place].ticket for place in places]
+
+    @property
+    def everybody(self) -> list[int]:
+        return list(range(len(self.kept.persons)))
+
+
 class Visits:
-    """Opens and uses visits of this node's employees."""
+    """Opens and uses visits of this node's employees.
+
+    Args:
+        profile: The policy profile of this organisation; with role and purpose it gives the scopes asked.
+        now: Clock, UTC.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        keys: NodeKeys,
+        *,
+        hub: Hub,
+        pseudonymiser: Pseudonymiser,
+        trust: Trust,
+        vocabulary: Vocabulary,
+        node: str,
+        profile: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._hub = hub
+        self._pseudonymiser = pseudonymiser
+        self._trust = trust
+        self._vocabulary = vocabulary
+        self._node = node
+        self._profile = profile
+        self._now = now
+
+    # --- opening -----------------------------------------------------------------------
 
     async def open(
         self,
@@ -66,8 +171,110 @@ class Visits:
         case_reference: str,
         until: datetime | None = None,
     ) -> Visit:
-        """Evaluate 1 to 8 persons, open their case relations and keep the tickets; the BSNs end here."""
-        raise NotImplementedError
+        """Evaluate 1 to 8 persons, open their case relations and keep the tickets; the BSNs end here.
+
+        Args:
+            until: UTC; 14 days from now by default, 90 at most.
+
+        Raises:
+            BadInput: Number of persons, purpose, case reference or end.
+            NotAllowed: The role may not look, or not for this purpose.
+            HoldersUnreachable, HolderLied, HolderRefused, HubUnreachable, Refused,
+            ReceiptInvalid: Nothing was opened and nothing is kept.
+        """
+        if not 1 <= len(bsns) <= MOST_PERSONS:
+            raise BadInput("clients", "count", f"A visit has 1 to {MOST_PERSONS} persons.")
+        if wrong := check_local_ref(case_reference, "caseReference"):
+            raise BadInput("caseReference", wrong[0].code, wrong[0].detail.replace("local", "case"))
+        end = self._end(until, self._now())
+        visit_id = "v" + secrets.token_urlsafe(15)
+        asking = self._asking(employee, purpose, case_reference)
+        persons = await self._relations(asking, visit_id, bsns, end)
+        visit = Visit(visit_id, len(bsns), purpose, case_reference, self._now(), end)
+        await asyncio.to_thread(self._put, employee, visit, _Kept(case_reference, persons))
+        return visit
+
+    def _end(self, until: datetime | None, opened: datetime) -> datetime:
+        limits = self._vocabulary.limits
+        end = until or self._now() + timedelta(days=limits.relation_default_days)
+        if end.tzinfo is None or end <= self._now():
+            raise BadInput("until", "past", "The end is a moment in the future, with its time zone.")
+        if end > opened + timedelta(days=limits.relation_max_days):
+            rule = f"A visit ends at most {limits.relation_max_days} days after its opening."
+            raise BadInput("until", "too-far-ahead", rule)
+        return end.astimezone(UTC).replace(microsecond=0)
+
+    def _asking(self, employee: Employee, purpose: str, case_reference: str) -> Asking:
+        if not self._vocabulary.has_role(employee.role):
+            raise NotAllowed("role-not-allowed")
+        if not self._vocabulary.has_purpose(purpose):
+            raise BadInput("purpose", "unknown-purpose", "This purpose is not in the vocabulary.")
+        role = self._vocabulary.role(employee.role)
+        if not role.bsn_allowed:
+            raise NotAllowed("role-not-allowed")
+        if purpose not in role.purposes or purpose == "crisis":
+            # Urgent looking has its own declaration with a reason and a review.
+            raise NotAllowed("purpose-not-allowed")
+        case = hmac.digest(self._keys.case, case_reference.encode(), "sha256")[:16]
+        return Asking(employee.id, employee.role, employee.team, purpose, b64u(case))
+
+    def _scopes(self, asking: Asking) -> tuple[str, ...]:
+        try:
+            scopes = scopes_for(self._vocabulary, asking.role, asking.purpose, self._profile)
+        except UnknownCode:
+            scopes = ()
+        if not scopes:
+            raise NotAllowed("purpose-not-allowed")
+        return scopes
+
+    async def _relations(
+        self, asking: Asking, visit_id: str, bsns: Sequence[Bsn], until: datetime
+    ) -> list[_Person]:
+        scopes = self._scopes(asking)
+        found = await self._pseudonymiser.pseudonymise([(bsn, scopes) for bsn in bsns], "lookup")
+        message_id = new_message_id()
+        points = [value.for_sealed_points() for person in found.pseudonyms for value in person]
+        lids = [[log_id(value.scope, value.for_search_key()) for value in own] for own in found.pseudonyms]
+        request = RelationRequest(
+            class_="lookup",
+            persons=len(bsns),
+            scopes=list(scopes),  # type: ignore[arg-type]  # the vocabulary's scopes are the protocol's
+            until=instant(until),
+            version=found.version,
+            points=b64u(seal_points(self._trust.hub_key, self._node, message_id, points)),
+            receipts=found.receipts,
+        )
+        answer = await self._hub.open_relation(request, asking, message_id, lids)
+        return [
+            _Person(ticket, [b64u(lid) for lid in own], b64u(self._tag(visit_id, bsn)))
+            for ticket, own, bsn in zip(answer.tickets, lids, bsns, strict=True)
+        ]
+
+    def _tag(self, visit_id: str, bsn: Bsn) -> bytes:
+        return person_tag(self._keys.secret, bsn, visit_id)
+
+    async def places(self, employee: Employee, visit_id: str, bsns: Sequence[Bsn]) -> list[int]:
+        """Places of these persons in the visit; one who is new is evaluated and added.
+
+        Raises:
+            UnknownVisit: Not an open visit of this employee.
+            BadInput: More than 8 persons in all.
+        """
+        found = await asyncio.to_thread(self._get, employee, visit_id)
+        tags = [person.tag for person in found.kept.persons]
+        wanted = [b64u(self._tag(visit_id, bsn)) for bsn in bsns]
+        new = [bsn for bsn, tag in zip(bsns, wanted, strict=True) if tag not in tags]
+        if len(tags) + len(new) > MOST_PERSONS:
+            raise BadInput("clients", "count", f"A visit has 1 to {MOST_PERSONS} persons.")
+        if new:
+            asking = self._asking(employee, found.visit.purpose, found.visit.case_reference)
+            added = await self._relations(asking, visit_id, new, found.visit.until)
+            kept = _Kept(found.kept.case, [*found.kept.persons, *added])
+            await asyncio.to_thread(self._replace, replace(found.visit, persons=len(kept.persons)), kept)
+            tags = [person.tag for person in kept.persons]
+        return [tags.index(tag) for tag in wanted]
+
+    # --- using -------------------------------------------------------------------------
 
     async def look(
         self,
@@ -76,17 +283,187 @@ class Visits:
         persons: Sequence[int] | None = None,
         detail: Literal["presence", "subjects"] = "subjects",
     ) -> list[PersonView]:
-        """One recorded question about the persons (0-based places) of a visit, all by default."""
-        raise NotImplementedError
+        """One recorded question about the persons (0-based places) of a visit, all by default.
+
+        Raises:
+            UnknownVisit: Not an open visit of this employee.
+            HubUnreachable: Nothing was viewed.
+            Refused: The hub refuses, and recorded that.
+            ReceiptInvalid: The answer is not proven to be recorded; nothing of it is shown.
+        """
+        found = await asyncio.to_thread(self._get, employee, visit_id)
+        places = found.everybody if persons is None else list(persons)
+        if not places or any(place not in found.everybody for place in places):
+            raise BadInput("clients", "unknown-person", "This person is not in the visit.")
+        asking = self._asking(employee, found.visit.purpose, found.visit.case_reference)
+        answers = await self._hub.look(
+            LookupRequest(found.tickets(places), detail), asking, found.lids(places), self._number
+        )
+        return [self._view(employee, answer) for answer in answers]
+
+    def _number(self, code: str) -> int:
+        return self._vocabulary.kind(code).number if self._vocabulary.has_kind(code) else -1
+
+    def _view(self, employee: Employee, answer: PersonAnswer) -> PersonView:
+        return PersonView(
+            present=answer.present,
+            flags=[self._flag(seen) for seen in answer.flags],
+            silent=self._silent(employee, answer.silent),
+            more=answer.more,
+            refused=answer.refused,
+            at=datetime.fromisoformat(answer.at),
+            log_index=answer.log.index,
+        )
+
+    def _flag(self, seen: VisibleFlag) -> FlagView:
+        kind = self._vocabulary.kind(seen.kind)
+        name, desk = source_name(self._trust, seen.source, seen.kind)
+        confirmed = None if seen.confirmed_at is None else datetime.fromisoformat(seen.confirmed_at).date()
+        return FlagView(
+            kind=kind.code,
+            label=kind.label,
+            domain=kind.domain,
+            zrm=kind.zrm,
+            since=seen.since,
+            until=seen.until,
+            name=name,
+            desk=desk,
+            confirmed_on=confirmed,
+            self_declared=kind.self_declared,
+            disputed=seen.disputed,
+        )
+
+    def _silent(self, employee: Employee, numbers: Sequence[int]) -> list[str]:
+        """Neutral names, under the kinds of this role, of sources that stopped confirming."""
+        role = self._vocabulary.role(employee.role)
+        kinds = {code for basis in BASES for code in role.kinds_on(basis)}
+        names = set()
+        for number in numbers:
+            node = self._trust.directory.node_by_number(number)
+            if node is not None:
+                registered = self._trust.directory.organisation_of(node).kinds
+                names |= {entry.display_name for entry in registered if entry.kind in kinds}
+        return sorted(names)
 
     async def close(self, employee: Employee, visit_id: str) -> None:
-        """End the visit and forget its tickets."""
-        raise NotImplementedError
+        """End the visit and forget its tickets.
+
+        Raises:
+            UnknownVisit: Not an open visit of this employee.
+            HubUnreachable: The visit is still open; try again.
+        """
+        found = await asyncio.to_thread(self._get, employee, visit_id)
+        asking = self._asking(employee, found.visit.purpose, found.visit.case_reference)
+        everybody = found.everybody
+        await self._hub.close(ClosingRequest(found.tickets(everybody)), asking, found.lids(everybody))
+        await asyncio.to_thread(self._forget, visit_id)
 
     async def renew(self, employee: Employee, visit_id: str, until: datetime | None = None) -> Visit:
         """Prolong the visit: 14 days from now by default, 90 at most after its opening."""
-        raise NotImplementedError
+        found = await asyncio.to_thread(self._get, employee, visit_id)
+        if until is None:
+            limits = self._vocabulary.limits
+            until = min(
+                self._now() + timedelta(days=limits.relation_default_days),
+                found.visit.opened_at + timedelta(days=limits.relation_max_days),
+            )
+        end = self._end(until, found.visit.opened_at)
+        asking = self._asking(employee, found.visit.purpose, found.visit.case_reference)
+        everybody = found.everybody
+        request = RenewalRequest(found.tickets(everybody), instant(end))
+        answer = await self._hub.renew(request, asking, found.lids(everybody))
+        persons = [
+            msgspec.structs.replace(person, ticket=ticket)
+            for person, ticket in zip(found.kept.persons, answer.tickets, strict=True)
+        ]
+        visit = replace(found.visit, until=end)
+        await asyncio.to_thread(self._replace, visit, _Kept(found.kept.case, persons))
+        return visit
 
     async def of(self, employee: Employee) -> list[Visit]:
         """The employee's own open visits, soonest end first."""
-        raise NotImplementedError
+        return await asyncio.to_thread(self._all, employee)
+
+    # --- keeping -----------------------------------------------------------------------
+
+    def _all(self, employee: Employee) -> list[Visit]:
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                select(visit_table)
+                .where(visit_table.c.employee == employee.id, visit_table.c.until > _ms(self._now()))
+                .order_by(visit_table.c.until)
+            ).all()
+        mine = [row for row in rows if (row.role, row.team) == (employee.role, employee.team)]
+        return [self._opened(row).visit for row in mine]
+
+    def _get(self, employee: Employee, visit_id: str) -> _Open:
+        with reading(self._engine) as connection:
+            row = connection.execute(
+                select(visit_table).where(
+                    visit_table.c.id == visit_id,
+                    visit_table.c.employee == employee.id,
+                    visit_table.c.role == employee.role,
+                    visit_table.c.team == employee.team,
+                    visit_table.c.until > _ms(self._now()),
+                )
+            ).one_or_none()
+        if row is None:
+            raise UnknownVisit
+        return self._opened(row)
+
+    def _opened(self, row: Row[tuple[object, ...]]) -> _Open:
+        kept = msgspec.json.decode(unseal(self._keys.storage, "visit", row.id, row.sealed), type=_Kept)
+        opened, until = _moment(row.opened_at), _moment(row.until)
+        return _Open(Visit(row.id, row.persons, row.purpose, kept.case, opened, until), kept)
+
+    def _put(self, employee: Employee, visit: Visit, kept: _Kept) -> None:
+        with writing(self._engine) as connection:
+            connection.execute(delete(visit_table).where(visit_table.c.until <= _ms(self._now())))
+            connection.execute(
+                insert(visit_table).values(
+                    id=visit.id,
+                    employee=employee.id,
+                    role=employee.role,
+                    team=employee.team,
+                    purpose=visit.purpose,
+                    persons=visit.persons,
+                    sealed=self._seal(visit.id, kept),
+                    opened_at=_ms(visit.opened_at),
+                    until=_ms(visit.until),
+                )
+            )
+
+    def _replace(self, visit: Visit, kept: _Kept) -> None:
+        with writing(self._engine) as connection:
+            connection.execute(
+                update(visit_table)
+                .where(visit_table.c.id == visit.id)
+                .values(persons=visit.persons, until=_ms(visit.until), sealed=self._seal(visit.id, kept))
+            )
+
+    def _forget(self, visit_id: str) -> None:
+        with writing(self._engine) as connection:
+            connection.execute(delete(visit_table).where(visit_table.c.id == visit_id))
+
+    def _seal(self, visit_id: str, kept: _Kept) -> bytes:
+        return seal(self._keys.storage, "visit", visit_id, msgspec.json.encode(kept))
+
+
+def source_name(trust: Trust, number: int, kind: str) -> tuple[str, str]:
+    """Neutral display name and desk number under which a source is known for one kind."""
+    node = trust.directory.node_by_number(number)
+    entry = trust.directory.organisation_of(node).kind(kind) if node is not None else None
+    return (entry.display_name, entry.desk) if entry is not None else ("", "")
+
+
+def instant(at: datetime) -> str:
+    """UTC as it travels, in whole seconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
