@@ -116,11 +116,19 @@ class AccessLines:
         try:
             await self.app(scope, receive, note_status)
         finally:
-            route = getattr(scope.get("route"), "path", None) or "(no route)"
             self.log.info(
                 "request_answered",
                 method=scope["method"] if scope["method"].isalpha() else "?",
-                route=route,
+                route=_template(scope),
                 status=status,
                 ms=round((time.perf_counter() - begun) * 1000, 1),
             )
+
+
+def _template(scope: Scope) -> str:
+    """The route's template. Plain Starlette routes name only their endpoint, so theirs is looked up."""
+    route = scope.get("route")
+    if route is None and (endpoint := scope.get("endpoint")) is not None:
+        listed = getattr(scope.get("app"), "routes", ())
+        route = next((item for item in listed if getattr(item, "endpoint", None) is endpoint), None)
+    return getattr(route, "path", None) or "(no route)"

@@ -85,6 +85,21 @@ def init_hub(config: Path, rotation_public: str) -> dict[str, str]:
     }
 
 
+def migrate_hub(config: Path) -> str:
+    """Bring the hub's database to the newest schema; give the revision it then has."""
+    from index.settings import HubSettings
+    from index.store import migrate
+    from index.store.engine import open_engine
+
+    settings = HubSettings.load(config)
+    engine = open_engine(settings.database_url)
+    try:
+        migrate.upgrade(engine)
+        return migrate.newest()
+    finally:
+        engine.dispose()
+
+
 def fetch_checkpoint(url: str) -> dict[str, object]:
     """The signed checkpoint of a hub, parsed. Its signature is checked by who has the key."""
     import httpx

@@ -82,7 +82,8 @@ _CANNOT_START = {
     "nodes.errors.SettingsError",
     "nodes.keyholder.errors.CannotStart",
     "policy.vocabulary.VocabularyError",
-    "index.errors.CannotStart",
+    "index.store.migrate.SchemaNotCurrent",
+    "index.accesslog.errors.LogError",
 }
 
 

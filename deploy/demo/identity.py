@@ -33,8 +33,11 @@ from index.protocol.codec import SCOPES
 from index.protocol.evaluate import GRANT_LIFE_S, issue_grant
 
 with warnings.catch_warnings():
-    # It uses a part of its JOSE library that says at each import that it will move.
-    warnings.simplefilter("ignore")
+    # It uses a part of its JOSE library that says at each import that it will move; that library
+    # turns its own warnings on when it is first imported, so it comes before the filter.
+    import authlib.deprecate  # type: ignore[import-untyped]
+
+    warnings.simplefilter("ignore", authlib.deprecate.AuthlibDeprecationWarning)
     from oidc_provider_mock import User, init_app  # type: ignore[import-untyped]
 
 TOKEN_LIFE_S = 300

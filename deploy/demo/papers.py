@@ -46,6 +46,7 @@ from index.protocol.note import ED25519, NoteKey, origin_of
 from nodes.keyholder import installation
 from nodes.oprf.dealer import deal
 
+from ..processes import migrate_hub
 from ..toml_text import toml_text
 from . import plan
 from .citizens import DEFAULT_COUNT, DEFAULT_SEED, World, generate
@@ -113,6 +114,7 @@ def prepare(folder: Path, base: int, *, seed: int = DEFAULT_SEED, count: int = D
         _write_extracts(folder, world)
     manifest, directory = _documents(folder, base, keys)
     _write_settings(folder, base)
+    migrate_hub(folder / "hub" / "hub.toml")
     _write(marker, msgspec.json.encode(made))
     return Papers(folder, base, world, manifest, directory)
 

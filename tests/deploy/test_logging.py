@@ -13,6 +13,8 @@ import structlog
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.responses import Response
 
 from deploy.logging_setup import AccessLines, set_up_logging
 from deploy.redaction import MASK, mask, mask_text, passes_elfproef
@@ -102,6 +104,10 @@ def test_the_access_line_names_the_route_and_not_the_path(lines: io.StringIO) ->
     def flag(local_ref: str) -> dict[str, int]:
         return {"length": len(local_ref)}
 
+    async def plain(_: Request) -> Response:
+        return Response("ok")
+
+    app.add_route("/log/{path:path}", plain)
     sent: list[Any] = []
 
     async def call(path: str) -> None:
@@ -121,11 +127,14 @@ def test_the_access_line_names_the_route_and_not_the_path(lines: io.StringIO) ->
 
     asyncio.run(call("/v1/flags/reference-of-a-person"))
     asyncio.run(call("/nothing/here"))
+    asyncio.run(call("/log/of-somebody"))
     text = lines.getvalue()
-    first, second = (json.loads(line) for line in text.splitlines())
+    first, second, third = (json.loads(line) for line in text.splitlines())
     assert first["route"] == "/v1/flags/{local_ref}"
     assert first["status"] == 200
     assert (second["route"], second["status"]) == ("(no route)", 404)
+    assert third["route"] == "/log/{path:path}"
+    assert "of-somebody" not in text
     assert "reference-of" not in text
     assert "secret" not in text
     assert "/nothing" not in text
