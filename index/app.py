@@ -55,7 +55,7 @@ RULES: tuple[Rule, ...] = (
     *choices.RULES,
     *citizen.RULES,
 )
-PUBLIC: tuple[Public, ...] = public.RULES
+PUBLIC: tuple[Public, ...] = (*public.RULES, *choices.PUBLIC)
 
 Clock = Callable[[], datetime]
 
