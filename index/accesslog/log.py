@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from index.protocol import entry as fmt
 from index.protocol.codec import b64u, u32
 from index.protocol.entry import EntryDraft, Opened
-from index.protocol.merkle import Frontier, inclusion_proof, leaf_hash
+from index.protocol.merkle import Frontier, MerkleError, inclusion_proof, leaf_hash
 from index.protocol.messages import LogReceipt
 from index.protocol.note import Checkpoint, origin_of, sign_checkpoint
 from index.protocol.proof import make_proof
@@ -273,6 +273,8 @@ class AccessLog(LogReader):
         """Handle, n and prev of each subject of each pending entry, numbered in order of appending."""
         secret = self._keys.log_key(year)
         at = _heads_of(conn, secret, {handle for recorded in self._pending for handle in recorded.handles})
+        if any(index >= self._begun().frontier.size for _, index in at.values()):
+            raise LogInconsistent("a chain leads outside the log")
         chains: list[list[tuple[bytes, int, int]]] = []
         for recorded in self._pending:
             chain: list[tuple[bytes, int, int]] = []
@@ -350,7 +352,10 @@ def _seal(key: SealKey, aad: bytes, nonce: bytes, plain: bytes) -> bytes:
 
 def _frontier_of(row: Row[tuple[object, ...]]) -> Frontier:
     """The frontier of a tree row, refused unless it gives exactly what was signed."""
-    frontier = Frontier.decode(row.size, row.frontier)
+    try:
+        frontier = Frontier.decode(row.size, row.frontier)
+    except MerkleError:
+        raise LogInconsistent("the tree's frontier does not belong to its size") from None
     if row.size != row.signed_size or frontier.root() != row.signed_root:
         raise LogInconsistent("the tree is not the one that was signed last")
     return frontier

@@ -159,7 +159,7 @@ class LogReader:
             return OwnLines([], "", 0)
         secret = self.log_key(head.year)
         chains = [(scope, fmt.handle(head.year, lid)) for scope in lids for lid in lids[scope]]
-        places = _places(conn, secret, [handle for _, handle in chains])
+        places = _places(conn, secret, head.size, [handle for _, handle in chains])
         opened = self._opened_at(conn, head.year, {index for listed in places.values() for index in listed})
         tree = Tree(conn, head.year, head.size)
         lines: list[LogLine] = []
@@ -270,16 +270,18 @@ class LogReader:
                 select(column.index, column.leaf, column.sealed).where(
                     column.year == year, column.index.in_(listed[at : at + _CHUNK])
                 )
-            )
-            for index, leaf, sealed in rows.all():
+            ).all()
+            if len(rows) != len(listed[at : at + _CHUNK]):
+                raise LogInconsistent("rows of the log are missing")
+            for index, leaf, sealed in rows:
                 entry = self.open_entry(year, index, leaf, sealed)
                 if entry is not None:
                     found[index] = entry
         return found
 
 
-def _places(conn: Connection, secret: bytes, handles: Sequence[bytes]) -> dict[bytes, list[int]]:
-    """The indexes of each handle's lines, from line 1 on; a gap in the numbers is refused."""
+def _places(conn: Connection, secret: bytes, size: int, handles: Sequence[bytes]) -> dict[bytes, list[int]]:
+    """The indexes of each handle's lines, from line 1 on; a gap, or a place outside the log, is refused."""
     by_key = {fmt.handle_key(secret, handle): handle for handle in handles}
     line, keys = tables.handle.c, sorted(by_key)
     found: dict[bytes, list[int]] = {}
@@ -292,9 +294,10 @@ def _places(conn: Connection, secret: bytes, handles: Sequence[bytes]) -> dict[b
         for key, n, masked in rows:
             handle = by_key[key]
             listed = found.setdefault(handle, [])
-            if n != len(listed) + 1:
-                raise LogInconsistent("a chain has a gap")
-            listed.append(fmt.index_behind(secret, handle, n, masked))
+            index = fmt.index_behind(secret, handle, n, masked)
+            if n != len(listed) + 1 or index >= size:
+                raise LogInconsistent("a chain has a gap or leads outside the log")
+            listed.append(index)
     return found
 
 
@@ -306,8 +309,6 @@ def _concerns(entry: Opened, handle: bytes, n: int) -> None:
 
 
 def _line(scope: str, head: SignedHead, index: int, entry: Opened, tree: Tree) -> LogLine:
-    if index >= head.size:
-        raise LogInconsistent("a pointer leads outside the signed log")
     return LogLine(
         scope=scope,  # type: ignore[arg-type]
         year=head.year,
