@@ -20,7 +20,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import httpx
@@ -71,7 +71,7 @@ class Evaluated:
     """Per request its pseudonyms in the order of its scopes; receipts of t holders per chunk asked."""
 
     pseudonyms: list[list[Pseudonym]]
-    receipts: list[str]
+    receipts: list[str] = field(repr=False)
     version: int
 
 
@@ -89,18 +89,22 @@ class _Answer:
     """One holder's verified evaluations per kid, and its receipt."""
 
     holder: HolderEntry
-    evaluated: dict[str, list[bytes]]
-    receipt: str
+    evaluated: dict[str, list[bytes]] = field(repr=False)
+    receipt: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """Inputs per key, under one version of the manifest, for one class."""
+    """Persons per key, under one version of the manifest, for one class.
 
-    manifest: Manifest
+    Persons stay `Bsn` until they are blinded: a traceback that prints local
+    values must not find an x. A canary is no person and comes as bytes.
+    """
+
+    manifest: Manifest = field(repr=False)
     class_: str
-    grant: str
-    inputs: dict[str, list[bytes]]
+    grant: str = field(repr=False)
+    inputs: Mapping[str, Sequence[Bsn | bytes]] = field(repr=False)
 
     def scope_keys(self) -> list[ScopeKey]:
         return [key for kid in self.inputs if (key := self.manifest.key(kid))]
@@ -210,18 +214,33 @@ class Pseudonymiser:
         return await self._under(self._manifest.current, requests, class_, grant)
 
     async def refresh(self) -> bool:
-        """Fetch the manifest from the holders; True when a newer one, fully signed, was adopted."""
-        current = self._manifest.current
-        adopted = False
-        for holder in current.holders:
-            try:
-                response = await self._client.get(f"{holder.url}/v1/manifest")
-                adopted |= self._manifest.adopt(parse_manifest(response.content, self._pinned), self._clock())
-            except httpx.HTTPError:
-                continue
-            except NotTrusted as error:
-                log.error("manifest_refused", holder=holder.id, rule=str(error))
-        return adopted
+        """Fetch the manifest from the holders; True when a newer one was adopted.
+
+        One that is signed by all is adopted once t holders serve it: before
+        that nobody could be asked under it.
+        """
+        holders = self._manifest.current.holders
+        served = [m for m in await asyncio.gather(*(self._served(h) for h in holders)) if m]
+        for manifest in sorted(served, key=lambda each: each.version, reverse=True):
+            serving = sum(each.version == manifest.version for each in served)
+            if manifest.version <= self._manifest.current.version:
+                return False
+            if serving >= max(key.t for key in manifest.keys):
+                try:
+                    return self._manifest.adopt(manifest, self._clock())
+                except NotTrusted as error:
+                    log.error("manifest_refused", rule=str(error))
+        return False
+
+    async def _served(self, holder: HolderEntry) -> Manifest | None:
+        try:
+            response = await self._client.get(f"{holder.url}/v1/manifest")
+            return parse_manifest(response.content, self._pinned)
+        except httpx.HTTPError:
+            return None
+        except NotTrusted as error:
+            log.error("manifest_refused", holder=holder.id, rule=str(error))
+            return None
 
     async def _under(
         self, manifest: Manifest, requests: Sequence[tuple[Bsn, Sequence[str]]], class_: str, grant: str
@@ -232,19 +251,19 @@ class Pseudonymiser:
         chunks = [wanted[i : i + MAX_ELEMENTS] for i in range(0, len(wanted), MAX_ELEMENTS)]
         limit = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(chunk: list[tuple[int, str]]) -> tuple[dict[str, list[bytes]], list[str]]:
-            inputs: dict[str, list[bytes]] = {}
+        async def one(chunk: list[tuple[int, str]]) -> tuple[dict[str, list[Pseudonym]], list[str]]:
+            inputs: dict[str, list[Bsn]] = {}
             for place, scope in chunk:
-                inputs.setdefault(keys[scope].kid, []).append(person_input(scope, requests[place][0]))
+                inputs.setdefault(keys[scope].kid, []).append(requests[place][0])
             async with limit:
                 return await self._ask(_Question(manifest, class_, grant, inputs))
 
         answers = await asyncio.gather(*(one(chunk) for chunk in chunks))
         pseudonyms: list[list[Pseudonym]] = [[] for _ in requests]
-        for chunk, (values, _) in zip(chunks, answers, strict=True):
-            following = {kid: iter(found) for kid, found in values.items()}
+        for chunk, (found, _) in zip(chunks, answers, strict=True):
+            following = {kid: iter(each) for kid, each in found.items()}
             for place, scope in chunk:
-                pseudonyms[place].append(Pseudonym(scope, next(following[keys[scope].kid])))
+                pseudonyms[place].append(next(following[keys[scope].kid]))
         receipts = [receipt for _, held in answers for receipt in held]
         return Evaluated(pseudonyms, receipts, manifest.version)
 
@@ -264,15 +283,15 @@ class Pseudonymiser:
             ]
             inputs = {key.kid: [unb64u(key.canary.x)] for key in keys}
             if inputs:
-                values, _ = await self._ask(_Question(manifest, self._canary_class, "", inputs))
+                found, _ = await self._ask(_Question(manifest, self._canary_class, "", inputs))
                 for key in keys:
-                    if values[key.kid] != [unb64u(key.canary.n, 32)]:
+                    if [n.for_sealed_points() for n in found[key.kid]] != [unb64u(key.canary.n, 32)]:
                         log.critical("canary_missed", kid=key.kid, version=manifest.version)
                         raise KeysWrong(f"the canary of {key.kid} has another answer")
             self._canaries_of = manifest.version
 
-    async def _ask(self, question: _Question) -> tuple[dict[str, list[bytes]], list[str]]:
-        """Verified values per kid, and the receipts; other holders are tried while there are enough."""
+    async def _ask(self, question: _Question) -> tuple[dict[str, list[Pseudonym]], list[str]]:
+        """Verified pseudonyms per kid, and the receipts; other holders are tried while there are enough."""
         left = self._preferred(question.manifest)
         faults: list[_Fault] = []
         needed = max(key.t for key in question.scope_keys())
@@ -290,7 +309,7 @@ class Pseudonymiser:
 
     async def _attempt(
         self, question: _Question, chosen: Sequence[HolderEntry]
-    ) -> tuple[dict[str, list[bytes]], list[str]] | list[_Fault]:
+    ) -> tuple[dict[str, list[Pseudonym]], list[str]] | list[_Fault]:
         """One try with fresh blinds: everything, or the faults and nothing else."""
         blinds = {kid: Secret.random(len(inputs)) for kid, inputs in question.inputs.items()}
         try:
@@ -300,8 +319,8 @@ class Pseudonymiser:
             if faults:
                 return faults
             answers = [outcome for outcome in outcomes if isinstance(outcome, _Answer)]
-            values = await asyncio.to_thread(_combine, answers, blinds)
-            return values, [answer.receipt for answer in answers]
+            pseudonyms = await asyncio.to_thread(_combine, question, answers, blinds)
+            return pseudonyms, [answer.receipt for answer in answers]
         finally:
             for secret in blinds.values():
                 secret.erase()
@@ -423,13 +442,26 @@ def _active(manifest: Manifest, scope: str) -> ScopeKey:
 
 
 def _blind(question: _Question, blinds: Mapping[str, Secret]) -> dict[str, list[bytes]]:
-    return {kid: voprf.blind(inputs, blinds[kid]) for kid, inputs in question.inputs.items()}
-
-
-def _combine(answers: Sequence[_Answer], blinds: Mapping[str, Secret]) -> dict[str, list[bytes]]:
     return {
-        kid: threshold.combine({answer.holder.index: answer.evaluated[kid] for answer in answers}, secret)
-        for kid, secret in blinds.items()
+        key.kid: voprf.blind(
+            [x if isinstance(x, bytes) else person_input(key.scope, x) for x in question.inputs[key.kid]],
+            blinds[key.kid],
+        )
+        for key in question.scope_keys()
+    }
+
+
+def _combine(
+    question: _Question, answers: Sequence[_Answer], blinds: Mapping[str, Secret]
+) -> dict[str, list[Pseudonym]]:
+    return {
+        key.kid: [
+            Pseudonym(key.scope, n)
+            for n in threshold.combine(
+                {answer.holder.index: answer.evaluated[key.kid] for answer in answers}, blinds[key.kid]
+            )
+        ]
+        for key in question.scope_keys()
     }
 
 
