@@ -256,11 +256,12 @@ class Pages(Generic[Person]):
             touch: False where the browser loads the page by itself: that is no activity.
             limit: Largest form in bytes.
         """
-        endpoint = self._endpoint(handler, who, touch, limit)
+        endpoint = self._endpoint(path, handler, who, touch, limit)
         router.add_route(path, endpoint, list(methods), include_in_schema=False)
 
     def _endpoint(
         self,
+        path: str,
         handler: Handler[Person],
         who: Callable[[Person], bool] | None,
         touch: bool,
@@ -276,7 +277,7 @@ class Pages(Generic[Person]):
                     await self._read_form(visitor, limit)
                 return await handler(visitor)
             except Exception as error:
-                return self._explain(visitor, error)
+                return self._explain(visitor, error, path)
 
         endpoint.who = who  # type: ignore[attr-defined]  # a test walks all pages and reads it
         return endpoint
@@ -316,7 +317,7 @@ class Pages(Generic[Person]):
             return request.headers.get("sec-fetch-site") == "same-origin"
         return origin == self.settings.origin
 
-    def _explain(self, visitor: Visitor[Person], error: Exception) -> Response:
+    def _explain(self, visitor: Visitor[Person], error: Exception, path: str) -> Response:
         """The page for an exception; what is unknown gets an id and shows nothing of the exception."""
         match error:
             case NotLoggedIn():
@@ -330,7 +331,7 @@ class Pages(Generic[Person]):
         if state is None:
             id_ = "".join(secrets.choice(ERROR_LETTERS) for _ in range(8))
             id_ = f"{id_[:4]}-{id_[4:]}"
-            log.error("page_failed", id=id_, error=type(error).__name__, page=_route(visitor.request))
+            log.error("page_failed", id=id_, error=type(error).__name__, page=path, exc_info=error)
             state = State("error", 500, {"id": id_})
         if state.key == "expired" and visitor.session is not None:
             self.sessions.end(visitor.session)
@@ -440,8 +441,3 @@ def local_path(wanted: str) -> str:
     if not wanted.startswith("/") or wanted.startswith("//") or "\\" in wanted:
         return "/"
     return quote(wanted, safe="/?=&-_.~%")
-
-
-def _route(request: Request) -> str:
-    """The route's template, never the path as typed."""
-    return str(getattr(request.scope.get("route"), "path", ""))

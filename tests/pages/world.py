@@ -1,0 +1,525 @@
+"""A small world behind the pages: a node and a log whose answers a test sets, served on loopback.
+
+The pages, the login, the sessions and the browser are real. What a node would
+fetch from the hub is set here, so that each state of each screen can be shown.
+"""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+from consent.pages import LoginSettings, PageSettings
+from index.web.pages import Found, Wanted, officer_pages
+from nodes.bsn import Bsn
+from nodes.citizen import (
+    Cell,
+    Change,
+    ChoiceView,
+    CitizenSession,
+    Effects,
+    LookLine,
+    LooksView,
+    OwnFlagView,
+    Receiver,
+    ReceiverView,
+    Saved,
+    Standing,
+)
+from nodes.employees import Employee
+from nodes.errors import UnknownVisit
+from nodes.pages import node_pages
+from nodes.runtime import NodeRuntime
+from nodes.settings import NodeKeys, NodeSettings, OidcSettings
+from nodes.source import OwnKind, Overview, RejectedView
+from nodes.visits import FlagView, PersonView, Visit
+from policy.vocabulary import load_vocabulary
+
+WITH_FLAGS, WITHOUT, UNKNOWN = "999993653", "999990639", "999993872"
+AT = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
+GEMEENTE = "00000009990000000101"
+SCHULDHULP = "00000009990000000202"
+NOORD = Receiver(GEMEENTE, "wijkteam-noord")
+VOCABULARY = load_vocabulary()
+SECRET = Path(__file__)
+"""The provider of these tests takes any secret, so any file will do."""
+
+
+def flag(kind: str, **more: Any) -> FlagView:
+    entry = VOCABULARY.kind(kind)
+    values: dict[str, Any] = {
+        "kind": kind,
+        "label": entry.label,
+        "domain": entry.domain,
+        "zrm": entry.zrm,
+        "since": "2025-03",
+        "until": None,
+        "name": "Schuldhulp Waterrijk",
+        "desk": "14 000, keuze 4",
+        "confirmed_on": date(2026, 11, 20),
+        "self_declared": False,
+        "disputed": False,
+    }
+    return FlagView(**{**values, **more})
+
+
+FLAGS = [
+    flag("schuldhulp"),
+    flag("bijstand", name="Gemeente Waterrijk, afdeling Inkomen", disputed=True),
+    flag("zelf_gemeld_geldzorgen", self_declared=True, name="", desk="", confirmed_on=None),
+]
+
+
+def view(flags: Sequence[FlagView] = (), **more: Any) -> PersonView:
+    values: dict[str, Any] = {
+        "present": bool(flags),
+        "flags": list(flags),
+        "silent": [],
+        "more": False,
+        "refused": "",
+        "at": AT,
+        "log_index": 7,
+    }
+    return PersonView(**{**values, **more})
+
+
+@dataclass
+class VisitsInMemory:
+    """Visits whose answers come from `flags`; `fails` is raised instead of any answer."""
+
+    flags: dict[str, list[FlagView]] = field(default_factory=lambda: {WITH_FLAGS: FLAGS})
+    fails: Exception | None = None
+    silent: list[str] = field(default_factory=list)
+    refused: str = ""
+    questions: list[tuple[str, str]] = field(default_factory=list)
+    opened: dict[str, tuple[Visit, list[str]]] = field(default_factory=dict)
+
+    async def open(
+        self,
+        employee: Employee,
+        bsns: Sequence[Bsn],
+        purpose: str,
+        case_reference: str,
+        until: datetime | None = None,
+    ) -> Visit:
+        if self.fails:
+            raise self.fails
+        visit = Visit(
+            f"bezoek{'abcdefgh'[len(self.opened) % 8]}{'k' * (1 + len(self.opened) // 8)}",
+            len(bsns),
+            purpose,
+            case_reference,
+            AT,
+            until or AT + timedelta(days=14),
+        )
+        self.opened[visit.id] = (visit, [bsn.reveal() for bsn in bsns])
+        return visit
+
+    async def look(
+        self,
+        employee: Employee,
+        visit_id: str,
+        persons: Sequence[int] | None = None,
+        detail: str = "subjects",
+    ) -> list[PersonView]:
+        if self.fails:
+            raise self.fails
+        _, numbers = self._own(visit_id)
+        self.questions.append((visit_id, detail))
+        views = []
+        for number in numbers:
+            flags = [] if self.refused else self.flags.get(number, [])
+            shown = view(flags, silent=self.silent, refused=self.refused)
+            views.append(shown if detail == "subjects" else replace(shown, flags=[]))
+        return views
+
+    def _own(self, visit_id: str) -> tuple[Visit, list[str]]:
+        if visit_id not in self.opened:
+            raise UnknownVisit
+        return self.opened[visit_id]
+
+    async def close(self, employee: Employee, visit_id: str) -> None:
+        self._own(visit_id)
+        del self.opened[visit_id]
+
+    async def renew(self, employee: Employee, visit_id: str, until: datetime | None = None) -> Visit:
+        visit, numbers = self._own(visit_id)
+        longer = replace(visit, until=visit.until + timedelta(days=14))
+        self.opened[visit_id] = (longer, numbers)
+        return longer
+
+    async def of(self, employee: Employee) -> list[Visit]:
+        return [visit for visit, _ in self.opened.values()]
+
+
+def cells(kinds: Sequence[str], receiver: Receiver, role: str, purposes: Sequence[str]) -> list[Cell]:
+    return [
+        Cell(kind, VOCABULARY.kind(kind).label, receiver.oin, receiver.team, role, purpose)
+        for kind in kinds
+        for purpose in purposes
+    ]
+
+
+ALL_KINDS = VOCABULARY.role("generalist").toestemming
+VISITING = ("huisbezoek", "keukentafelgesprek")
+
+
+@dataclass
+class CitizensInMemory:
+    """One citizen's choices, flags and log, as a test sets them."""
+
+    fails: Exception | None = None
+    granted: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    known: list[OwnFlagView] = field(default_factory=list)
+    lines: list[LookLine] = field(default_factory=list)
+    verified: bool = True
+    opened_with: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    async def open(self, bsn: Bsn, grant: str) -> CitizenSession:
+        if self.fails:
+            raise self.fails
+        self.opened_with.append(grant)
+        return CitizenSession("ticket", [], AT)
+
+    def close(self, session: CitizenSession) -> None:
+        self.opened_with.clear()
+
+    def receivers(self) -> list[ReceiverView]:
+        return [
+            ReceiverView(NOORD, "Wijkteam Noord"),
+            ReceiverView(Receiver(SCHULDHULP, "schuldhulp"), "Schuldhulp"),
+        ]
+
+    def _visible(self) -> list[Cell]:
+        return [
+            cell
+            for kinds in self.granted.values()
+            for cell in cells(kinds, NOORD, "generalist", VISITING)
+        ]
+
+    async def standing(self, session: CitizenSession) -> Standing:
+        if self.fails:
+            raise self.fails
+        law = cells(
+            ["schuldhulp", "bijstand"], Receiver(SCHULDHULP, "schuldhulp"), "schuldhulpverlener", VISITING
+        )
+        possible = cells(ALL_KINDS, NOORD, "generalist", VISITING)
+        possible += cells(["ww"], Receiver(SCHULDHULP, "schuldhulp"), "schuldhulpverlener", VISITING)
+        return Standing(self._visible(), law, possible)
+
+    async def preview(self, session: CitizenSession, change: Change) -> Effects:
+        kinds = [change.kind] if change.kind else list(ALL_KINDS)
+        seen = {kind for kinds in self.granted.values() for kind in kinds}
+        law = cells(
+            ["schuldhulp"], Receiver(SCHULDHULP, "schuldhulp"), "schuldhulpverlener", VISITING
+        )
+        if change.effect == "grant":
+            new = [kind for kind in kinds if kind not in seen]
+            return Effects(cells(new, NOORD, "generalist", VISITING), [], law)
+        gone = [kind for kind in kinds if kind in seen]
+        return Effects([], cells(gone, NOORD, "generalist", VISITING), law)
+
+    async def choose(self, session: CitizenSession, change: Change, text_shown: str) -> Saved:
+        if self.fails:
+            raise self.fails
+        self.changes.append(change)
+        self.texts.append(text_shown)
+        kinds = (change.kind,) if change.kind else ALL_KINDS
+        if change.effect == "grant":
+            self.granted[f"keuze{len(self.changes)}"] = tuple(kinds)
+        else:
+            self.granted = {
+                group: tuple(kind for kind in had if kind not in kinds)
+                for group, had in self.granted.items()
+            }
+        return Saved("eyJ.bewijs.abc", f"keuze{len(self.changes)}", AT)
+
+    async def withdraw(self, session: CitizenSession, group: str, text_shown: str) -> Saved:
+        self.granted.pop(group, None)
+        return Saved("eyJ.bewijs.terug", "terug", AT)
+
+    async def choices(self, session: CitizenSession) -> list[ChoiceView]:
+        return [
+            ChoiceView(group, "grant", "", "", NOORD, "", AT, None, True) for group in self.granted
+        ]
+
+    async def flags(self, session: CitizenSession) -> list[OwnFlagView]:
+        return self.known
+
+    async def looks(self, session: CitizenSession) -> LooksView:
+        total = len(self.lines)
+        return LooksView(self.lines, self.verified, total if self.verified else total - 1, total, AT)
+
+
+def own_flag(kind: str) -> OwnFlagView:
+    entry = VOCABULARY.kind(kind)
+    return OwnFlagView(
+        kind,
+        entry.label,
+        entry.sentence,
+        entry.domain,
+        "2025-03",
+        None,
+        "Schuldhulp Waterrijk",
+        "14 000, keuze 4",
+        date(2026, 11, 20),
+    )
+
+
+def look_line(minutes: int, activity: str = "lookup", **more: Any) -> LookLine:
+    values: dict[str, Any] = {
+        "at": AT - timedelta(minutes=minutes),
+        "activity": activity,
+        "organisation": "Gemeente Waterrijk",
+        "role": "generalist",
+        "role_label": "Generalist wijkteam",
+        "purpose": "huisbezoek",
+        "purpose_label": "Huisbezoek",
+        "seen": [],
+        "refused": "",
+        "own": False,
+        "urgent": False,
+    }
+    return LookLine(**{**values, **more})
+
+
+LINES = [
+    look_line(1, "log_view", role="burger", purpose="", own=True),
+    look_line(3, seen=["Hulp bij schulden", "Bijstand"]),
+    look_line(4),
+    look_line(5),
+    look_line(6, "relation"),
+    look_line(60 * 26, refused="role-not-allowed", role="ketenpartner"),
+    look_line(60 * 50, urgent=True, role="crisisdienst", purpose="crisis", seen=["Hulp van de ggz"]),
+    look_line(60 * 60, "choice", role="burger", purpose="", own=True),
+]
+
+
+@dataclass
+class SourceInMemory:
+    """Counts and rejections of one source."""
+
+    rejections: list[RejectedView] = field(default_factory=list)
+    waiting: int = 0
+    reachable: bool = True
+
+    async def overview(self) -> Overview:
+        return Overview(
+            waiting=self.waiting,
+            waiting_for_holders=0,
+            oldest_waiting=AT if self.waiting else None,
+            live=204,
+            published_today=3,
+            retracted_today=14,
+            expiring_soon=5,
+            rejected=len(self.rejections),
+            last_sent=AT,
+            last_confirmed=AT,
+            hub_reachable=self.reachable,
+            holders_reachable=self.reachable,
+            alarm="" if self.reachable else "waterschap",
+        )
+
+    async def rejected(self, limit: int = 100) -> list[RejectedView]:
+        return self.rejections
+
+    async def dismiss(self, rejected_id: int) -> None:
+        self.rejections = [item for item in self.rejections if item.id != rejected_id]
+
+    def kinds(self) -> list[OwnKind]:
+        entry = VOCABULARY.kind("schuldhulp")
+        return [OwnKind(entry.code, entry.label, entry.act, "Schuldhulp Waterrijk", "14 000, keuze 4")]
+
+
+REJECTIONS = [
+    RejectedView(1, "zaak-17", 3, "bsn", "elfproef", "not a citizen service number", AT),
+    RejectedView(2, "zaak-18", None, "until", "until-before-since", "until is before since", AT),
+    RejectedView(3, "", 9, "since", "missing", "since is missing", AT),
+]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One entry as the officer reads it."""
+
+    index: int
+    at: datetime
+    t: str
+    organisation: str
+    role: str
+    team: str
+    purpose: str
+    actor: str
+    refused: str
+    shown: int
+
+
+@dataclass(frozen=True)
+class Status:
+    size: int
+    until: datetime | None
+    holds: bool
+
+
+@dataclass
+class LogInMemory:
+    """A log of a few entries."""
+
+    lines: list[Line] = field(default_factory=list)
+    holds: bool = True
+
+    async def status(self) -> Status:
+        return Status(len(self.lines), AT if self.lines else None, self.holds)
+
+    async def find(self, wanted: Wanted) -> Found:
+        fits = [
+            line
+            for line in self.lines
+            if wanted.organisation in ("", line.organisation)
+            and wanted.role in ("", line.role)
+            and wanted.purpose in ("", line.purpose)
+            and wanted.day in (None, line.at.date())
+        ]
+        return Found(fits[(wanted.page - 1) * 10 : wanted.page * 10], len(fits), 10)
+
+    def organisations(self) -> dict[str, str]:
+        return {GEMEENTE: "Gemeente Waterrijk", SCHULDHULP: "Schuldhulp Waterrijk"}
+
+
+ENTRIES = [
+    Line(
+        40 - number,
+        AT - timedelta(hours=number * 3),
+        ["lookup", "relation", "publish", "log_view"][number % 4],
+        [GEMEENTE, SCHULDHULP][number % 2],
+        ["generalist", "schuldhulpverlener", "bron", "burger"][number % 4],
+        "wijkteam-noord" if number % 4 == 0 else "",
+        "huisbezoek" if number % 4 < 2 else "",
+        "abcdefghijklmnopqrstuv" if number % 4 < 2 else "",
+        "role-not-allowed" if number == 8 else "",
+        number % 3,
+    )
+    for number in range(40)
+]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def node_settings(parts: set[str], port: int, issuer: str, **more: Any) -> NodeSettings:
+    """Settings of a node of which only the pages run; files and keys are never opened."""
+    nowhere = Path("nowhere")
+    values: dict[str, Any] = {
+        "node_id": "proef",
+        "parts": frozenset(parts),
+        "url": f"http://localhost:{port}",
+        "database": nowhere,
+        "signing_key_file": nowhere,
+        "node_secret_file": nowhere,
+        "case_key_file": nowhere,
+        "storage_key_file": nowhere,
+        "hub_url": "http://localhost:1",
+        "hub_id": "hub.example",
+        "hub_log_vkey": "x",
+        "hub_receipt_key": "x",
+        "holders": {},
+        "manifest_url": "http://localhost:1/m",
+        "directory_url": "http://localhost:1/d",
+        "practice": True,
+        "login": OidcSettings(
+            issuer=issuer, client_id="proef", scope="openid profile", client_secret_file=SECRET
+        ),
+    }
+    return NodeSettings(**{**values, **more})
+
+
+@dataclass
+class Site:
+    """A served process and what a test may set behind it."""
+
+    url: str
+    visits: VisitsInMemory = field(default_factory=VisitsInMemory)
+    citizens: CitizensInMemory = field(default_factory=CitizensInMemory)
+    source: SourceInMemory = field(default_factory=SourceInMemory)
+    log: LogInMemory = field(default_factory=LogInMemory)
+    pages: Any = None
+    app: Any = None
+
+
+def node_site(parts: set[str], issuer: str, **more: Any) -> Site:
+    port = free_port()
+    site = Site(f"http://localhost:{port}")
+    runtime = NodeRuntime(
+        settings=node_settings(parts, port, issuer, **more),
+        keys=NodeKeys(signing=b"1" * 32, secret=b"2" * 32, case=b"3" * 32, storage=b"4" * 32),
+        vocabulary=VOCABULARY,
+        visits=site.visits,  # type: ignore[arg-type]
+        citizens=site.citizens,  # type: ignore[arg-type]
+        source=site.source,  # type: ignore[arg-type]
+    )
+    site.pages, routes = node_pages(runtime)
+    site.app = _app(site.pages, routes)
+    return site
+
+
+def officer_site(issuer: str) -> Site:
+    port = free_port()
+    site = Site(f"http://localhost:{port}")
+    settings = PageSettings(
+        process_id="hub",
+        origin=site.url,
+        login=LoginSettings(
+            issuer=issuer,
+            client_id="hub",
+            client_auth="client_secret_basic",
+            client_secret_file=SECRET,
+        ),
+        demo=True,
+    )
+    site.pages, routes = officer_pages(settings, site.log, VOCABULARY)
+    site.app = _app(site.pages, routes)
+    return site
+
+
+def _app(pages: Any, routes: Any) -> FastAPI:
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.include_router(routes)
+
+    async def missing(request: Any, _: Exception) -> Any:
+        return await pages.missing(request)
+
+    app.add_exception_handler(404, missing)
+    assert HTTPException
+    return app
+
+
+@contextlib.contextmanager
+def served(site: Site) -> Iterator[Site]:
+    """Serve the site with uvicorn until the block ends."""
+    port = int(site.url.rpartition(":")[2])
+    server = uvicorn.Server(
+        uvicorn.Config(site.app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.02)
+        assert thread.is_alive(), "the site did not start"
+    try:
+        yield site
+    finally:
+        server.should_exit = True
+        thread.join(5)
