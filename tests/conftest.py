@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.federation import federation as federation
+
 SHARED = Path(__file__).parents[2] / "shared"
 
 

@@ -116,6 +116,8 @@ class Fleet:
             sock.close()
         process = Process(name, pid, log)
         self.processes[name] = process
+        # For whoever wants to stop one of them by hand: kill $(cat .../keyholder.pid)
+        log.with_suffix(".pid").write_text(f"{pid}\n")
         self._serves.update(dict.fromkeys(ports, name))
         return process
 
@@ -219,6 +221,9 @@ class Fleet:
         for name in living:
             self._signal(name, signal.SIGKILL)
             os.waitpid(self.processes[name].pid, 0)
+        for process in self.processes.values():
+            with contextlib.suppress(OSError):
+                process.log.with_suffix(".pid").unlink()
         self.processes.clear()
         for sock in self._sockets.values():
             sock.close()
