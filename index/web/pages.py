@@ -21,75 +21,23 @@ from consent.pages.names import Names
 from consent.pages.pages import Door, NotForYou
 from index.hub import Hub
 from index.officer import OfficerQuery, Officers
+from index.officer import LogCheck, OfficerPage, OfficerQuery, Officers
 from policy.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from index.hub import Hub
 
 OFFICER_ROLES = frozenset({"privacy_officer", "fg"})
 
 
-class OfficerLine(Protocol):
-    """One entry as an officer may read it; about the asker only."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def at(self) -> datetime: ...
-    @property
-    def t(self) -> str: ...
-    @property
-    def organisation(self) -> str: ...
-    @property
-    def role(self) -> str: ...
-    @property
-    def team(self) -> str: ...
-    @property
-    def purpose(self) -> str: ...
-    @property
-    def actor(self) -> str: ...
-    @property
-    def refused(self) -> str: ...
-    @property
-    def shown(self) -> int: ...
-
-
-class LogStatus(Protocol):
-    """How far the log was re-read: `size` entries up to `until`; `holds` is false when it was changed."""
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def until(self) -> datetime | None: ...
-    @property
-    def holds(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the officer filters by; empty means all. `page` counts from 1."""
-
-    organisation: str = ""
-    role: str = ""
-    purpose: str = ""
-    day: date | None = None
-    page: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One page of entries, newest first, with the number of all that match."""
-
-    lines: Sequence[OfficerLine]
-    total: int
-    page_size: int
-
-
 class OfficerLog(Protocol):
-    """The log as these pages need it."""
+    """The log as these pages need it; `index.officer.Officers` is one."""
 
-    def status(self) -> Awaitable[LogStatus]:
-        """Re-read the tree and say how far it holds."""
+    async def status(self) -> LogCheck:
+        """Read the log back and say how far it holds."""
         ...
 
-    def find(self, wanted: Wanted) -> Awaitable[Found]:
+    async def find(self, query: OfficerQuery) -> OfficerPage:
         """Entries that match, newest first."""
         ...
 
@@ -107,6 +55,13 @@ class Officer:
 
 OfficerPages = Pages[Officer]
 OfficerVisitor = Visitor[Officer]
+
+
+def mount(app: FastAPI, hub: "Hub") -> None:
+    """Add the officer's pages to the hub's application, when its settings have them."""
+    if hub.settings.pages is not None:
+        _, routes = officer_pages(hub.settings.pages, Officers(hub), hub.vocabulary)
+        app.include_router(routes)
 
 
 def officer_pages(
@@ -140,7 +95,7 @@ class _HubLog:
     async def status(self) -> LogStatus:
         return await self._officers.status()
 
-    async def find(self, wanted: Wanted) -> Found:
+    async def find(self, wanted: OfficerQuery) -> Found:
         page = await self._officers.find(
             OfficerQuery(
                 organisation=wanted.organisation,
@@ -188,7 +143,7 @@ class _Log:
         query = visitor.request.query_params
         day, wrong_day = _day(query.get("dag", ""))
         page = query.get("bladzijde", "1")
-        wanted = Wanted(
+        wanted = OfficerQuery(
             organisation=query.get("organisatie", ""),
             role=query.get("functie", ""),
             purpose=query.get("doel", ""),
@@ -220,7 +175,7 @@ def _day(written: str) -> tuple[date | None, bool]:
         return None, True
 
 
-def _address(wanted: Wanted, page: int) -> str:
+def _address(wanted: OfficerQuery, page: int) -> str:
     """This list with the same filter at another page."""
     pairs = {
         "organisatie": wanted.organisation,

@@ -18,7 +18,8 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from consent.pages import LoginSettings, PageSettings
-from index.web.pages import Found, Wanted, officer_pages
+from index.officer import LogCheck, OfficerLine, OfficerPage, OfficerQuery
+from index.web.pages import officer_pages
 from nodes.bsn import Bsn
 from nodes.citizen import (
     Cell,
@@ -202,9 +203,7 @@ class CitizensInMemory:
 
     def _visible(self) -> list[Cell]:
         return [
-            cell
-            for kinds in self.granted.values()
-            for cell in cells(kinds, NOORD, "generalist", VISITING)
+            cell for kinds in self.granted.values() for cell in cells(kinds, NOORD, "generalist", VISITING)
         ]
 
     async def standing(self, session: CitizenSession) -> Standing:
@@ -220,9 +219,7 @@ class CitizensInMemory:
     async def preview(self, session: CitizenSession, change: Change) -> Effects:
         kinds = [change.kind] if change.kind else list(ALL_KINDS)
         seen = {kind for kinds in self.granted.values() for kind in kinds}
-        law = cells(
-            ["schuldhulp"], Receiver(SCHULDHULP, "schuldhulp"), "schuldhulpverlener", VISITING
-        )
+        law = cells(["schuldhulp"], Receiver(SCHULDHULP, "schuldhulp"), "schuldhulpverlener", VISITING)
         if change.effect == "grant":
             new = [kind for kind in kinds if kind not in seen]
             return Effects(cells(new, NOORD, "generalist", VISITING), [], law)
@@ -239,8 +236,7 @@ class CitizensInMemory:
             self.granted[f"keuze{len(self.changes)}"] = tuple(kinds)
         else:
             self.granted = {
-                group: tuple(kind for kind in had if kind not in kinds)
-                for group, had in self.granted.items()
+                group: tuple(kind for kind in had if kind not in kinds) for group, had in self.granted.items()
             }
         return Saved("eyJ.bewijs.abc", f"keuze{len(self.changes)}", AT)
 
@@ -249,9 +245,7 @@ class CitizensInMemory:
         return Saved("eyJ.bewijs.terug", "terug", AT)
 
     async def choices(self, session: CitizenSession) -> list[ChoiceView]:
-        return [
-            ChoiceView(group, "grant", "", "", NOORD, "", AT, None, True) for group in self.granted
-        ]
+        return [ChoiceView(group, "grant", "", "", NOORD, "", AT, None, True) for group in self.granted]
 
     async def flags(self, session: CitizenSession) -> list[OwnFlagView]:
         return self.known
@@ -348,66 +342,47 @@ REJECTIONS = [
 ]
 
 
-@dataclass(frozen=True)
-class Line:
-    """One entry as the officer reads it."""
-
-    index: int
-    at: datetime
-    t: str
-    organisation: str
-    role: str
-    team: str
-    purpose: str
-    actor: str
-    refused: str
-    shown: int
-
-
-@dataclass(frozen=True)
-class Status:
-    size: int
-    until: datetime | None
-    holds: bool
-
-
 @dataclass
 class LogInMemory:
     """A log of a few entries."""
 
-    lines: list[Line] = field(default_factory=list)
+    lines: list[OfficerLine] = field(default_factory=list)
     holds: bool = True
 
-    async def status(self) -> Status:
-        return Status(len(self.lines), AT if self.lines else None, self.holds)
+    async def status(self) -> LogCheck:
+        problems = () if self.holds else ("entry 3: leaf differs",)
+        return LogCheck(len(self.lines), AT if self.lines else None, self.holds, problems)
 
-    async def find(self, wanted: Wanted) -> Found:
+    async def find(self, query: OfficerQuery) -> OfficerPage:
         fits = [
             line
             for line in self.lines
-            if wanted.organisation in ("", line.organisation)
-            and wanted.role in ("", line.role)
-            and wanted.purpose in ("", line.purpose)
-            and wanted.day in (None, line.at.date())
+            if query.organisation in ("", line.organisation)
+            and query.role in ("", line.role)
+            and query.purpose in ("", line.purpose)
+            and query.day in (None, line.at.date())
         ]
-        return Found(fits[(wanted.page - 1) * 10 : wanted.page * 10], len(fits), 10)
+        return OfficerPage(fits[(query.page - 1) * 10 : query.page * 10], len(fits), 10, True)
 
     def organisations(self) -> dict[str, str]:
         return {GEMEENTE: "Gemeente Waterrijk", SCHULDHULP: "Schuldhulp Waterrijk"}
 
 
 ENTRIES = [
-    Line(
-        40 - number,
-        AT - timedelta(hours=number * 3),
-        ["lookup", "relation", "publish", "log_view"][number % 4],
-        [GEMEENTE, SCHULDHULP][number % 2],
-        ["generalist", "schuldhulpverlener", "bron", "burger"][number % 4],
-        "wijkteam-noord" if number % 4 == 0 else "",
-        "huisbezoek" if number % 4 < 2 else "",
-        "abcdefghijklmnopqrstuv" if number % 4 < 2 else "",
-        "role-not-allowed" if number == 8 else "",
-        number % 3,
+    OfficerLine(
+        index=40 - number,
+        at=AT - timedelta(hours=number * 3),
+        t=["lookup", "relation", "publish", "log_view"][number % 4],
+        organisation=[GEMEENTE, SCHULDHULP][number % 2],
+        node="wijkteam",
+        role=["generalist", "schuldhulpverlener", "bron", "burger"][number % 4],
+        team="wijkteam-noord" if number % 4 == 0 else "",
+        purpose="huisbezoek" if number % 4 < 2 else "",
+        actor="abcdefghijklmnopqrstuv" if number % 4 < 2 else "",
+        basis="",
+        refused="role-not-allowed" if number == 8 else "",
+        shown=number % 3,
+        break_glass=False,
     )
     for number in range(40)
 ]
