@@ -7,9 +7,9 @@ The list is about who asked; no pseudonym, handle or seen subject stands in it.
 Source: screens.md §8; access-log.md §5.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Protocol
 from urllib.parse import urlencode
 
@@ -20,12 +20,8 @@ from consent.pages import Identity, Pages, PageSettings, Visitor
 from consent.pages.names import Names
 from consent.pages.pages import Door, NotForYou
 from index.hub import Hub
-from index.officer import OfficerQuery, Officers
 from index.officer import LogCheck, OfficerPage, OfficerQuery, Officers
 from policy.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from index.hub import Hub
 
 OFFICER_ROLES = frozenset({"privacy_officer", "fg"})
 
@@ -57,7 +53,7 @@ OfficerPages = Pages[Officer]
 OfficerVisitor = Visitor[Officer]
 
 
-def mount(app: FastAPI, hub: "Hub") -> None:
+def mount(app: FastAPI, hub: Hub) -> None:
     """Add the officer's pages to the hub's application, when its settings have them."""
     if hub.settings.pages is not None:
         _, routes = officer_pages(hub.settings.pages, Officers(hub), hub.vocabulary)
@@ -84,38 +80,6 @@ def officer_pages(
     pages.doors.append(Door("/lijst", "officer.nav", _is_officer))
     pages.add(routes, "/lijst", handlers.entries, who=_is_officer)
     return pages, routes
-
-
-class _HubLog:
-    """A hub's log as these pages ask for it."""
-
-    def __init__(self, officers: Officers) -> None:
-        self._officers = officers
-
-    async def status(self) -> LogStatus:
-        return await self._officers.status()
-
-    async def find(self, wanted: OfficerQuery) -> Found:
-        page = await self._officers.find(
-            OfficerQuery(
-                organisation=wanted.organisation,
-                role=wanted.role,
-                purpose=wanted.purpose,
-                day=wanted.day,
-                page=wanted.page,
-            )
-        )
-        return Found(page.lines, page.total, page.page_size)
-
-    def organisations(self) -> Mapping[str, str]:
-        return self._officers.organisations()
-
-
-def mount(app: FastAPI, hub: Hub) -> None:
-    """Put the officer's pages on a hub's application, where its settings have pages."""
-    if hub.settings.pages is not None:
-        _, routes = officer_pages(hub.settings.pages, _HubLog(Officers(hub)), hub.vocabulary)
-        app.include_router(routes)
 
 
 async def _welcome(identity: Identity) -> Officer:

@@ -40,7 +40,7 @@ from nodes.errors import UnknownVisit
 from nodes.pages import node_pages
 from nodes.runtime import NodeRuntime
 from nodes.settings import NodeKeys, NodeSettings, OidcSettings
-from nodes.source import OwnKind, Overview, RejectedView
+from nodes.source import Overview, OwnKind, RejectedView
 from nodes.visits import FlagView, PersonView, Visit
 from policy.vocabulary import load_vocabulary
 
