@@ -24,8 +24,8 @@ Regime = Literal["ouder", "samen", "zelf"]
 Channel = Literal["portaal", "code", "formulier", "balie"]
 
 FIRST_PREVIOUS = bytes(32)
-MAX_ENTRY = 480
-"""Bytes of a canonical entry: with log id and length it must fit the 512 of a sealed row."""
+MAX_ENTRY = 493
+"""Bytes of a canonical entry: with version, log id and length it must fit the 512 of a sealed row."""
 
 _TAG = b"vlagwijzer/directive/v1\n"
 _NO_TIME = ""

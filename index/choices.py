@@ -228,6 +228,8 @@ class Choose:
             drafted = [self._draft(tx, part) for part in self.parts]
         except StateFull:
             return self._refuse(tx, ChoicesFull())
+        except DirectiveInvalid:
+            return self._refuse(tx, Rejected("entry-too-long"))
         except Rejected as refusal:
             return self._refuse(tx, refusal)
         use_session(tx, self.hub, self.ticket)
