@@ -11,6 +11,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -100,7 +101,7 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
     keystore = load_keystore(settings.keystore)
     _report(keystore.keys_for(clock()))
     manifest, directory = _documents(settings, keystore)
-    vocabulary = load_vocabulary(settings.vocabulary)
+    vocabulary = _vocabulary(settings.vocabulary)
     policy = _policy(settings, vocabulary, directory)
     _check_sizes(vocabulary)
     engine = engine or open_engine(settings.database_url)
@@ -186,6 +187,12 @@ def _documents(settings: HubSettings, keystore: Keystore) -> tuple[Manifest, Dir
     if b64u(keystore.points_public) not in manifest.hub.x25519:
         raise SettingsError(f"the manifest names another key for points than {keystore.path} holds")
     return manifest, directory
+
+
+@lru_cache(maxsize=4)
+def _vocabulary(path: Path | None) -> Vocabulary:
+    # One object per process: the policy table is filled once for it, and forked processes share it.
+    return load_vocabulary(path)
 
 
 def _policy(settings: HubSettings, vocabulary: Vocabulary, directory: Directory) -> PolicyVersion:

@@ -152,8 +152,7 @@ class Keystore:
             fresh = load_keystore(self.path)
             made = missing(fresh._secrets)
             for name in made:
-                numbers = [0, *fresh.data_keys()]
-                full = f"{name}{max(numbers) + 1}" if name.endswith(".") else name
+                full = f"{name}{_unused_number(fresh)}" if name.endswith(".") else name
                 fresh._secrets[full] = secrets.token_bytes(32)
             if made:
                 _write(fresh)
@@ -217,6 +216,14 @@ def load_keystore(path: Path) -> Keystore:
     if lacking := sorted(SEALS - unwrapped.keys()):
         raise KeystoreError(f"key file {store} lacks {', '.join(lacking)}; put the right one back")
     return Keystore(path, rotation_public, unwrapped)
+
+
+def _unused_number(keystore: Keystore) -> int:
+    # Random, so that the number of a destroyed key does not come back on another one.
+    used = keystore.data_keys()
+    return next(
+        number for number in iter(lambda: secrets.randbits(32), None) if number and number not in used
+    )
 
 
 def _wrap(wrapping: bytes, name: str, secret: bytes) -> str:

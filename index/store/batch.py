@@ -90,7 +90,8 @@ def read(connection: Connection, needs: Needs) -> Read:
         MessageRow._make, _by_keys(connection, t.message, ("node_tag", "message"), needs.messages)
     ):
         out.messages[(msg.node_tag, msg.message)] = msg
-    out.heartbeats = dict(connection.exec_driver_sql(_all_heartbeats(connection.dialect)).tuples().all())
+    beats = connection.exec_driver_sql(_all_heartbeats(connection.dialect))
+    out.heartbeats = {row[0]: row[1] for row in beats}
     for pub_tag, number in needs.buckets:
         out.buckets[(pub_tag, number)] = _bucket(connection, pub_tag, number)
     return out

@@ -1,0 +1,19 @@
+"""A running hub for every test here, on asyncio."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from .world import World
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with World(tmp_path).running() as running:
+        yield running
