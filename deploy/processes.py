@@ -81,6 +81,7 @@ def init_hub(config: Path, rotation_public: str) -> dict[str, str]:
         "hub_id": settings.hub_id,
         "hub_log_vkey": NoteKey(origin, ED25519, bytes(keystore.log_signing.verify_key)).text(),
         "hub_receipt_key": b64u(bytes(keystore.receipt_signing.verify_key)),
+        "hub_consent_key": b64u(bytes(keystore.consent_signing.verify_key)),
         "points_public": b64u(keystore.points_public),
     }
 

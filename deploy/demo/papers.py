@@ -309,6 +309,7 @@ def _write_settings(folder: Path, base: int) -> None:
             bytes(keystore.log_signing.verify_key),
         ).text(),
         "hub_receipt_key": b64u(bytes(keystore.receipt_signing.verify_key)),
+        "hub_consent_key": b64u(bytes(keystore.consent_signing.verify_key)),
     }
     for node in plan.NODES:
         _toml(folder / "nodes" / node.id / "node.toml", _node_settings(node, base, pinned, public))

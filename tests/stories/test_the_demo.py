@@ -1,0 +1,110 @@
+"""What an outsider can do with one command: the demo tells its story, starts twice, and ends all it started."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.federation import COMMAND, ROOT, Federation, eventually, free_port_base, start_federation
+
+
+def test_the_story_holds_at_every_step(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [*COMMAND, "demo", "--once", "--json", "--port-base", str(free_port_base())],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        timeout=180,
+    )
+    steps = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [step for step in steps if not step["ok"]] == []
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert all(set(step) == {"step", "ok", "detail"} for step in steps)
+    assert {"publish", "choose", "look", "refused", "retract", "look again", "verify the log"} <= {
+        step["step"] for step in steps
+    }
+    assert list(tmp_path.iterdir()) == [], "a demo without --data leaves nothing behind"
+
+
+def test_the_demo_says_what_it_is(federation: Federation) -> None:
+    info = federation.info
+    assert info["trustSeparation"] == "none"
+    assert len(info["keyholders"]) == 3 == len({holder["organisation"] for holder in info["keyholders"]})
+    assert len(info["citizens"]) >= 1000
+    assert all(page for page in info["pages"].values())
+    published = {kind for node in info["nodes"] for kind in node["kinds"]}
+    assert {"schuldhulp", "bijstand", "minima", "wmo_voorziening", "jeugdhulp", "leerplicht"} <= published
+    addresses = [info["hub"]["url"], *(entry["url"] for entry in [*info["keyholders"], *info["nodes"]])]
+    for address in addresses:
+        health = httpx.get(f"{address}/health", trust_env=False, timeout=10).json()
+        assert (health["trustSeparation"], health["keys"]) == ("none", "dealer")
+
+
+def test_a_taken_port_is_named_and_nothing_starts(tmp_path: Path) -> None:
+    base = free_port_base()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", base + 2))
+        taken.listen()
+        ran = subprocess.run(
+            [*COMMAND, "demo", "--json", "--port-base", str(base), "--data", str(tmp_path / "d")],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=60,
+        )
+    assert ran.returncode == 1
+    assert f"Port {base + 2} " in ran.stderr
+    assert "--port-base" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert ran.stdout == ""
+
+
+def test_a_second_start_keeps_what_there_was_and_an_interrupt_ends_everything(tmp_path: Path) -> None:
+    base = free_port_base()
+    first = start_federation(tmp_path / "demo", base=base)
+    fatima = first.citizen("fatima")["bsn"]
+    seen = first.kinds_seen("Jan", fatima)
+    first.stop()
+    assert first.process.returncode == 0
+    _nothing_listens(base)
+
+    begun = time.monotonic()
+    second = start_federation(tmp_path / "demo", base=base)
+    try:
+        assert second.kinds_seen("Jan", fatima) == seen == ["bijstand", "schuldhulp"]
+        assert time.monotonic() - begun < 60
+    finally:
+        second.process.send_signal(signal.SIGTERM)
+        second.process.wait(30)
+    _nothing_listens(base)
+
+
+def test_children_end_when_the_demo_is_killed(tmp_path: Path) -> None:
+    base = free_port_base()
+    running = start_federation(tmp_path / "demo", base=base)
+    os.kill(running.process.pid, signal.SIGKILL)
+    running.process.wait(10)
+    eventually(lambda: _silent(base), 20)
+    assert _silent(base)
+
+
+def _silent(base: int) -> bool:
+    from deploy.demo import plan
+
+    for port in plan.ports(base).values():
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return False
+    return True
+
+
+def _nothing_listens(base: int) -> None:
+    assert _silent(base)

@@ -1,0 +1,53 @@
+"""Two of three key holders are gone: nothing is viewed, what a source says waits, and nothing is lost.
+
+Source: the story of the first flag, "Done means", 3.
+"""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.federation import Federation, eventually, start_federation
+
+NOTHING_VIEWED = "niets bekeken"
+
+
+@pytest.fixture
+def alone(tmp_path: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """A federation of one's own: its key holders are killed."""
+    running = start_federation(tmp_path_factory.mktemp("holders") / "demo")
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def test_with_two_holders_away_nothing_is_viewed_and_a_publication_arrives_within_a_minute_of_their_return(
+    alone: Federation,
+) -> None:
+    maria, nobody = alone.citizen("maria")["bsn"], alone.citizen("inwoner-0900")["bsn"]
+    reference = f"TEST-{secrets.token_hex(4)}"
+    assert "schuldhulp" not in alone.kinds_seen("Peter", maria, "schuldregeling")
+
+    alone.stop_holder("ombudsman")
+    assert "schuldhulp" not in alone.kinds_seen("Peter", maria, "schuldregeling"), "one away: still works"
+    alone.stop_holder("waterschap")
+    refused = alone.look("Peter", maria, "schuldregeling")
+    assert refused.status_code == 503
+    assert maria not in refused.text
+
+    flag = {"kind": "schuldhulp", "localRef": reference, "since": "2026-11"}
+    with alone.system("schuldhulp") as source:
+        accepted = source.post("/v1/flags", json={**flag, "bsn": maria})
+        assert accepted.status_code == 202
+        assert source.get(f"/v1/flags/{reference}").json()["state"] == "queued"
+        assert source.get("/v1/outbox").json()["waiting"] >= 1
+
+        alone.start_holder("waterschap")
+        eventually(lambda: source.get(f"/v1/flags/{reference}").json()["state"] == "published", 60)
+        assert "schuldhulp" in alone.kinds_seen("Peter", maria, "schuldregeling")
+
+        source.post("/v1/flags", json={**flag, "bsn": nobody}).raise_for_status()
+        eventually(lambda: "schuldhulp" in alone.kinds_seen("Peter", nobody, "schuldregeling"), 60)
+        assert "schuldhulp" not in alone.kinds_seen("Peter", maria, "schuldregeling")
