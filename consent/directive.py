@@ -74,7 +74,7 @@ class Directive:
     def __post_init__(self) -> None:
         for name in ("from_", "until", "evidence_until"):
             moment = getattr(self, name)
-            if moment is None:
+            if moment is None or (moment.tzinfo is UTC and not moment.microsecond):
                 continue
             if moment.tzinfo is None:
                 raise DirectiveInvalid(f"{name} has no time zone")

@@ -73,22 +73,7 @@ def resolve(
         at: UTC; the instant that dates the decision and its log entry.
         measures: Regime entries in force: curatele, mentorschap, bewind.
     """
-    if state is None:
-        return NONE
-    request = ((kind.domain, kind.code), receiver.path, purpose.path)
-    taken = [
-        directive
-        for directive in state.directives
-        if _covers(directive, request) and _in_force(directive, kind, purpose, at)
-    ]
-    if not taken:
-        return NONE
-    regime = _age_regime(taken)
-    verdicts = [
-        _verdict(giver, [directive for directive in taken if (directive.by, directive.giver) == giver])
-        for giver in dict.fromkeys((directive.by, directive.giver) for directive in taken)
-    ]
-    return _join(verdicts, regime, _measure(measures, kind.domain))
+    return _Question(state, receiver, purpose, at).resolve(kind, measures)
 
 
 def states_of(
@@ -101,11 +86,47 @@ def states_of(
     measures: frozenset[str] = frozenset(),
 ) -> dict[int, KindState]:
     """`resolve` for every kind of a scope, as `policy.decide` takes it."""
+    question = _Question(state, receiver, purpose, at)
     found: dict[int, KindState] = {}
     for kind in kinds:
-        resolution = resolve(state, kind, receiver, purpose, at, measures=measures)
+        resolution = question.resolve(kind, measures)
         found[kind.number] = KindState(resolution.effect, resolution.explicit)
     return found
+
+
+class _Question:
+    """One receiver, purpose and moment: what does not depend on the kind is looked at once."""
+
+    def __init__(self, state: ChoiceState | None, receiver: Receiver, purpose: Purpose, at: datetime) -> None:
+        held = state.directives if state else ()
+        self._taken = [
+            directive
+            for directive in held
+            if receiver.path[: len(directive.receiver)] == directive.receiver
+            and purpose.path[: len(directive.purpose)] == directive.purpose
+            and _in_force(directive, purpose, at)
+        ]
+        self._known: dict[tuple[tuple[int, ...], str], Resolution] = {}
+
+    def resolve(self, kind: Kind, measures: frozenset[str]) -> Resolution:
+        path = (kind.domain, kind.code)
+        taken = [
+            directive
+            for directive in self._taken
+            if path[: len(directive.category)] == directive.category and _counts_for(directive, kind)
+        ]
+        if not taken:
+            return NONE
+        measure = _measure(measures, kind.domain)
+        # Kinds under the same directives come to the same.
+        key = tuple(directive.number for directive in taken), measure
+        if key not in self._known:
+            givers = dict.fromkeys((directive.by, directive.giver) for directive in taken)
+            verdicts = [
+                _verdict(giver, [one for one in taken if (one.by, one.giver) == giver]) for giver in givers
+            ]
+            self._known[key] = _join(verdicts, _age_regime(taken), measure)
+        return self._known[key]
 
 
 # --- 1. what counts now ------------------------------------------------------------
@@ -119,16 +140,12 @@ def scope_of(directive: Directive) -> _Scope:
     return directive.category, directive.receiver, directive.purpose
 
 
-def _covers(directive: Directive, request: _Scope) -> bool:
-    return _inside(request, scope_of(directive))
-
-
 def _inside(inner: _Scope, outer: _Scope) -> bool:
     """On every axis at the same place or deeper."""
     return all(narrow[: len(broad)] == broad for narrow, broad in zip(inner, outer, strict=True))
 
 
-def _in_force(directive: Directive, kind: Kind, purpose: Purpose, at: datetime) -> bool:
+def _in_force(directive: Directive, purpose: Purpose, at: datetime) -> bool:
     if directive.effect == "withdraw" or at < directive.from_:
         return False
     end = end_of(directive)
@@ -138,12 +155,16 @@ def _in_force(directive: Directive, kind: Kind, purpose: Purpose, at: datetime) 
         return False
     if directive.effect != "grant":
         return True
-    if not (kind.consent_possible and purpose.consent_possible):
-        return False
-    if directive.provisional and kind.art9_or_10:
-        return False
     # A no needs no proof of authority; a yes without it counts as none.
-    return bool(directive.evidence) or (directive.by == "zelf" and not directive.provisional)
+    proven = bool(directive.evidence) or (directive.by == "zelf" and not directive.provisional)
+    return proven and purpose.consent_possible
+
+
+def _counts_for(directive: Directive, kind: Kind) -> bool:
+    """A yes counts where consent is possible, one on a paper form outside art. 9 only; a no always."""
+    if directive.effect != "grant":
+        return True
+    return kind.consent_possible and not (directive.provisional and kind.art9_or_10)
 
 
 def end_of(directive: Directive) -> datetime | None:

@@ -91,6 +91,12 @@ class Vocabulary:
         self._zrm = {item.code: item for item in self.zrm}
         self.hash = sha256(rfc8785.dumps(msgspec.to_builtins(document))).digest()
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return int.from_bytes(self.hash[:8], "big")
+
     def kind(self, code: str) -> Kind:
         """Raises `UnknownCode`, as do all lookups by code here."""
         return _get(self._kinds, code, "kind")

@@ -131,13 +131,16 @@ def test_another_receiver_gains_nothing_from_a_choice_for_this_one(entries):
 
 
 @given(ledgers())
-def test_every_kind_of_a_scope_gets_a_state(entries):
+def test_every_kind_of_a_scope_gets_the_state_that_it_gets_alone(entries):
+    state = folded(*entries)
     kinds = VOCABULARY.kinds_of("geld")
 
-    states = states_of(folded(*entries), kinds, TEAM, VISIT, NOW)
+    states = states_of(state, kinds, TEAM, VISIT, NOW)
 
     assert set(states) == {kind.number for kind in kinds}
-    assert states[KIND.number].consent == _now(folded(*entries)).effect
+    for kind in kinds:
+        alone = _now(state, kind=kind)
+        assert (states[kind.number].consent, states[kind.number].explicit) == (alone.effect, alone.explicit)
 
 
 # --- narrow, later, crossing -------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from policy.engine import PublishError, bundle, publish
 from policy.rules import RuleError, _rule, rules_of
 from policy.table import CONSENT, OBJECTION, Context, Question, context_text, most_open
-from policy.vocabulary import BASES, PACKAGED, parse_vocabulary
+from policy.vocabulary import BASES, PACKAGED, load_vocabulary, parse_vocabulary
 
 ASKERS = [
     ("gemeente", "basis", "generalist"),
@@ -229,6 +229,7 @@ def test_the_hash_of_a_version_is_of_its_content_and_not_of_its_number(vocabular
     small = {"organisation_classes": ("politie_justitie",)}
 
     assert publish(vocabulary, version=2).hash == version.hash
+    assert publish(load_vocabulary(), version=2).table is version.table
     assert publish(vocabulary, version=2).number == 2
     assert publish(relabelled, version=1, **small).hash != version.hash
     assert len(version.hash) == 32
