@@ -8,6 +8,7 @@
     ├── UnknownVisit                 no open visit with this id for this employee
     ├── NotAllowed(reason)           this system or employee may not do this
     ├── LoginExpired                 the session of a citizen or employee has ended
+    ├── LoginUnreachable             the provider's keys cannot be fetched: nobody's token can be checked
     ├── HubUnreachable               no answer from the hub: nothing was viewed, nothing is lost
     ├── HoldersUnreachable           fewer key holders answered than are needed: nothing was viewed
     ├── HolderLied(holder)           a key holder's proof is wrong: everything was dropped
@@ -92,6 +93,10 @@ class NotAllowed(NodeError):
 
 class LoginExpired(NodeError):
     """The session ended: 15 minutes without use, or one hour in all."""
+
+
+class LoginUnreachable(NodeError):
+    """The keys of the organisation's login provider cannot be fetched."""
 
 
 class HubUnreachable(NodeError):

@@ -50,6 +50,8 @@ from .store.tables import cursor as cursor_table
 
 PUBLICATIONS = "/v1/publications"
 RETRACTIONS = "/v1/retractions"
+CONFIRMED = "confirmation"
+"""Name of the cursor that remembers when the hub last confirmed the live flags."""
 _CHUNK = 500
 _AGAIN_MS = 60_000
 _LID = 16
@@ -578,6 +580,11 @@ class Outbox:
                 select(cursor_table).where(cursor_table.c.connector == connector)
             ).one_or_none()
         return None if row is None else Cursor(row.connector, row.rows, row.position)
+
+    def confirmed(self, live: int) -> None:
+        """Remember that the hub confirmed the live flags now."""
+        with writing(self._engine) as connection:
+            _advance(connection, Cursor(CONFIRMED, live, ""), self._ms())
 
     def receipt_of(self, message_id: str) -> str | None:
         """The hub's signed receipt of a message."""

@@ -1,18 +1,42 @@
-"""The services of one running node, made once at start and handed to routes and pages."""
+"""The services of one running node, made once at start and handed to routes, pages and commands.
 
+    settings -> keys -> manifest and directory -> store -> outbox, hub, key holders -> services
+
+`open_node` is the only place that puts them together; `node serve` and
+`node import` use the same.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from policy.vocabulary import Vocabulary
+import httpx
+from nacl.signing import SigningKey
+from sqlalchemy import Engine
+
+from policy.vocabulary import Vocabulary, load_vocabulary
 
 from .citizen import Citizens
+from .connectors.csv import Mapped, load_mapping
+from .desk_links import DeskLinks
+from .employees import EmployeeTokens
+from .errors import SettingsError
+from .hub import Hub
+from .intake import Intake
+from .outbox import Outbox
+from .pseudonymise import Pseudonymiser
+from .publication import Rules
+from .sender import Sender
 from .settings import NodeKeys, NodeSettings
 from .source import SourceDesk
+from .store.database import open_engine
+from .trust import Trust, establish
 from .visits import Visits
 
 
 @dataclass(slots=True)
 class NodeRuntime:
-    """What a page or route may use. Also at `request.app.state.node`."""
+    """What a page, route or command may use. Also at `request.app.state.node`."""
 
     settings: NodeSettings
     keys: NodeKeys
@@ -20,3 +44,134 @@ class NodeRuntime:
     visits: Visits
     citizens: Citizens
     source: SourceDesk
+    trust: Trust
+    engine: Engine
+    outbox: Outbox
+    rules: Rules
+    intake: Intake
+    pseudonymiser: Pseudonymiser
+    hub: Hub
+    sender: Sender
+    tokens: EmployeeTokens | None
+    links: DeskLinks
+    csv_mapping: Mapped
+    now: Callable[[], datetime]
+    clients: tuple[httpx.AsyncClient, ...]
+
+    async def close(self) -> None:
+        """Let go of connections and the store."""
+        for client in self.clients:
+            await client.aclose()
+        self.engine.dispose()
+
+
+def utc_now() -> datetime:
+    """The process's clock."""
+    return datetime.now(UTC)
+
+
+def open_node(
+    settings: NodeSettings,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    hub_transport: httpx.AsyncBaseTransport | None = None,
+    holder_transport: httpx.AsyncBaseTransport | None = None,
+    trust: Trust | None = None,
+) -> NodeRuntime:
+    """Put a node together. Blocks while it fetches manifest and directory.
+
+    Args:
+        hub_transport, holder_transport, trust: A test world's own; absent in a process.
+
+    Raises:
+        SettingsError: A setting, key file or document is missing or wrong; names it.
+        KeysWrong: The cryptographic library does not give its known answers.
+    """
+    keys = settings.keys()
+    if "portal" in settings.parts:
+        settings.consent_key()
+    settings.receipt_key()
+    vocabulary = load_vocabulary(settings.vocabulary_file)
+    mapping = load_mapping(settings.csv.mapping_file)
+    trust = trust or establish(settings, now)
+    if "source" in settings.parts and "publish" not in trust.node.classes:
+        raise SettingsError("parts: the directory does not let this node publish")
+    engine = open_engine(settings.database)
+    hub_http = _client(settings, hub_transport, base_url=settings.hub_url)
+    holder_http = _client(settings, holder_transport)
+    hub = Hub(
+        hub_http,
+        hub_id=settings.hub_id,
+        node=settings.node_id,
+        oin=trust.oin,
+        signing_key=keys.signing,
+        log_vkey=settings.hub_log_vkey,
+        receipt_key=settings.receipt_key(),
+        now=now,
+    )
+    pseudonymiser = Pseudonymiser(
+        node=settings.node_id,
+        signing_key=SigningKey(keys.signing),
+        manifest=trust.manifest,
+        pinned=settings.pins(),
+        client=holder_http,
+        classes=trust.node.classes,
+        scopes=trust.node.scopes,
+        clock=now,
+    )
+    outbox = Outbox(engine, keys, settings.node_id, batch=settings.publication_batch, now=now)
+    intake = Intake(outbox, pseudonymiser, trust)
+    rules = Rules(
+        vocabulary, lambda: trust.directory, trust.oin, max_until_years=settings.max_until_years, now=now
+    )
+    tokens = None
+    if settings.tokens is not None:
+        tokens = EmployeeTokens(
+            settings.tokens, holder_http, audience=settings.node_id, node_secret=keys.secret, now=now
+        )
+    return NodeRuntime(
+        settings=settings,
+        keys=keys,
+        vocabulary=vocabulary,
+        visits=Visits(
+            engine,
+            keys,
+            hub=hub,
+            pseudonymiser=pseudonymiser,
+            trust=trust,
+            vocabulary=vocabulary,
+            node=settings.node_id,
+            profile=settings.profile,
+            now=now,
+        ),
+        citizens=Citizens(hub, pseudonymiser, trust, vocabulary, settings=settings, now=now),
+        source=SourceDesk(
+            engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
+        ),
+        trust=trust,
+        engine=engine,
+        outbox=outbox,
+        rules=rules,
+        intake=intake,
+        pseudonymiser=pseudonymiser,
+        hub=hub,
+        sender=Sender(outbox, intake, hub, vocabulary, settings, now=now),
+        tokens=tokens,
+        links=DeskLinks(vocabulary.limits.desk_link_seconds),
+        csv_mapping=mapping,
+        now=now,
+        clients=(hub_http, holder_http),
+    )
+
+
+def _client(
+    settings: NodeSettings, transport: httpx.AsyncBaseTransport | None, base_url: str = ""
+) -> httpx.AsyncClient:
+    # No proxy from the environment and no redirects: requests go where the settings say.
+    return httpx.AsyncClient(
+        base_url=base_url,
+        timeout=settings.timeout_seconds,
+        transport=transport,
+        trust_env=False,
+        follow_redirects=False,
+    )

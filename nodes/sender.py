@@ -84,8 +84,6 @@ class Sender:
         self._hub_not_before = self._holders_not_before = datetime.min.replace(tzinfo=now().tzinfo)
         self._confirm_at = now()
         self._news = asyncio.Event()
-        self.last_sent: datetime | None = None
-        self.last_confirmed: datetime | None = None
 
     def wake(self) -> None:
         """Something was queued: do not wait for the next poll."""
@@ -148,7 +146,6 @@ class Sender:
             return True
         await asyncio.to_thread(self._outbox.acknowledge, message, answer.results, answer.receipt)
         self._hub_pause.reset()
-        self.last_sent = self._now()
         log.info("message_acknowledged", path=message.path, items=len(message.items))
         return True
 
@@ -204,10 +201,8 @@ class Sender:
             HubUnreachable, Refused, ReceiptInvalid: Nothing is confirmed.
         """
         live = await asyncio.to_thread(self._outbox.live)
-        if not live and self.last_confirmed is None and not self._settings.parts & {"source"}:
-            return []
         answer = await self._hub.confirm(ConfirmationRequest(_buckets(live)))
-        self.last_confirmed = datetime.fromisoformat(answer.confirmed_at)
+        await asyncio.to_thread(self._outbox.confirmed, len(live))
         self._hub_pause.reset()
         if answer.differing:
             log.warning("buckets_differ", count=len(answer.differing))

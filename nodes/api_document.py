@@ -1,0 +1,288 @@
+"""The bodies of the node API and its OpenAPI document.
+
+Answers are these structs. Requests are read field by field in `nodes.api`, so
+that all errors are found at once and no value is repeated; their structs here
+say what is accepted.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from index.protocol import openapi as documents
+from index.protocol.messages import Instant, Message, Month
+
+LocalRef = Annotated[str, Meta(min_length=1, max_length=100)]
+FlagState = Literal["queued", "published", "retracted", "rejected"]
+
+
+class Client(Message, frozen=True):
+    """A person, by citizen service number as nine digits of text."""
+
+    bsn: str
+
+
+class FlagRequest(Message, frozen=True):
+    """A flag to publish; the same `localRef` again is an update."""
+
+    bsn: str
+    kind: str
+    local_ref: LocalRef
+    since: Month
+    until: Month | None = None
+
+
+class RetractionBody(Message, frozen=True):
+    """A flag to take back."""
+
+    local_ref: LocalRef
+
+
+class BatchRequest(Message, frozen=True):
+    """Up to 1,000 of both together."""
+
+    publish: list[FlagRequest] = msgspec.field(default_factory=list)
+    retract: list[RetractionBody] = msgspec.field(default_factory=list)
+
+
+class Queued(Message, frozen=True):
+    """What became of a request; the state that the flag has now."""
+
+    state: FlagState
+
+
+class ItemError(Message, frozen=True):
+    """Which rule an item breaks, and where; never the value."""
+
+    location: str
+    code: str
+    detail: str
+
+
+class BatchItem(Message, frozen=True):
+    """Result of one item, by its place in the request."""
+
+    index: int
+    state: FlagState
+    errors: list[ItemError] = msgspec.field(default_factory=list)
+
+
+class BatchAnswer(Message, frozen=True):
+    publish: list[BatchItem]
+    retract: list[BatchItem]
+
+
+class FlagAnswer(Message, frozen=True):
+    """State of one flag. `receipt` is the hub's signed receipt of the message that settled it."""
+
+    state: FlagState
+    kind: str
+    since: Month
+    until: Month | None
+    reason: str
+    changed_at: Instant
+    receipt: str | None
+
+
+class OutboxAnswer(Message, frozen=True):
+    waiting: int
+    waiting_for_key_holders: int
+    rejected: int
+    oldest_at: Instant | None
+    last_confirmed_at: Instant | None
+    hub_reachable: bool
+    key_holders_reachable: bool
+
+
+class VisitRequest(Message, frozen=True):
+    """A visit for one person or a household of at most 8."""
+
+    clients: Annotated[list[Client], Meta(min_length=1, max_length=8)]
+    purpose: str
+    case_reference: str
+    until: Instant | None = None
+
+
+class VisitAnswer(Message, frozen=True):
+    """`deskUrl` opens the visit at the desk: once, within 60 seconds, for this employee."""
+
+    visit: str
+    desk_url: str
+    until: Instant
+
+
+class VisitState(Message, frozen=True):
+    visit: str
+    until: Instant
+
+
+class RenewalBody(Message, frozen=True):
+    until: Instant
+
+
+class LookupBody(Message, frozen=True):
+    """All persons of the visit, or those named; one who is new is added to the visit."""
+
+    visit: str
+    clients: list[Client] | None = None
+    detail: Literal["presence", "subjects"] = "subjects"
+
+
+class LookupFlag(Message, frozen=True):
+    kind: str
+    label: str
+    since: Month
+    until: Month | None
+    name: str
+    desk: str
+    confirmed_date: str | None
+    self_declared: bool
+    disputed: bool
+
+
+class LookupPerson(Message, frozen=True):
+    """`refused` is empty or a code about the asker. An empty answer proves no absence."""
+
+    present: bool
+    flags: list[LookupFlag]
+    silent: list[str]
+    more: bool
+    refused: str
+    at: Instant
+    log_index: int
+
+
+class LookupResult(Message, frozen=True):
+    persons: list[LookupPerson]
+
+
+class Empty(Message, frozen=True):
+    """Nothing needs to be said."""
+
+
+KEY = "apiKey"
+TOKEN = "employeeToken"  # noqa: S105 - the name of a security scheme
+SCHEMES = (
+    documents.SecurityScheme(KEY, {"type": "apiKey", "in": "header", "name": "X-API-Key"}),
+    documents.SecurityScheme(TOKEN, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}),
+)
+
+_LOOKING = (403, 404, 413, 503)
+
+OPERATIONS = (
+    documents.Operation(
+        "post",
+        "/flags",
+        "Publish a flag",
+        "Queues a publication. It is sent when key holders and hub answer, and survives a restart.",
+        "flags",
+        FlagRequest,
+        Queued,
+        status=202,
+        problems=(403, 413, 503),
+        security=(KEY,),
+    ),
+    documents.Operation(
+        "post",
+        "/flags/retractions",
+        "Retract a flag",
+        "Queues a retraction. A reference that was never published here touches nothing.",
+        "flags",
+        RetractionBody,
+        Queued,
+        status=202,
+        problems=(403, 404, 413),
+        security=(KEY,),
+    ),
+    documents.Operation(
+        "post",
+        "/flags/batches",
+        "Publish and retract many flags",
+        "Up to 1,000 items; each has a result of its own and fails alone.",
+        "flags",
+        BatchRequest,
+        BatchAnswer,
+        status=202,
+        problems=(403, 413),
+        security=(KEY,),
+    ),
+    documents.Operation(
+        "get",
+        "/flags/{localRef}",
+        "State of one flag",
+        "Queued, published or retracted with the hub's receipt, or rejected with the reason.",
+        "flags",
+        None,
+        FlagAnswer,
+        problems=(403, 404),
+        security=(KEY,),
+    ),
+    documents.Operation(
+        "get",
+        "/outbox",
+        "State of the outbox",
+        "What waits, what was rejected, and whether hub and key holders answer.",
+        "flags",
+        None,
+        OutboxAnswer,
+        problems=(403,),
+        security=(KEY,),
+    ),
+    documents.Operation(
+        "post",
+        "/visits",
+        "Open a visit",
+        "Makes looking possible for this employee, purpose and case, until its end.",
+        "visits",
+        VisitRequest,
+        VisitAnswer,
+        status=201,
+        problems=_LOOKING,
+        security=(KEY, TOKEN),
+    ),
+    documents.Operation(
+        "post",
+        "/visits/{visit}/closures",
+        "End a visit",
+        "Holds at the very next question.",
+        "visits",
+        Empty,
+        VisitState,
+        problems=_LOOKING,
+        security=(KEY, TOKEN),
+    ),
+    documents.Operation(
+        "post",
+        "/visits/{visit}/renewals",
+        "Prolong a visit",
+        "At most 90 days after its opening.",
+        "visits",
+        RenewalBody,
+        VisitState,
+        problems=_LOOKING,
+        security=(KEY, TOKEN),
+    ),
+    documents.Operation(
+        "post",
+        "/lookups",
+        "Look",
+        "One recorded question about the persons of a visit; a repeated call is a new question.",
+        "visits",
+        LookupBody,
+        LookupResult,
+        problems=_LOOKING,
+        security=(KEY, TOKEN),
+    ),
+)
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document of this process."""
+    return documents.document(
+        "Vlagwijzer node",
+        "For an organisation's own systems, on its own network: publish, retract, and look during a visit.",
+        "https://node.vlagwijzer.example/v1",
+        OPERATIONS,
+        SCHEMES,
+    )
