@@ -293,6 +293,25 @@ def test_parts_of_another_form_are_refused(raw: bytes) -> None:
         fmt.parse_asker(raw)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw + b" ",
+        lambda raw: raw.replace(b'"bg":0', b'"bg": 0'),
+        lambda raw: b"{" + raw[1:-1].split(b",", 1)[1] + b"," + raw[1:-1].split(b",", 1)[0] + b"}",
+        lambda raw: raw.replace(b'"pv":0', b'"pv":0,"pv":0'),
+        lambda raw: raw.replace(b'"admin"', b'"\\u0061dmin"'),
+        lambda raw: raw.replace(b'"bg":0', b'"bg":2'),
+    ],
+)
+def test_an_asker_part_in_a_second_form_is_refused(change: Any) -> None:
+    raw = fmt.asker_part(EntryDraft(t="admin", ts=1, req=""), [])
+    assert fmt.parse_asker(raw).t == "admin"
+    assert change(raw) != raw
+    with pytest.raises(EntryError):
+        fmt.parse_asker(change(raw))
+
+
 def test_an_unknown_field_of_the_chain_is_refused_before_it_is_written() -> None:
     with pytest.raises(EntryError):
         fmt.chain_part([(1, -1)], note="free text")

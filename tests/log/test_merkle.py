@@ -200,6 +200,12 @@ def test_a_proof_longer_than_any_tree_is_refused() -> None:
     assert not verify_consistency(1, 2**52, [bytes(32)] * 70, bytes(32), bytes(32))
 
 
+def test_a_proof_that_goes_on_above_the_root_is_refused() -> None:
+    leaf, beside = leaf_hash(b"a"), leaf_hash(b"b")
+    assert not verify_inclusion(leaf, 0, 1, [beside], node_hash(beside, leaf))
+    assert not verify_inclusion(leaf, 0, 1, [beside], node_hash(leaf, beside))
+
+
 def test_a_tree_never_shrinks_and_an_empty_one_proves_nothing() -> None:
     tree = Kept(REFERENCE_LEAVES)
     with pytest.raises(MerkleError):

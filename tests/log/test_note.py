@@ -273,6 +273,15 @@ def test_a_checkpoint_is_accepted_from_its_own_log_only() -> None:
             verified_checkpoint(GOOD, key)
 
 
+def test_a_checkpoint_of_another_log_under_this_logs_signature_is_refused() -> None:
+    text = Checkpoint("other.example.nl/v1/log/2026", 3, bytes(32)).text()
+    line = signature_line(ORIGIN, LOG.id, KEY.sign(text.encode()).signature)
+    note = parse_note(f"{text}\n{line}")
+    assert signed_by(note, LOG)
+    with pytest.raises(NoteError):
+        verified_checkpoint(note, LOG)
+
+
 def test_a_signature_given_twice_is_as_good_as_none() -> None:
     assert not signed_by(parse_note(GOOD + GOOD.split("\n\n")[1]), LOG)
 

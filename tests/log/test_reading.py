@@ -130,6 +130,20 @@ def test_a_chain_that_was_tampered_with_is_not_shown_as_whole(world: World, stat
         own(world, geld=FATIMA)
 
 
+@pytest.mark.parametrize("leads_to", [2, 3])
+def test_a_pointer_to_another_line_is_noticed(world: World, leads_to: int) -> None:
+    """With the year's key one can make a pointer that leads to a real line; the line does not say so."""
+    for lid in (FATIMA, FATIMA, JAN):
+        world.look(lid)
+    secret, chain = world.keys.log_key(2026), handle(2026, FATIMA)
+    masked, key = fmt.pointer(secret, chain, 1, leads_to), fmt.handle_key(secret, chain)
+    where = f"WHERE n = 1 AND key = x'{key.hex()}'"
+    world.tamper(" ".join(("UPDATE handle SET", f"pointer = x'{masked.hex()}'", where)))
+    with pytest.raises(LogInconsistent):
+        own(world, geld=FATIMA)
+    assert not world.verify().holds
+
+
 # --- the officer ---------------------------------------------------------------------
 
 
@@ -328,6 +342,14 @@ def test_a_statement_that_its_node_did_not_sign_is_found(world: World) -> None:
     signed = world.statement()
     world.record([world.draft([FATIMA], signed, signature=bytes(64))])
     assert world.verify().problems == ("entry 1 does not bear its node's signature",)
+
+
+def test_a_line_that_was_suppressed_and_its_number_given_again_is_found(world: World) -> None:
+    world.look(FATIMA)
+    world.look(FATIMA)
+    world.tamper("DELETE FROM handle WHERE n = 2")
+    world.look(FATIMA, log=world.process())
+    assert "entry 3 does not follow the line before it in a chain" in world.verify().problems
 
 
 def test_without_the_nodes_keys_signatures_are_left_to_others(world: World) -> None:

@@ -109,7 +109,7 @@ def test_an_entry_dated_in_another_year_than_its_log_is_refused(world: World) ->
 # --- change receipts -----------------------------------------------------------------
 
 
-def issued(world: World, **changes: object) -> tuple[str, str]:
+def issued(world: World) -> tuple[str, str]:
     sent = world.statement(t="publish", role="bron", actor="", team="", purpose="", case="")
     token = issue_change_receipt(
         HUB_KEY,
@@ -205,6 +205,15 @@ def test_a_change_receipt_without_a_claim_is_refused(world: World, missing: str)
     token, message = issued(world)
     claims = jwt.decode(token, options={"verify_signature": False})
     del claims[missing]
+    key = Ed25519PrivateKey.from_private_bytes(bytes(HUB_KEY))
+    headers = {"typ": CHANGE_TYP, "kid": "hub.example.nl"}
+    with pytest.raises(ReceiptError):
+        check(jwt.encode(claims, key, algorithm="EdDSA", headers=headers), message)
+
+
+def test_a_change_receipt_with_a_claim_too_many_is_refused(world: World) -> None:
+    token, message = issued(world)
+    claims = {**jwt.decode(token, options={"verify_signature": False}), "sub": "somebody"}
     key = Ed25519PrivateKey.from_private_bytes(bytes(HUB_KEY))
     headers = {"typ": CHANGE_TYP, "kid": "hub.example.nl"}
     with pytest.raises(ReceiptError):
