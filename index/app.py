@@ -99,7 +99,7 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         LogError: The log is not the one that was signed last.
     """
     keystore = load_keystore(settings.keystore)
-    _report(keystore.keys_for(clock()))
+    keystore.keys_for(clock())
     manifest, directory = _documents(settings, keystore)
     vocabulary = _vocabulary(settings.vocabulary)
     policy = _policy(settings, vocabulary, directory)
@@ -114,7 +114,7 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
     access_log = AccessLog(settings.statement_hub, keystore, keeper=HeadFile(head))
 
     def before(connection: Connection, now: datetime) -> None:
-        _report(keystore.keys_for(now))
+        keystore.keys_for(now)
         escrows.renew(connection, now)
 
     sequencer = Sequencer(
@@ -221,11 +221,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         raise SettingsError(f"{path} is missing or cannot be read") from None
-
-
-def _report(made: list[str]) -> None:
-    if made:
-        log.info("dated_keys_made", names=made)
 
 
 async def _http_problem(_: Request, error: Exception) -> Response:

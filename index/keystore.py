@@ -5,7 +5,7 @@ A folder with two files, both mode 0600: `file.key`, the key that wraps, and
 associated data so that one cannot stand in for another. Made once, by
 `init_keystore`; a missing, readable or wrong file stops the process and is
 named. The only keys ever added later are the dated ones: the data keys of a
-month and the log key of a year, by `keys_for`, which the caller reports.
+month and the log key of a year, by `keys_for`, which says so in the log.
 
 The rotation key is here with its public half only. Its private half belongs
 offline, with two people.
@@ -25,6 +25,7 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
+import structlog
 from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_decrypt,
     crypto_aead_xchacha20poly1305_ietf_encrypt,
@@ -35,6 +36,8 @@ from nacl.signing import SigningKey
 
 from index.protocol.codec import EncodingError, b64u, unb64u
 from index.protocol.keyfile import KeyFileError, read_key_file, write_key_file
+
+log = structlog.get_logger()
 
 FILE_KEY = "file.key"
 STORE = "keystore.json"
@@ -157,6 +160,8 @@ class Keystore:
             if made:
                 _write(fresh)
             self._secrets = fresh._secrets
+        if made:
+            log.info("dated_keys_made", names=made)
         return made
 
 

@@ -27,7 +27,7 @@ from nacl.bindings import (
 )
 from nacl.exceptions import CryptoError
 
-from index.keystore import ROWS, Keystore
+from index.keystore import ROWS, DataKey, Keystore
 from index.protocol.codec import SCOPES, lp, u16, u32, u64
 from index.protocol.entry import log_id
 from index.transaction import ChoiceRow, DirectiveRow, FlagRow, RelationRow
@@ -191,7 +191,26 @@ class Rows:
         self._h_rel = keystore.secret("h_rel")
         self._k_pub = keystore.secret("k_pub")
         self._deks: dict[int, bytes] = dict(keystore.data_keys())
+        self._month = (0, 0)
+        self._newest: DataKey | None = None
         self._dummies: dict[str, tuple[Place, Sealed]] = {}
+
+    def _key_of(self, sealed: bytes) -> bytes:
+        key = self._deks.get(int.from_bytes(sealed[:4], "big"))
+        if key is None:
+            raise RowError("the data key of this row is gone")
+        return key
+
+    def _current(self) -> DataKey:
+        """This month's data key; the first row of a month may be the first to need it."""
+        now = self._clock()
+        month = now.year, now.month
+        if self._month != month or self._newest is None:
+            self._keystore.keys_for(now)
+            self._newest = self._keystore.current(ROWS, now)
+            self._deks[self._newest.number] = self._newest.key
+            self._month = month
+        return self._newest
 
     # --- search keys -----------------------------------------------------------------
 
@@ -218,8 +237,7 @@ class Rows:
 
     def reseal(self, place: Place, escrow: bytes, plain: bytes) -> bytes:
         """Seal a changed plain text beside the escrow that the row has already: no `N` is needed."""
-        key = self._keystore.current(ROWS, self._clock())
-        self._deks.setdefault(key.number, key.key)
+        key = self._current()
         return seal_bytes(key.number, key.key, plain, row_aad(place, escrow))
 
     def open(self, place: Place, escrow: bytes, sealed: bytes) -> bytes:
@@ -229,9 +247,7 @@ class Rows:
             RowError: Its data key is gone, or it was moved to another table,
                 key, search key, scope or escrow.
         """
-        key = self._deks.get(int.from_bytes(sealed[:4], "big"))
-        if key is None:
-            raise RowError("the data key of this row is gone")
+        key = self._key_of(sealed)
         return _decrypt(sealed[28:], row_aad(place, escrow), sealed[4:28], key)
 
     # --- flags -----------------------------------------------------------------------
@@ -325,15 +341,12 @@ class Rows:
 
     def seal_message(self, node_tag: bytes, message: str, body: bytes, receipt: bytes) -> bytes:
         """What a repeated message gets, sealed: it may hold handles."""
-        key = self._keystore.current(ROWS, self._clock())
-        self._deks.setdefault(key.number, key.key)
+        key = self._current()
         return seal_bytes(key.number, key.key, receipt, _message_aad(node_tag, message, body))
 
     def open_message(self, node_tag: bytes, message: str, body: bytes, sealed: bytes) -> bytes:
         """RowError when its data key is gone or it was moved."""
-        key = self._deks.get(int.from_bytes(sealed[:4], "big"))
-        if key is None:
-            raise RowError("the data key of this row is gone")
+        key = self._key_of(sealed)
         return _decrypt(sealed[28:], _message_aad(node_tag, message, body), sealed[4:28], key)
 
 

@@ -42,6 +42,7 @@ log = structlog.get_logger()
 
 MAX_PERSONS = 64
 _SQLITE_IOERR = 10
+_HOUSEKEEPING_S = 60.0
 
 
 class _CommitFailed(Exception):
@@ -172,12 +173,22 @@ class Sequencer:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._queue and not self._stopping:
-                    self._wake.wait()
-                if not self._queue:
+                idle = not self._queue and not self._stopping and not self._wake.wait(_HOUSEKEEPING_S)
+                taken = self._take() if self._queue else []
+                if self._stopping and not taken:
                     return
-                taken = self._take()
-            self._batch(taken)
+            if taken:
+                self._batch(taken)
+            elif idle:
+                self._keep_house()
+
+    def _keep_house(self) -> None:
+        """Nothing was asked for a while: dated keys and the day's escrow session come all the same."""
+        try:
+            self._before(self._connect(), self._clock())
+        except Exception as error:
+            log.error("housekeeping_failed", error=type(error).__name__)
+            self._disconnect()
 
     def _take(self) -> list[_Waiting]:
         """What waits, in order, up to the batch's persons; one that is larger goes alone."""
