@@ -10,15 +10,16 @@ Source: docs/design/policy.md, "Cedar" and "Cost".
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import NamedTuple
 
 import cedarpy
 
 from .rules import Rule, RuleError, fall, rules_of, schema_text
-from .table import Question, Table, fill
+from .table import Question, Sheet, Table, fill
 from .vocabulary import Kind, Vocabulary
 
 __all__ = ["Bundle", "PolicyVersion", "PublishError", "RuleError", "bundle", "publish"]
@@ -106,8 +107,8 @@ def publish(
 ) -> PolicyVersion:
     """Check a version and fill its table from Cedar's answers.
 
-    The same content is filled once per process: publish before forking and the
-    children share it.
+    Cedar is asked once per process and content: publish before forking and the
+    children share the answers, also for fewer organisation classes.
 
     Args:
         version: The immutable number under which nodes see the answers.
@@ -118,35 +119,51 @@ def publish(
     Raises:
         PublishError: A rule does not fit schema or house subset, or Cedar gave no decision.
     """
+    ruled = _ruled(vocabulary, profiles)
     classes = organisation_classes or tuple(item.code for item in vocabulary.organisation_classes)
-    rules, table, digest = _filled(vocabulary, profiles, classes)
-    return PolicyVersion(version, digest, vocabulary, profiles, rules, table)
+    table = Table()
+    for profile in profiles:
+        for role in vocabulary.roles:
+            slice_ = slice_of(ruled.rules, role.code, profile)
+            for code in classes:
+                asked = (_alike(vocabulary, slice_, code), profile, role.code)
+                for purpose, sheet in _sheets(vocabulary, profiles, asked).items():
+                    table.sheets[(code, profile, role.code, purpose)] = sheet
+    return PolicyVersion(version, ruled.digest, vocabulary, profiles, ruled.rules, table)
+
+
+class _Ruled(NamedTuple):
+    rules: tuple[Rule, ...]
+    schema: cedarpy.Schema
+    digest: bytes
 
 
 @lru_cache(maxsize=16)
-def _filled(
-    vocabulary: Vocabulary, profiles: tuple[str, ...], classes: tuple[str, ...]
-) -> tuple[tuple[Rule, ...], Table, bytes]:
+def _ruled(vocabulary: Vocabulary, profiles: tuple[str, ...]) -> _Ruled:
     try:
         rules = rules_of(vocabulary, profiles)
     except RuleError as error:
         raise PublishError(str(error)) from None
     schema = cedarpy.Schema.from_str(schema_text())
     _validate(rules, schema)
-    table = Table()
-    for profile in profiles:
-        for role in vocabulary.roles:
-            slice_ = slice_of(rules, role.code, profile)
-            alike: dict[tuple[bool, ...], str] = {}
-            for code in classes:
-                # Classes that fall alike in every test of these rules are one to Cedar.
-                first = alike.setdefault(fall(slice_, "organisationClass", code), code)
-                asker = (code, profile, role.code)
-                if first == code:
-                    fill(table, asker, vocabulary, slice_, Bundle(slice_, schema, vocabulary, asker).ask)
-                else:
-                    table.share((first, profile, role.code), asker)
-    return rules, table, _digest(vocabulary, profiles, rules)
+    return _Ruled(rules, schema, _digest(vocabulary, profiles, rules))
+
+
+def _alike(vocabulary: Vocabulary, slice_: Sequence[Rule], code: str) -> str:
+    """The first class that falls like this one in every test of these rules: to Cedar they are one."""
+    fallen = fall(slice_, "organisationClass", code)
+    known = (item.code for item in vocabulary.organisation_classes)
+    return next((other for other in known if fall(slice_, "organisationClass", other) == fallen), code)
+
+
+@lru_cache(maxsize=4096)
+def _sheets(
+    vocabulary: Vocabulary, profiles: tuple[str, ...], asker: tuple[str, str, str]
+) -> Mapping[str, Sheet]:
+    """Cedar's answers for one (organisation class, profile, role), by purpose."""
+    ruled = _ruled(vocabulary, profiles)
+    slice_ = slice_of(ruled.rules, asker[2], asker[1])
+    return fill(asker[2], vocabulary, slice_, Bundle(slice_, ruled.schema, vocabulary, asker).ask)
 
 
 def bundle(

@@ -82,12 +82,6 @@ class Table:
 
     sheets: dict[tuple[str, str, str, str], Sheet] = field(default_factory=dict)
 
-    def share(self, asker: tuple[str, str, str], other: tuple[str, str, str]) -> None:
-        """Give another (class, profile, role) the sheets of one that was filled."""
-        for (*filled, purpose), sheet in list(self.sheets.items()):
-            if tuple(filled) == asker:
-                self.sheets[(*other, purpose)] = sheet
-
     def __len__(self) -> int:
         """How many answers of Cedar it holds."""
         return sum(
@@ -162,14 +156,18 @@ def _with_case(
 
 
 def fill(
-    table: Table,
-    asker: tuple[str, str, str],
+    role_code: str,
     vocabulary: Vocabulary,
     rules: Sequence[Rule],
     ask: Callable[[Sequence[Question]], list[int]],
-) -> None:
-    """Ask Cedar for all cells of one (organisation class, profile, role), over all purposes."""
-    role = vocabulary.role(asker[2])
+) -> dict[str, Sheet]:
+    """Ask Cedar for all cells of one asker; a sheet per purpose.
+
+    Args:
+        rules: The asker's role slice.
+        ask: Puts questions to Cedar as that asker, who has this role.
+    """
+    role = vocabulary.role(role_code)
     asking = _Asking(rules, ask, convenant=role.needs_convenant)
     named = {rule.kind for rule in rules if rule.effect == "permit" and rule.kind}
     pairs = [
@@ -187,14 +185,18 @@ def fill(
         if number
         for context in consulted(pair.kind, pair.purpose, pair.basis, mandate=pair.mandated)
     ]
-    for purpose in vocabulary.purposes:
-        table.sheets[(*asker, purpose.code)] = {
-            kind.number: KindCells({}, frozenset(basis for basis in BASES if _by_mandate(role, kind, basis)))
-            for kind in vocabulary.kinds
-        }
+    mandated = {
+        kind.number: frozenset(basis for basis in BASES if _by_mandate(role, kind, basis))
+        for kind in vocabulary.kinds
+    }
+    sheets: dict[str, Sheet] = {
+        purpose.code: {number: KindCells({}, bases) for number, bases in mandated.items()}
+        for purpose in vocabulary.purposes
+    }
     for (pair, context), number in zip(cells, asking.answers(cells), strict=True):
-        of_kind = table.sheets[(*asker, pair.purpose)][pair.kind.number]
+        of_kind = sheets[pair.purpose][pair.kind.number]
         of_kind.answers.setdefault(pair.basis, {})[context.cell()] = number
+    return sheets
 
 
 class _Pair(NamedTuple):

@@ -229,10 +229,17 @@ def test_the_hash_of_a_version_is_of_its_content_and_not_of_its_number(vocabular
     small = {"organisation_classes": ("politie_justitie",)}
 
     assert publish(vocabulary, version=2).hash == version.hash
-    assert publish(load_vocabulary(), version=2).table is version.table
     assert publish(vocabulary, version=2).number == 2
     assert publish(relabelled, version=1, **small).hash != version.hash
     assert len(version.hash) == 32
+
+
+def test_cedar_is_asked_once_for_the_same_content_also_for_fewer_classes(version):
+    again = publish(load_vocabulary(), version=2, organisation_classes=("gemeente",))
+
+    for key, sheet in again.table.sheets.items():
+        assert key[0] == "gemeente"
+        assert sheet is version.table.sheets[key]
 
 
 def test_a_profile_adds_forbids_and_nothing_else(vocabulary):
