@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt as _encrypt
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -103,6 +104,15 @@ class _State:
     frontier: Frontier
     edge: Edge
     stored: bool = True
+
+
+class _Place(NamedTuple):
+    """One line of one chain, as the table has it, and the index of the line before."""
+
+    key: bytes
+    n: int
+    pointer: bytes
+    prev: int
 
 
 class AccessLog(LogReader):
@@ -269,19 +279,23 @@ class AccessLog(LogReader):
 
     # --- numbering, sealing, writing --------------------------------------------------
 
-    def _number(self, conn: Connection, year: int) -> list[list[tuple[bytes, int, int]]]:
-        """Handle, n and prev of each subject of each pending entry, numbered in order of appending."""
+    def _number(self, conn: Connection, year: int) -> list[list[_Place]]:
+        """The place of each pending entry in each of its chains, numbered in order of appending."""
         secret = self._keys.log_key(year)
-        at = _heads_of(conn, secret, {handle for recorded in self._pending for handle in recorded.handles})
+        handles = {handle for recorded in self._pending for handle in recorded.handles}
+        keys = {handle: fmt.handle_key(secret, handle) for handle in handles}
+        at = _heads_of(conn, secret, keys)
         if any(index >= self._begun().frontier.size for _, index in at.values()):
             raise LogInconsistent("a chain leads outside the log")
-        chains: list[list[tuple[bytes, int, int]]] = []
+        chains: list[list[_Place]] = []
         for recorded in self._pending:
-            chain: list[tuple[bytes, int, int]] = []
+            chain: list[_Place] = []
             for handle in recorded.handles:
-                n, prev = at.get(handle, (0, -1))
-                at[handle] = (n + 1, recorded.index)
-                chain.append((handle, n + 1, prev))
+                before, prev = at.get(handle, (0, -1))
+                n = before + 1
+                at[handle] = (n, recorded.index)
+                masked = fmt.pointer(secret, handle, n, recorded.index)
+                chain.append(_Place(keys[handle], n, masked, prev))
             chains.append(chain)
         return chains
 
@@ -290,13 +304,13 @@ class AccessLog(LogReader):
         conn: Connection,
         now: datetime,
         after: _State,
-        chains: Sequence[Sequence[tuple[bytes, int, int]]],
+        chains: Sequence[Sequence[_Place]],
         nodes: dict[tuple[int, int], bytes],
     ) -> None:
         """Seal and store pending entries, chain rows and completed tiles; grow `after` and `nodes`."""
         if not self._pending:
             return
-        origin, secret = origin_of(self.prefix, after.year), self._keys.log_key(after.year)
+        origin = origin_of(self.prefix, after.year)
         seal = self._keys.current(LOG_KEYS, now)
         entries: list[tuple[int | bytes, ...]] = []
         lines: list[tuple[int | bytes, ...]] = []
@@ -304,7 +318,7 @@ class AccessLog(LogReader):
         random = memoryview(secrets.token_bytes(_RANDOM * len(self._pending)))
         for at, (recorded, chain) in enumerate(zip(self._pending, chains, strict=True)):
             draft, fresh = recorded.draft, bytes(random[at * _RANDOM : (at + 1) * _RANDOM])
-            part = fmt.chain_part([(n, prev) for _, n, prev in chain], draft.dec, **draft.more)
+            part = fmt.chain_part([(place.n, place.prev) for place in chain], draft.dec, **draft.more)
             opened = Opened(fresh[:32], fresh[32:64], fresh[64:96], recorded.asker, part)
             recorded.opened = opened
             plain = fmt.plain_of(opened, draft.t)
@@ -314,9 +328,7 @@ class AccessLog(LogReader):
             made = after.frontier.append(leaf_hash(leaf))
             nodes.update(made)
             tiles += [(after.year, *tile) for tile in after.edge.grow(made)]
-            for handle, n, _ in chain:
-                masked = fmt.pointer(secret, handle, n, recorded.index)
-                lines.append((fmt.handle_key(secret, handle), n, masked))
+            lines += [(place.key, place.n, place.pointer) for place in chain]
         # By key, which is random: the order of rows must not tell which scopes belong to one person.
         lines.sort()
         tables.insert_rows(conn, tables.entry, entries)
@@ -361,9 +373,11 @@ def _frontier_of(row: Row[tuple[object, ...]]) -> Frontier:
     return frontier
 
 
-def _heads_of(conn: Connection, secret: bytes, handles: set[bytes]) -> dict[bytes, tuple[int, int]]:
-    """Highest n and its index, of each handle that has a line."""
-    by_key = {fmt.handle_key(secret, handle): handle for handle in handles}
+def _heads_of(
+    conn: Connection, secret: bytes, keys_of: Mapping[bytes, bytes]
+) -> dict[bytes, tuple[int, int]]:
+    """Highest n and its index, of each handle that has a line; `keys_of` maps handles to their keys."""
+    by_key = {key: handle for handle, key in keys_of.items()}
     keys, found = sorted(by_key), {}
     line = tables.handle
     for at in range(0, len(keys), _HEADS_AT_ONCE):
