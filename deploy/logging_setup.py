@@ -11,7 +11,7 @@ template, never its path: a path may hold a local reference. The access log
 import logging
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -129,6 +129,14 @@ def _template(scope: Scope) -> str:
     """The route's template. Plain Starlette routes name only their endpoint, so theirs is looked up."""
     route = scope.get("route")
     if route is None and (endpoint := scope.get("endpoint")) is not None:
-        listed = getattr(scope.get("app"), "routes", ())
-        route = next((item for item in listed if getattr(item, "endpoint", None) is endpoint), None)
+        route = next((item for item in _leaves(scope.get("app")) if item.endpoint is endpoint), None)
     return getattr(route, "path", None) or "(no route)"
+
+
+def _leaves(router: Any) -> Iterator[Any]:
+    """All routes below an application or router that have an endpoint, those of included routers too."""
+    for route in getattr(router, "routes", ()):
+        if hasattr(route, "endpoint"):
+            yield route
+        else:
+            yield from _leaves(getattr(route, "original_router", None))

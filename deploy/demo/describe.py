@@ -9,7 +9,7 @@ from . import plan
 from .citizens import Citizen
 from .papers import Papers
 
-PATHS = {"desk": "/", "portal": "/", "source": "/bron", "officer": "/"}
+PATHS = {"desk": "/", "portal": "/", "source": "/", "officer": "/"}
 CITIZEN_ROLE = "burger"
 
 

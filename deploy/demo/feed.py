@@ -9,20 +9,18 @@ what a citizen changed since then stays.
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 
 import httpx
 
-from nodes import apikeys
+from deploy.node_tools import add_api_key, import_list, opened_node
 from nodes.bsn import Bsn
 from nodes.citizen import Change, Receiver
 from nodes.portal.grant import fetch_grant
-from nodes.settings import NodeSettings
-from nodes.store.database import open_engine
-from policy.vocabulary import load_vocabulary
 
 from . import plan
 from .citizens import DemoChoice
@@ -58,22 +56,15 @@ def feed(papers: Papers, fleet: Fleet, say: Callable[[str], None]) -> None:
 
 def _make_api_keys(papers: Papers) -> None:
     """A key for each node's own systems, kept beside its settings; shown by `demo --json`."""
-    vocabulary = load_vocabulary()
     for node in plan.NODES:
         file = papers.api_key_file(node.id)
         if file.exists() or "portal" in node.parts:
             continue
         roles = sorted({p.role for p in plan.EMPLOYEES if p.node == node.id and p.page == "desk"})
-        engine = open_engine(NodeSettings.load(papers.node(node.id) / "node.toml").database)
-        try:
-            _, shown = apikeys.add(
-                engine, vocabulary, "demo", kinds=node.kinds, roles=roles, now=datetime.now(UTC)
-            )
-        finally:
-            engine.dispose()
+        made = add_api_key(papers.node(node.id) / "node.toml", "demo", node.kinds, roles)
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as written:
-            written.write(f"{shown}\n")
+            written.write(f"{made['key']}\n")
 
 
 def import_extracts(papers: Papers, fleet: Fleet, nodes: Sequence[str] | None = None) -> None:
@@ -87,18 +78,14 @@ def import_extracts(papers: Papers, fleet: Fleet, nodes: Sequence[str] | None = 
     ]
     for node_id in wanted:
         home = papers.node(node_id)
-        fleet.start(
-            f"import {node_id}", home / "import.log", lambda _, node_id=node_id: _import(papers, node_id)
-        )
+        fleet.start(f"import {node_id}", home / "import.log", partial(_import, papers, node_id))
     for node_id in wanted:
         fleet.finish(f"import {node_id}")
     for node_id in wanted:
         wait_until_drained(papers, node_id)
 
 
-def _import(papers: Papers, node_id: str) -> None:
-    from deploy.node_tools import import_list
-
+def _import(papers: Papers, node_id: str, _: list[socket.socket]) -> None:
     home = papers.node(node_id)
     import_list(home / "node.toml", home / "extract" / f"{node_id}.csv")
 
@@ -131,8 +118,6 @@ def _choose(papers: Papers) -> None:
 
 async def make_choices(papers: Papers, choices: Sequence[DemoChoice]) -> None:
     """Log in as each citizen and choose, through the portal's own services."""
-    from deploy.node_tools import opened_node
-
     config = papers.node(plan.PORTAL_NODE) / "node.toml"
     async with opened_node(config) as portal:
         for user, own in groupby(choices, key=lambda choice: choice.user):

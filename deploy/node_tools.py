@@ -1,0 +1,254 @@
+"""What commands do at a node, with the same services as the node's own process.
+
+Both may run at once: the store serialises them, and what a command queues is
+sent by the running node, or by `sync` where none runs.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nodes import apikeys
+from nodes.api import API
+from nodes.bsn import Bsn
+from nodes.connectors import csv
+from nodes.employees import role_for
+from nodes.errors import BadItems, HubUnreachable, NotAllowed, UnknownReference
+from nodes.runtime import NodeRuntime, open_node
+from nodes.settings import NodeSettings
+from nodes.store.database import open_engine
+from policy.vocabulary import load_vocabulary
+
+Progress = Callable[[int, int], None]
+
+
+@asynccontextmanager
+async def opened_node(config: Path) -> AsyncIterator[NodeRuntime]:
+    """A node's services for as long as the context lasts; nothing is served or sent.
+
+    Raises:
+        SettingsError: Names the setting or file.
+    """
+    node = await asyncio.to_thread(open_node, NodeSettings.load(config))
+    try:
+        yield node
+    finally:
+        await node.close()
+
+
+def import_list(
+    config: Path,
+    file: Path,
+    *,
+    dry_run: bool = False,
+    confirm_shrink: bool = False,
+    progress: Progress | None = None,
+) -> csv.Plan:
+    """Compare an extract with what was passed on before, and queue the difference.
+
+    Args:
+        dry_run: Only say what would happen.
+        confirm_shrink: Somebody looked at a list that lost much and says it is right.
+
+    Raises:
+        BadInput: The file as a whole cannot be read.
+        ShrinkStops: The list lost too much, and nobody confirmed; nothing was done.
+    """
+
+    content = file.read_bytes()
+
+    async def run() -> csv.Plan:
+        async with opened_node(config) as node:
+            planned = csv.plan(
+                content,
+                node.outbox,
+                node.rules,
+                mapping=node.csv_mapping,
+                shrink_share=node.settings.csv.shrink_share,
+            )
+            if not dry_run:
+                await csv.apply(planned, node.intake, confirm_shrink=confirm_shrink, progress=progress)
+            return planned
+
+    return asyncio.run(run())
+
+
+def publish(config: Path, item: dict[str, Any]) -> str:
+    """Queue one publication, with the checks of the API.
+
+    Args:
+        item: `bsn`, `kind`, `localRef`, `since` and maybe `until`.
+
+    Returns:
+        Its state: queued, or published when nothing changed.
+
+    Raises:
+        BadItems: All that is wrong, without the values.
+    """
+
+    async def run() -> str:
+        async with opened_node(config) as node:
+            checked = node.rules.check(item)
+            if isinstance(checked, list):
+                raise BadItems(checked)
+            await node.intake.submit(API, publications=[checked])
+            return str(node.outbox.flags([checked.local_ref])[checked.local_ref].state)
+
+    return asyncio.run(run())
+
+
+def retract(config: Path, local_ref: str) -> str:
+    """Queue the retraction of one flag.
+
+    Raises:
+        UnknownReference: It was never published here; nothing is touched.
+    """
+
+    async def run() -> str:
+        async with opened_node(config) as node:
+            if local_ref not in node.outbox.flags([local_ref]):
+                raise UnknownReference("This flag was never published here; nothing was touched.")
+            await node.intake.submit(API, retractions=[local_ref])
+            return str(node.outbox.flags([local_ref])[local_ref].state)
+
+    return asyncio.run(run())
+
+
+def sync(config: Path) -> dict[str, int]:
+    """Send what waits, once, where no node process runs.
+
+    Raises:
+        HubUnreachable: Something still waits.
+    """
+
+    async def run() -> dict[str, int]:
+        async with opened_node(config) as node:
+            sent = 0
+            while await node.sender.step():
+                sent += 1
+            left = (await node.source.overview()).waiting
+            if left:
+                raise HubUnreachable(f"{left} items still wait; nothing is lost.")
+            return {"steps": sent, "waiting": left}
+
+    return asyncio.run(run())
+
+
+def status(config: Path) -> dict[str, Any]:
+    """Counts of the outbox and what can be reached; no person, no reference."""
+
+    async def run() -> dict[str, Any]:
+        async with opened_node(config) as node:
+            seen = await node.source.overview()
+            return {
+                "node": node.settings.node_id,
+                "waiting": seen.waiting,
+                "waitingForKeyHolders": seen.waiting_for_holders,
+                "live": seen.live,
+                "rejected": seen.rejected,
+                "oldestWaiting": seen.oldest_waiting.isoformat() if seen.oldest_waiting else None,
+                "lastConfirmed": seen.last_confirmed.isoformat() if seen.last_confirmed else None,
+                "hubReachable": seen.hub_reachable,
+                "keyHoldersReachable": seen.holders_reachable,
+                "trustSeparation": node.settings.trust_separation,
+                "keys": node.trust.manifest.current.origin,
+            }
+
+    return asyncio.run(run())
+
+
+def lookup(config: Path, bsns: Sequence[str], token: str, purpose: str, case: str) -> list[dict[str, Any]]:
+    """Open a visit, look once and close it, as the employee of the token.
+
+    Args:
+        bsns: One to eight numbers, as read from a file or standard input.
+        token: Employee token for this node.
+
+    Raises:
+        BadBsn, BadInput, NotAllowed, Refused, HubUnreachable, HoldersUnreachable: Nothing is shown.
+    """
+
+    async def run() -> list[dict[str, Any]]:
+        async with opened_node(config) as node:
+            if node.tokens is None:
+                raise NotAllowed("employee-token")
+            roles = frozenset(role.code for role in node.vocabulary.roles)
+            employee = role_for(await node.tokens.check(token), roles, node.vocabulary)
+            visit = await node.visits.open(employee, [Bsn.parse(bsn) for bsn in bsns], purpose, case)
+            try:
+                views = await node.visits.look(employee, visit.id)
+            finally:
+                await node.visits.close(employee, visit.id)
+            return [
+                {
+                    "flags": [
+                        {"kind": flag.kind, "since": flag.since, "name": flag.name, "desk": flag.desk}
+                        for flag in view.flags
+                    ],
+                    "refused": view.refused,
+                    "silent": view.silent,
+                    "at": view.at.isoformat(),
+                    "logIndex": view.log_index,
+                }
+                for view in views
+            ]
+
+    return asyncio.run(run())
+
+
+# --- keys of calling systems -----------------------------------------------------------
+
+
+def add_api_key(config: Path, name: str, kinds: Sequence[str], roles: Sequence[str]) -> dict[str, Any]:
+    """Make an API key; the answer is the only time it is shown."""
+    settings = NodeSettings.load(config)
+    engine = open_engine(settings.database)
+    try:
+        made, shown = apikeys.add(
+            engine,
+            load_vocabulary(settings.vocabulary_file),
+            name,
+            kinds=kinds,
+            roles=roles,
+            now=datetime.now(UTC),
+        )
+    finally:
+        engine.dispose()
+    return {
+        "id": made.id,
+        "name": made.name,
+        "kinds": sorted(made.kinds),
+        "roles": sorted(made.roles),
+        "key": shown,
+    }
+
+
+def list_api_keys(config: Path) -> list[dict[str, Any]]:
+    """All keys, without the keys themselves."""
+    engine = open_engine(NodeSettings.load(config).database)
+    try:
+        return [
+            {
+                "id": key.id,
+                "name": key.name,
+                "kinds": sorted(key.kinds),
+                "roles": sorted(key.roles),
+                "createdAt": key.created_at.isoformat(),
+                "revokedAt": key.revoked_at.isoformat() if key.revoked_at else None,
+            }
+            for key in apikeys.listed(engine)
+        ]
+    finally:
+        engine.dispose()
+
+
+def revoke_api_key(config: Path, key_id: str) -> bool:
+    """End a key at once; False when there is no such living key."""
+    engine = open_engine(NodeSettings.load(config).database)
+    try:
+        return apikeys.revoke(engine, key_id, datetime.now(UTC))
+    finally:
+        engine.dispose()
