@@ -2,8 +2,8 @@
 
 Each statement is built once with SQLAlchemy Core and compiled once per engine
 and size; what runs is its text with plain parameters. Key lists are filled up
-to a power of two with a repeated key, so that few texts exist and the number
-of statements depends on nothing a person has.
+to a power of two with keys that nothing has, so that few texts exist and the
+number of statements depends on nothing a person has.
 
 Source: docs/design/performance.md, "What was found" 3; access-log.md §2.
 """
@@ -46,6 +46,9 @@ from . import tables as t
 _LARGEST = 512
 """Keys in one statement; more keys run the same text again."""
 
+FLAGS_EXPECTED = 4
+"""Flags per search key for which the digests' statement has room, whether they exist or not."""
+
 Key = Sequence[Any]
 
 
@@ -65,7 +68,8 @@ def read(connection: Connection, needs: Needs) -> Read:
         out.markers[(mark.pub_tag, mark.rtag)] = mark
     wanted = needs.digests | found
     out.digests = dict.fromkeys(wanted)
-    digests = _by_keys(connection, t.digest, ("pub_tag", "bucket"), wanted)
+    room = len(needs.digests) + FLAGS_EXPECTED * len(needs.flags)
+    digests = _by_keys(connection, t.digest, ("pub_tag", "bucket"), wanted, at_least=room)
     whole = _by_keys(connection, t.digest, ("pub_tag",), [(k,) for k in needs.publishers])
     for bucket in map(DigestRow._make, [*digests, *whole]):
         out.digests[(bucket.pub_tag, bucket.bucket)] = bucket
@@ -121,15 +125,16 @@ def _bucket(connection: Connection, pub_tag: bytes, bucket: int) -> dict[bytes, 
 
 
 def _by_keys(
-    connection: Connection, table: Table, columns: tuple[str, ...], keys: Iterable[Key]
+    connection: Connection, table: Table, columns: tuple[str, ...], keys: Iterable[Key], at_least: int = 1
 ) -> list[Any]:
     listed = list(keys)
+    # Filled up, and asked also for nothing: neither number nor size of statements tells what was found.
+    listed += [_nothing(columns)] * max(at_least - len(listed), not listed)
     rows: list[Any] = []
-    # At least once, also for nothing: the number of statements must not tell what was found.
-    for at in range(0, max(len(listed), 1), _LARGEST):
-        part = listed[at : at + _LARGEST] or [_nothing(columns)]
+    for at in range(0, len(listed), _LARGEST):
+        part = listed[at : at + _LARGEST]
         size = 1 << (len(part) - 1).bit_length()
-        part += [part[-1]] * (size - len(part))
+        part += [_nothing(columns)] * (size - len(part))
         text = _select(connection.dialect, table, columns, size)
         rows += connection.exec_driver_sql(text, tuple(value for key in part for value in key)).fetchall()
     return rows
