@@ -292,6 +292,10 @@ class Citizens:
             self._endings.add(task)
             task.add_done_callback(self._endings.discard)
 
+    async def settle(self) -> None:
+        """Wait until the hub was told of every session closed; before connections are let go."""
+        await asyncio.gather(*self._endings, return_exceptions=True)
+
     def _use(self, session: CitizenSession) -> tuple[str, list[bytes]]:
         """Ticket and log ids, when the session still holds."""
         limits, now = self._vocabulary.limits, self._now()

@@ -60,6 +60,7 @@ class NodeRuntime:
 
     async def close(self) -> None:
         """Let go of connections and the store."""
+        await self.citizens.settle()
         for client in self.clients:
             await client.aclose()
         self.engine.dispose()
