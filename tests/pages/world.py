@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import uvicorn
@@ -38,7 +39,6 @@ from nodes.citizen import (
 from nodes.employees import Employee
 from nodes.errors import UnknownVisit
 from nodes.pages import node_pages
-from nodes.runtime import NodeRuntime
 from nodes.settings import NodeKeys, NodeSettings, OidcSettings
 from nodes.source import Overview, OwnKind, RejectedView
 from nodes.visits import FlagView, PersonView, Visit
@@ -437,13 +437,13 @@ class Site:
 def node_site(parts: set[str], issuer: str, **more: Any) -> Site:
     port = free_port()
     site = Site(f"http://localhost:{port}")
-    runtime = NodeRuntime(
+    runtime: Any = SimpleNamespace(
         settings=node_settings(parts, port, issuer, **more),
         keys=NodeKeys(signing=b"1" * 32, secret=b"2" * 32, case=b"3" * 32, storage=b"4" * 32),
         vocabulary=VOCABULARY,
-        visits=site.visits,  # type: ignore[arg-type]
-        citizens=site.citizens,  # type: ignore[arg-type]
-        source=site.source,  # type: ignore[arg-type]
+        visits=site.visits,
+        citizens=site.citizens,
+        source=site.source,
     )
     site.pages, routes = node_pages(runtime)
     site.app = _app(site.pages, routes)

@@ -1,0 +1,254 @@
+"""Every screen in every state: accessible, narrow, by keyboard, without a person in address or page."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page
+
+from nodes.errors import HoldersUnreachable, HubUnreachable, ReceiptInvalid, Refused
+from tests.pages.checks import broken_rules
+from tests.pages.conftest import Enter, own_machine_only
+from tests.pages.world import (
+    ENTRIES,
+    LINES,
+    REJECTIONS,
+    WITH_FLAGS,
+    WITHOUT,
+    LookLine,
+    Site,
+    look_line,
+    own_flag,
+)
+
+Check = Callable[[str], None]
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A phone with script, which axe needs; the stories run without."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, locale="nl-NL")
+    own_machine_only(context)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def check(page: Page) -> Iterator[Check]:
+    """Collects what is wrong on each named screen; the test fails at its end with all of it."""
+    wrong: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            wrong.append(f"console: {message.text}")
+
+    page.on("console", note)
+
+    def check_screen(name: str) -> None:
+        wrong.extend(f"{name}: {problem}" for problem in broken_rules(page))
+
+    yield check_screen
+    assert wrong == []
+
+
+def ask(page: Page, site: Site, *numbers: str) -> None:
+    """From the start to the first answer, for a home visit."""
+    page.goto(f"{site.url}/kijken")
+    page.get_by_role("link", name="Huisbezoek").click()
+    page.get_by_label("Burgerservicenummer", exact=True).fill(numbers[0])
+    page.get_by_label("Zaaknummer").fill("Z-2026-17")
+    if len(numbers) > 1:
+        page.get_by_text("Bezoekt u meer mensen?").click()
+    for place, number in enumerate(numbers[1:], 2):
+        page.locator(f"#nummer-{place}").fill(number)
+    page.get_by_role("button", name="Bekijk").click()
+
+
+def test_the_desk_holds_every_rule_on_every_screen(
+    page: Page, desk: Site, enter: Enter, check: Check
+) -> None:
+    page.goto(desk.url)
+    check("door")
+    enter(page, desk, "jan")
+    check("why")
+    page.get_by_role("link", name="Huisbezoek").click()
+    check("who")
+    page.get_by_role("button", name="Bekijk").click()
+    check("who, nothing filled in")
+    ask(page, desk, "123456789")
+    check("who, wrong number")
+    ask(page, desk, WITH_FLAGS, WITHOUT)
+    check("something is known")
+    page.get_by_role("button", name="Toon de onderwerpen").click()
+    check("subjects")
+    page.goto(f"{desk.url}/bezoeken")
+    check("own visits")
+    page.get_by_role("button", name="Verleng").first.click()
+    check("own visits, prolonged")
+    page.goto(f"{desk.url}/mijn-functie")
+    check("own role")
+    desk.visits.silent = ["Jeugdhulp Rivierenland"]
+    ask(page, desk, WITHOUT)
+    check("nothing, a source silent")
+    page.get_by_role("button", name="Klaar").click()
+    check("done")
+    page.goto(f"{desk.url}/leeg")
+    check("blanked")
+    page.get_by_role("button", name="Uitloggen").click()
+    check("logged out")
+    page.goto(f"{desk.url}/kijken")
+    check("expired")
+    page.goto(f"{desk.url}/nergens")
+    check("missing")
+
+
+def test_the_portal_holds_every_rule_on_every_screen(
+    page: Page, portal: Site, enter: Enter, check: Check
+) -> None:
+    page.goto(portal.url)
+    check("door")
+    enter(page, portal, "fatima")
+    check("begin")
+    page.goto(f"{portal.url}/mijn/keuzes")
+    check("choices")
+    page.get_by_role("button", name=re.compile("Ja.*Wijkteam Noord alle")).click()
+    check("effect of a yes")
+    page.get_by_label("6 maanden").check()
+    page.get_by_role("button", name="Ja, dit mag").click()
+    check("saved")
+    page.goto(f"{portal.url}/mijn/keuzes")
+    check("choices after a yes")
+    page.get_by_role("button", name=re.compile("Nee.*Wijkteam Noord alle")).click()
+    check("effect of a no")
+    page.goto(f"{portal.url}/mijn/stoppen")
+    check("stop everything")
+    page.get_by_role("button", name="Ik stop al mijn").click()
+    check("stopped")
+    page.goto(f"{portal.url}/mijn/bekend")
+    check("nothing known")
+    portal.citizens.known = [own_flag("schuldhulp"), own_flag("ggz")]
+    page.goto(f"{portal.url}/mijn/bekend")
+    check("known")
+    page.goto(f"{portal.url}/mijn/gekeken")
+    check("nobody looked")
+    portal.citizens.lines = LINES
+    page.goto(f"{portal.url}/mijn/gekeken")
+    check("who looked")
+    portal.citizens.verified = False
+    page.goto(f"{portal.url}/mijn/gekeken")
+    check("who looked, list broken")
+
+
+def test_the_source_holds_every_rule_on_every_screen(
+    page: Page, source: Site, enter: Enter, check: Check
+) -> None:
+    enter(page, source, "bea")
+    check("overview")
+    source.source.rejections = list(REJECTIONS)
+    source.source.waiting = 2
+    source.source.reachable = False
+    page.goto(f"{source.url}/bron")
+    check("overview, nothing reachable")
+    page.goto(f"{source.url}/bron/geweigerd")
+    check("rejected")
+    page.get_by_role("button", name=re.compile("opgelost.*zaak-17")).click()
+    check("rejected, one repaired")
+    source.source.rejections = []
+    page.goto(f"{source.url}/bron/geweigerd")
+    check("nothing rejected")
+    page.goto(f"{source.url}/bron/soorten")
+    check("kinds")
+
+
+def test_the_officer_holds_every_rule_on_every_screen(
+    page: Page, officer: Site, enter: Enter, check: Check
+) -> None:
+    page.goto(officer.url)
+    check("door")
+    enter(page, officer, "olga")
+    check("empty log")
+    officer.log.lines = ENTRIES
+    page.goto(f"{officer.url}/lijst")
+    check("entries")
+    page.goto(f"{officer.url}/lijst?dag=gisteren")
+    check("wrong day")
+    officer.log.holds = False
+    page.goto(f"{officer.url}/lijst?functie=fg")
+    check("broken log, nothing found")
+
+
+FAILURES = [
+    (HoldersUnreachable(), "Opzoeken kan nu niet. Er is niets bekeken. Probeer het over 5 minuten."),
+    (HubUnreachable(), "Wij kunnen nu niets laten zien. Er is niets bekeken. Probeer het later."),
+    (Refused("role-not-allowed"), "U mag dit niet bekijken. Reden: uw functie mag dit niet."),
+    (ReceiptInvalid(), "Daarom laten wij niets zien."),
+    (ValueError("secret of the house"), "Er ging iets mis. Uw gegevens zijn veilig. Noem nummer"),
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure[0]).__name__)
+def test_a_failure_reads_as_one_plain_sentence(
+    page: Page, desk: Site, enter: Enter, check: Check, failure: tuple[Exception, str]
+) -> None:
+    enter(page, desk, "jan")
+    desk.visits.fails, says = failure
+    ask(page, desk, WITH_FLAGS)
+    assert says in page.get_by_role("status").inner_text()
+    assert "secret of the house" not in page.content()
+    check("failure")
+
+
+def test_the_button_of_a_choice_is_in_sight_on_a_phone(page: Page, portal: Site, enter: Enter) -> None:
+    enter(page, portal, "fatima")
+    page.goto(f"{portal.url}/mijn/keuzes")
+    page.get_by_role("button", name=re.compile("Ja.*Wijkteam Noord alle")).click()
+    box = page.get_by_role("button", name="Ja, dit mag").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 844
+
+
+def test_the_subjects_fit_a_small_laptop_without_scrolling(page: Page, desk: Site, enter: Enter) -> None:
+    enter(page, desk, "jan")
+    page.set_viewport_size({"width": 1024, "height": 768})
+    ask(page, desk, WITH_FLAGS)
+    page.get_by_role("button", name="Toon de onderwerpen").click()
+    box = page.get_by_role("button", name="Klaar").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 768
+
+
+def test_text_of_twice_the_size_stays_on_the_page(page: Page, desk: Site, enter: Enter) -> None:
+    enter(page, desk, "jan")
+    ask(page, desk, WITH_FLAGS)
+    page.get_by_role("button", name="Toon de onderwerpen").click()
+    page.evaluate("document.documentElement.style.fontSize = '225%'")
+    wide, room = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert wide <= room
+
+
+def test_a_printed_answer_has_no_buttons(page: Page, desk: Site, enter: Enter) -> None:
+    enter(page, desk, "jan")
+    ask(page, desk, WITH_FLAGS)
+    page.emulate_media(media="print")
+    assert not page.get_by_role("button", name="Klaar").is_visible()
+    assert page.get_by_text("Er is iets bekend.").is_visible()
+
+
+def test_a_long_list_of_looks_is_shown_in_parts(page: Page, portal: Site, enter: Enter) -> None:
+    enter(page, portal, "fatima")
+    lines: list[LookLine] = [look_line(60 * 24 * day) for day in range(70)]
+    portal.citizens.lines = lines
+    page.goto(f"{portal.url}/mijn/gekeken")
+    assert page.locator("main li").count() == 50
+    page.get_by_role("link", name="Toon oudere regels").click()
+    assert page.locator("main li").count() == 70
+
+
+def test_the_checks_see_what_is_wrong_when_something_is(page: Page) -> None:
+    page.set_content(
+        "<!doctype html><html><title>x</title><h1>a</h1><h1>b</h1><img src='data:,'>"
+        f"<div style='width:900px'>wide</div><p>{WITH_FLAGS}</p><button>x</button></html>"
+    )
+    wrong = " ".join(broken_rules(page))
+    for sign in ("axe image-alt", "axe html-has-lang", "sideways", "2 first", "Tab", "number", "too small"):
+        assert sign in wrong

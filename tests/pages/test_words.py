@@ -1,0 +1,125 @@
+"""The words: the same keys in each language, short sentences, no hard words, the texts that were agreed."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import pytest
+
+from consent.pages.names import translations
+from consent.pages.words import LANGUAGES, words
+from policy.vocabulary import load_vocabulary
+
+HARD_WORDS = """
+    pseudoniem hash risico score signaal dossier grondslag doelbinding verwerking betrokkene autorisatie
+    authenticatie identificatie conform middels inzake teneinde derhalve desbetreffende alsmede krachtens
+    ingevolge verstrekken verstrekking raadplegen raadpleging persoonsgegevens consent token node hub server
+    applicatie geautoriseerd gelieve
+""".split()  # noqa: SIM905
+TEMPLATES = (
+    "consent/pages/templates",
+    "nodes/desk/templates",
+    "nodes/portal/templates",
+    "nodes/source_pages/templates",
+    "index/web/templates",
+)
+ROOT = Path(__file__).parents[2]
+NO_SCRIPT = ("Even geduld.", "Wij halen dit op.")
+"""The text while a page loads is for scripts, of which there are none."""
+
+
+def sentences(text: str) -> list[str]:
+    return [part for part in re.split(r"(?<=[.!?:])\s+", text) if part]
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_every_language_has_the_same_keys(language: str) -> None:
+    first, other = set(words(LANGUAGES[0]).sentences), set(words(language).sentences)
+    assert first - other == set()
+    assert other - first == set()
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_a_sentence_has_the_same_values_in_every_language(language: str) -> None:
+    other = words(language).sentences
+    for key, text in words(LANGUAGES[0]).sentences.items():
+        assert set(re.findall(r"{(\w+)}", text)) == set(re.findall(r"{(\w+)}", other[key])), key
+
+
+def test_a_dutch_sentence_has_at_most_twelve_words() -> None:
+    long = [
+        (key, sentence)
+        for key, text in words("nl").sentences.items()
+        for sentence in sentences(text)
+        if len(sentence.split()) > 12
+    ]
+    assert long == []
+
+
+def test_no_hard_word_stands_on_a_dutch_page() -> None:
+    hard = [
+        (key, word)
+        for key, text in words("nl").sentences.items()
+        for word in HARD_WORDS
+        if re.search(rf"\b{word}(en|s|'s)?\b", text, re.IGNORECASE)
+    ]
+    assert hard == []
+
+
+def test_english_names_exist_for_the_whole_vocabulary() -> None:
+    vocabulary = load_vocabulary()
+    wanted = {f"kind.{kind.code}.{part}" for kind in vocabulary.kinds for part in ("label", "sentence")}
+    wanted |= {
+        f"purpose.{purpose.code}.{part}" for purpose in vocabulary.purposes for part in ("label", "sentence")
+    }
+    wanted |= {f"role.{role.code}" for role in vocabulary.roles}
+    assert wanted - set(translations("en")) == set()
+
+
+def test_every_sentence_that_a_template_names_exists() -> None:
+    known = words("nl").sentences
+    missing = [
+        (path.name, key)
+        for folder in TEMPLATES
+        for path in (ROOT / folder).rglob("*.html")
+        for key in re.findall(r'\bt\("([a-z0-9_.]+)"\s*[,)]', path.read_text())
+        if key not in known
+    ]
+    assert missing == []
+
+
+def test_no_template_holds_words_of_its_own() -> None:
+    own = []
+    for folder in TEMPLATES:
+        for path in (ROOT / folder).rglob("*.html"):
+            text = re.sub(r"{#.*?#}|{%.*?%}|{{.*?}}", " ", path.read_text(), flags=re.S)
+            text = re.sub(r"<[^>]*>", " ", text)
+            own += [(path.name, word) for word in re.findall(r"[A-Za-zÀ-ÿ]{3,}", text)]
+    assert own == []
+
+
+def test_every_template_compiles() -> None:
+    for folder in TEMPLATES:
+        environment = jinja2.Environment(autoescape=True)
+        for path in (ROOT / folder).rglob("*.html"):
+            assert environment.parse(path.read_text()), path
+
+
+def test_the_agreed_dutch_texts_stand_on_the_pages(shared: Path) -> None:
+    spoken = " ".join(words("nl").sentences.values())
+    text = (shared / "screens.md").read_text()
+    states = text[text.index("States every screen has") : text.index("The refusal reason speaks")]
+    agreed = [
+        sentence
+        for row in re.findall(r"^\| [a-z ()]+ \| ([^|]+) \|", states, re.M)
+        for sentence in sentences(row.strip())
+        if "{" not in sentence and sentence not in ("Nederlands", "---") and sentence not in NO_SCRIPT
+    ]
+    assert len(agreed) > 15
+    assert [sentence for sentence in agreed if sentence not in spoken] == []
+
+
+def test_the_style_sheet_asks_nothing_from_elsewhere() -> None:
+    style = (files("consent.pages") / "static" / "style.css").read_text()
+    assert not re.search(r"url\(|@import|http", style)
