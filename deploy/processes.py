@@ -4,12 +4,19 @@ The demo and the commands start processes through the same functions; the demo
 only hands over a socket that is bound already.
 """
 
+import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
 from .logging_setup import set_up_logging
 from .serve import serve
+
+
+def _begin(process: str) -> None:
+    # Whatever a process writes is for its own user: databases, copies of documents, logs.
+    os.umask(0o077)
+    set_up_logging(process)
 
 
 def serve_hub(config: Path, sock: socket.socket | None = None) -> None:
@@ -22,8 +29,8 @@ def serve_hub(config: Path, sock: socket.socket | None = None) -> None:
     from index.app import create_app
     from index.settings import HubSettings
 
-    set_up_logging("hub")
     settings = HubSettings.load(config)
+    _begin("hub")
     serve(create_app(settings), settings.host, settings.port, sock)
 
 
@@ -38,7 +45,7 @@ def serve_keyholder(config: Path, sock: socket.socket | None = None) -> None:
     from nodes.keyholder.settings import KeyHolderSettings
 
     settings = KeyHolderSettings.load(config)
-    set_up_logging(f"keyholder {settings.holder_id}")
+    _begin(f"keyholder {settings.holder_id}")
     serve(create_app(settings), settings.host, settings.port, sock)
 
 
@@ -53,7 +60,7 @@ def serve_node(config: Path, sock: socket.socket | None = None) -> None:
     from nodes.settings import NodeSettings
 
     settings = NodeSettings.load(config)
-    set_up_logging(f"node {settings.node_id}")
+    _begin(f"node {settings.node_id}")
     serve(create_app(settings), settings.host, settings.port, sock)
 
 

@@ -1,14 +1,34 @@
-"""`vlagwijzer node`: serve a node, and work with its outbox, flags and keys of calling systems."""
+"""`vlagwijzer node`: serve a node, and work with its outbox, flags and keys of calling systems.
 
+Numbers of people come from standard input or a file. A command that queues
+leaves the sending to the running node, or to `sync`.
+"""
+
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import plainly
+from .output import FAILED, AsJson, emit, fail, plainly
+
+if TYPE_CHECKING:
+    from nodes.connectors.csv import Plan
 
 app = typer.Typer(no_args_is_help=True, help="The process at an organisation: source, desk or portal.")
+keys = typer.Typer(no_args_is_help=True, help="API keys of the organisation's own systems.")
+app.add_typer(keys, name="apikey")
+
 Config = Annotated[Path, typer.Option("--config", help="Settings of this node (TOML).")]
+BsnFile = Annotated[
+    Path | None, typer.Option("--bsn-file", help="File with the number, one a line; absent: standard input.")
+]
+
+
+def _numbers(file: Path | None) -> list[str]:
+    """Numbers from a file or standard input, one a line; never an argument."""
+    text = file.read_text() if file else sys.stdin.read()
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 @app.command("serve")
@@ -18,3 +38,192 @@ def serve_node(config: Config = Path("node.toml")) -> None:
         from deploy.processes import serve_node as serve
 
         serve(config)
+
+
+@app.command("publish")
+def publish(
+    *,
+    kind: Annotated[str, typer.Option(help="Code of the kind, such as schuldhulp.")],
+    ref: Annotated[str, typer.Option(help="The source's own reference; never a number of a person.")],
+    since: Annotated[str, typer.Option(help="Month since when: YYYY-MM.")],
+    until: Annotated[str | None, typer.Option(help="Last month: YYYY-MM; absent: open.")] = None,
+    bsn_file: BsnFile = None,
+    config: Config = Path("node.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Queue one publication. The same reference again is an update."""
+    with plainly():
+        from deploy.node_tools import publish as queue
+        from nodes.errors import BadItems
+
+        numbers = _numbers(bsn_file)
+        item = {
+            "bsn": numbers[0] if len(numbers) == 1 else "",
+            "kind": kind,
+            "localRef": ref,
+            "since": since,
+            "until": until,
+        }
+        try:
+            state = queue(config, item)
+        except BadItems as error:
+            raise fail("\n".join(f"{one.field}: {one.detail}" for one in error.errors), FAILED) from None
+        emit({"state": state}, as_json, state)
+
+
+@app.command("retract")
+def retract(
+    ref: Annotated[str, typer.Option(help="The source's own reference.")],
+    config: Config = Path("node.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Queue the retraction of one flag. Needs no number of a person."""
+    with plainly():
+        from deploy.node_tools import retract as queue
+
+        state = queue(config, ref)
+        emit({"state": state}, as_json, state)
+
+
+@app.command("import")
+def import_list(
+    file: Annotated[Path, typer.Argument(help="CSV with the whole list.", exists=True, dir_okay=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen, and why.")] = False,
+    confirm_shrink: Annotated[
+        bool,
+        typer.Option("--confirm-shrink", help="The list lost much, and somebody checked that it is right."),
+    ] = False,
+    config: Config = Path("node.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Compare a full list with what was passed on before: new is published, gone is retracted."""
+    with plainly():
+        from deploy.node_tools import import_list as run
+
+        def progress(done: int, total: int) -> None:
+            if not as_json:
+                print(f"{done} of {total} queued", file=sys.stderr, flush=True)
+
+        planned = run(config, file, dry_run=dry_run, confirm_shrink=confirm_shrink, progress=progress)
+        emit(_told(planned, dry_run), as_json, _told_plainly(planned, dry_run))
+
+
+def _told(planned: "Plan", dry_run: bool) -> dict[str, Any]:
+    steps = [
+        {"action": step.action, "localRef": step.local_ref, "line": step.line, "reason": step.reason}
+        for step in planned.steps
+        if step.action != "unchanged"
+    ]
+    return {
+        "dryRun": dry_run,
+        "before": planned.before,
+        "after": planned.after,
+        "stops": planned.shrinks,
+        "counts": planned.counts,
+        "steps": steps,
+    }
+
+
+def _told_plainly(planned: "Plan", dry_run: bool) -> str:
+    lines = [f"{count:>7} {action}" for action, count in planned.counts.items() if count]
+    if dry_run:
+        lines += [
+            f"  {step.action:<9} {step.local_ref or f'line {step.line}'}: {step.reason}"
+            for step in planned.steps
+            if step.action != "unchanged"
+        ]
+        if planned.shrinks:
+            lines.append("This list lost so much that importing it asks for --confirm-shrink.")
+    return "\n".join(lines) or "The list is empty."
+
+
+@app.command("sync")
+def sync(config: Config = Path("node.toml"), as_json: AsJson = False) -> None:
+    """Send what waits, once, where no node process runs."""
+    with plainly():
+        from deploy.node_tools import sync as run
+
+        done = run(config)
+        emit(done, as_json, "Nothing waits.")
+
+
+@app.command("lookup")
+def lookup(
+    *,
+    purpose: Annotated[str, typer.Option(help="Code of the purpose, such as huisbezoek.")],
+    case: Annotated[str, typer.Option(help="Case reference of this organisation.")],
+    token_file: Annotated[Path, typer.Option(help="File with an employee token for this node.")],
+    bsn_file: BsnFile = None,
+    config: Config = Path("node.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Open a visit for one to eight persons, look once as this employee, and close it."""
+    with plainly():
+        from deploy.node_tools import lookup as run
+
+        views = run(config, _numbers(bsn_file), token_file.read_text().strip(), purpose, case)
+        lines = [
+            f"Persoon {at}: "
+            + (
+                "; ".join(f"{flag['kind']} sinds {flag['since']}" for flag in view["flags"])
+                or "niets zichtbaar"
+            )
+            for at, view in enumerate(views, 1)
+        ]
+        emit({"persons": views}, as_json, "\n".join([*lines, "Dit overzicht hoeft niet compleet te zijn."]))
+
+
+@app.command("status")
+def status(config: Config = Path("node.toml"), as_json: AsJson = False) -> None:
+    """What waits, what was rejected, and what can be reached."""
+    with plainly():
+        from deploy.node_tools import status as run
+
+        seen = run(config)
+        emit(seen, as_json, "\n".join(f"{name}: {value}" for name, value in seen.items()))
+
+
+@keys.command("add")
+def add_key(
+    name: Annotated[str, typer.Argument(help="Name of the calling system.")],
+    kind: Annotated[list[str] | None, typer.Option(help="Kind it may publish; repeat for more.")] = None,
+    role: Annotated[list[str] | None, typer.Option(help="Role it may state; repeat for more.")] = None,
+    config: Config = Path("node.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Make a key. It is shown once."""
+    with plainly():
+        from deploy.node_tools import add_api_key
+
+        made = add_api_key(config, name, kind or [], role or [])
+        emit(made, as_json, f"{made['key']}\nThis key is not shown again. Its id is {made['id']}.")
+
+
+@keys.command("list")
+def list_keys(config: Config = Path("node.toml"), as_json: AsJson = False) -> None:
+    """All keys, without the keys themselves."""
+    with plainly():
+        from deploy.node_tools import list_api_keys
+
+        found = list_api_keys(config)
+        lines = [
+            f"{key['id']}  {key['name']}  {', '.join(key['kinds'] + key['roles'])}"
+            + ("  (revoked)" if key["revokedAt"] else "")
+            for key in found
+        ]
+        emit({"keys": found}, as_json, "\n".join(lines) or "No keys.")
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="Id from `apikey list`.")],
+    config: Config = Path("node.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """End a key at once."""
+    with plainly():
+        from deploy.node_tools import revoke_api_key
+
+        if not revoke_api_key(config, key_id):
+            raise fail("There is no such living key.", FAILED)
+        emit({"revoked": key_id}, as_json, "Revoked.")

@@ -8,6 +8,7 @@
 | 3 | cannot start: a setting, key file or port |
 | 4 | hub or key holders cannot be reached; nothing was lost |
 | 5 | a person must confirm first: the snapshot shrinks too much |
+| 70 | a defect in the program; what is printed has no number of a person in it |
 """
 
 import sys
@@ -21,12 +22,13 @@ FAILED = 1
 CANNOT_START = 3
 UNREACHABLE = 4
 CONFIRM = 5
+DEFECT = 70
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a check failed or refused; 2 wrong use; 3 cannot start (setting, key file, port); "
-    "4 hub or key holders unreachable; 5 a person must confirm first."
+    "4 hub or key holders unreachable; 5 a person must confirm first; 70 a defect."
 )
 
 
@@ -47,7 +49,12 @@ def fail(message: str, code: int) -> typer.Exit:
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """Turn the errors an operator can repair into one line and an exit code."""
+    """Turn the errors an operator can repair into one line and an exit code; log only warnings."""
+    import logging
+
+    from deploy.logging_setup import set_up_logging
+
+    set_up_logging("vlagwijzer", level=logging.WARNING)
     try:
         yield
     except typer.Exit:
@@ -55,7 +62,9 @@ def plainly() -> Iterator[None]:
     except Exception as error:
         code = _code(error)
         if code is None:
-            raise
+            import traceback
+
+            raise fail(f"A defect, please report it.\n{traceback.format_exc()}", DEFECT) from None
         raise fail(_sentence(error), code) from None
 
 

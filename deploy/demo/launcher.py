@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
+
+from deploy.logging_setup import set_up_logging
 
 from . import plan
 from .fleet import DemoFailed, Fleet, bind_ports
@@ -42,6 +44,7 @@ def running(folder: Path | None, base: int, say: Say) -> Iterator[tuple[Papers, 
     """
     with _stoppable(), _folder(folder) as home, Fleet() as fleet:
         begun = time.monotonic()
+        set_up_logging("demo", _log_file(home))
         fleet.hold(bind_ports(plan.ports(base)))
         papers = prepare(home, base)
         _import_parts()
@@ -52,6 +55,12 @@ def running(folder: Path | None, base: int, say: Say) -> Iterator[tuple[Papers, 
 
         feed(papers, fleet, say)
         yield papers, fleet
+
+
+def _log_file(home: Path) -> TextIO:
+    """The demo's own log. Standard output is for what it tells, and may be read by a program."""
+    handle = os.open(home / "demo.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    return os.fdopen(handle, "w", buffering=1)
 
 
 def _desk(base: int) -> str:
@@ -136,8 +145,6 @@ def _start_all(fleet: Fleet, papers: Papers) -> None:
 
 
 def _serve_identity(papers: Papers, own: list[socket.socket]) -> None:
-    from deploy.logging_setup import set_up_logging
-
     from .accounts import applications
     from .identity import serve
 
