@@ -5,6 +5,7 @@ that all errors are found at once and no value is repeated; their structs here
 say what is accepted.
 """
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -136,7 +137,7 @@ class LookupFlag(Message, frozen=True):
     until: Month | None
     name: str
     desk: str
-    confirmed_date: str | None
+    confirmed_date: date | None
     self_declared: bool
     disputed: bool
 
