@@ -97,8 +97,7 @@ def test_stopping_a_yes_never_opens(entries, data):
     before = _now(folded(*entries))
     after = _now(folded(*entries, stop(len(entries) + 1, stopped.number)))
 
-    assert (after.effect == "grant") <= (before.effect == "grant")
-    assert after.explicit <= before.explicit
+    assert ORDER[after.effect] <= max(ORDER[before.effect], ORDER["none"])
 
 
 @given(ledgers(), st.integers(0, 7))
@@ -174,6 +173,14 @@ def test_the_person_can_stop_what_a_gemachtigde_decided():
     state = folded(entry(1, "grant", by="gemachtigde", evidence="machtiging"), stop(2, 1))
 
     assert _now(state).effect == "none"
+
+
+def test_a_narrower_yes_that_was_not_explicit_stands_in_place_of_a_broader_explicit_one():
+    """The letter of the design: explicit is judged among what is left; stopping the narrower brings it back."""
+    broad, narrow = entry(1, "grant", explicit=True), entry(2, "grant", category=("geld",))
+
+    assert not _now(folded(broad, narrow)).explicit
+    assert _now(folded(broad, narrow, stop(3, 2))).explicit
 
 
 # --- time --------------------------------------------------------------------------
