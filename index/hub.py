@@ -123,8 +123,12 @@ class Hub:
         return points
 
     def reading(self) -> Connection:
-        """A connection that never waits for the writer and sees committed rows only; close it."""
-        return self.engine.connect().execution_options(reading=True)
+        """A connection that never waits for the writer and sees one committed state; close it."""
+        connection = self.engine.connect()
+        if connection.dialect.name == "postgresql":
+            # Reading a log while it grows must not look like rows beyond the signed size.
+            return connection.execution_options(reading=True, isolation_level="REPEATABLE READ")
+        return connection.execution_options(reading=True)
 
     @property
     def highest_kind(self) -> int:
