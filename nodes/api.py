@@ -351,7 +351,7 @@ def _flag(seen: FlagView) -> LookupFlag:
         until=seen.until,
         name=seen.name,
         desk=seen.desk,
-        confirmed_date=seen.confirmed_on,
+        confirmed_date=seen.confirmed_on or msgspec.UNSET,
         self_declared=seen.self_declared,
         disputed=seen.disputed,
     )

@@ -137,9 +137,9 @@ class LookupFlag(Message, frozen=True):
     until: Month | None
     name: str
     desk: str
-    confirmed_date: date | None
     self_declared: bool
     disputed: bool
+    confirmed_date: date | msgspec.UnsetType = msgspec.UNSET
 
 
 class LookupPerson(Message, frozen=True):
