@@ -11,7 +11,8 @@ does not hold stops nothing: the rest is told too, and the end says so.
 import asyncio
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,9 @@ import msgspec
 
 from deploy.node_tools import opened_node
 from nodes.bsn import Bsn
-from nodes.citizen import LooksView
+from nodes.citizen import CitizenSession, LooksView
 from nodes.portal.grant import fetch_grant
+from nodes.runtime import NodeRuntime
 
 from . import plan
 from .citizens import Citizen, DemoChoice
@@ -66,6 +68,18 @@ class _Story:
         address = plan.url(self.papers.base, plan.node(node_id).offset)
         return httpx.Client(base_url=address, headers=headers, timeout=30, trust_env=False)
 
+    @asynccontextmanager
+    async def _at_the_portal(self) -> AsyncIterator[tuple[NodeRuntime, CitizenSession]]:
+        """The portal's services and a session of the citizen, after a login with the code flow."""
+        async with opened_node(self.papers.node(plan.PORTAL_NODE) / "node.toml") as portal:
+            id_token = await asyncio.to_thread(citizen_id_token, self.papers, WHO)
+            grant = await fetch_grant(portal.settings, id_token)
+            session = await portal.citizens.open(Bsn.parse(self.citizen.bsn), grant)
+            try:
+                yield portal, session
+            finally:
+                portal.citizens.close(session)
+
     def _looked(self, purpose: str = PURPOSE) -> httpx.Response:
         """Jan opens a visit about the citizen, looks, and closes it."""
         with self._system(plan.DESK_NODE, "Jan") as system:
@@ -100,24 +114,26 @@ class _Story:
 
     def look_before(self) -> str:
         """Without a choice the wijkteam sees nothing of it."""
+        asyncio.run(self._end_earlier_choices())
         _hold(KIND not in self._kinds_seen(), "visible without consent")
         return "Er is niets zichtbaar"
+
+    async def _end_earlier_choices(self) -> None:
+        """An earlier story in the same folder left a yes."""
+        async with self._at_the_portal() as (portal, session):
+            for choice in await portal.citizens.choices(session):
+                if choice.in_force and choice.effect == "grant":
+                    await portal.citizens.withdraw(session, choice.group, TEXT_SHOWN)
 
     def choose(self) -> str:
         """The citizen logs in at the portal and says yes."""
         choice = DemoChoice(WHO, "grant", KIND, "wijkteam-noord", PURPOSE)
 
-        async def through_the_portal() -> str:
-            async with opened_node(self.papers.node(plan.PORTAL_NODE) / "node.toml") as portal:
-                id_token = await asyncio.to_thread(citizen_id_token, self.papers, WHO)
-                session = await portal.citizens.open(
-                    Bsn.parse(self.citizen.bsn), await fetch_grant(portal.settings, id_token)
-                )
-                saved = await portal.citizens.choose(session, change_of(choice), TEXT_SHOWN)
-                portal.citizens.close(session)
-                return saved.receipt
+        async def say_yes() -> str:
+            async with self._at_the_portal() as (portal, session):
+                return (await portal.citizens.choose(session, change_of(choice), TEXT_SHOWN)).receipt
 
-        receipt = asyncio.run(through_the_portal())
+        receipt = asyncio.run(say_yes())
         _hold(receipt.count(".") == 2, "no signed receipt")
         return "wijkteam-noord may see schuldhulp for huisbezoek; receipt signed"
 
@@ -164,17 +180,11 @@ class _Story:
     def verify_the_log(self) -> str:
         """The citizen finds every look, each line proven, without a gap; the hub's own reading agrees."""
 
-        async def at_the_portal() -> LooksView:
-            async with opened_node(self.papers.node(plan.PORTAL_NODE) / "node.toml") as portal:
-                id_token = await asyncio.to_thread(citizen_id_token, self.papers, WHO)
-                session = await portal.citizens.open(
-                    Bsn.parse(self.citizen.bsn), await fetch_grant(portal.settings, id_token)
-                )
-                looks = await portal.citizens.looks(session)
-                portal.citizens.close(session)
-                return looks
+        async def read_it() -> LooksView:
+            async with self._at_the_portal() as (portal, session):
+                return await portal.citizens.looks(session)
 
-        found = asyncio.run(at_the_portal())
+        found = asyncio.run(read_it())
         looks = [line for line in found.lines if line.activity == "lookup"]
         _hold(found.verified and found.checked == found.total, f"{found.checked} of {found.total} hold")
         _hold(len(looks) >= 3, f"{len(looks)} looks, expected 3 or more")

@@ -1,4 +1,4 @@
-"""What an outsider can do with one command: the demo tells its story, starts twice, and ends all it started."""
+"""What an outsider can do with one command: the demo tells its story, starts twice, ends all it started."""
 
 import json
 import os
