@@ -1,0 +1,41 @@
+"""Attack: copy the hub's database and its key folder, and look for people in the bytes.
+
+Defence: no `N` is stored outside an escrow, and log ids and handles stand in
+sealed bytes only. The search is shown to find each of these where it is planted.
+"""
+
+from pathlib import Path
+
+from index.protocol.codec import SCOPES
+from index.protocol.entry import handle
+from tests.attacks.traces import search
+from tests.hub.acting import Acting
+from tests.hub.world import point
+
+
+def test_a_stolen_database_holds_no_unblinded_value_log_id_or_handle(tmp_path: Path) -> None:
+    with Acting(tmp_path) as hub:
+        people = [hub.somebody() for _ in range(20)]
+        flags = [hub.flag(person, kind) for person in people for kind in ("bijstand", "ww", "jeugdhulp")]
+        hub.publish(hub.inkomen, *flags)
+        hub.retract(hub.inkomen, *(flag.secret for flag in flags[:10]))
+        for person in people[:5]:
+            hub.allow_everything(person)
+            hub.sees(hub.visit(person))
+        year = hub.world.clock().year
+        lids = [lid for person in people for lid in hub.lids(person)]
+
+        points = [point(person, scope) for person in people for scope in SCOPES]
+        values = [*points, *lids, *(handle(year, lid) for lid in lids)]
+        values += [flag.secret for flag in flags]
+        found = search(tmp_path, [], values)
+
+        assert found.bytes_scanned > 100_000
+        assert found.hits == []
+        for at, value in enumerate((points[3], lids[7], handle(year, lids[11]))):
+            (tmp_path / f"planted-{at}").write_bytes(b"before" + value + b"after")
+        assert {hit.split(":")[0] for hit in search(tmp_path, [], values).hits} == {
+            "planted-0",
+            "planted-1",
+            "planted-2",
+        }
