@@ -46,6 +46,8 @@ from .errors import (
 from .store import CounterStore
 
 MAX_CLOCK_DIFFERENCE_S = 60
+_SMALL = 12
+"""Elements that are computed with at once: about 2 ms, less than a thread costs on a busy machine."""
 _OPENING_CLASSES = frozenset({"lookup", "crisis", "citizen"})
 
 
@@ -127,10 +129,11 @@ class Evaluations:
             raise VersionNotServed
         keys = [self._key(kid, node, request.class_) for kid, _ in asked.groups]  # 6
         grant = await self._grant(asked, now)
-        if not await asyncio.to_thread(_all_elements, asked):  # 7
+        small = sum(asked.counts.values()) <= _SMALL
+        if not (_all_elements(asked) if small else await asyncio.to_thread(_all_elements, asked)):  # 7
             raise BadElements
         await loop.run_in_executor(self._writer, self._reserve, asked, grant, instant)  # 8
-        groups = await asyncio.to_thread(self._evaluate, asked)  # 9
+        groups = self._evaluate(asked) if small else await asyncio.to_thread(self._evaluate, asked)  # 9
         receipt = issue_holder_receipt(
             self._id,
             self._signing_key,
