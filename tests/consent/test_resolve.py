@@ -176,7 +176,7 @@ def test_the_person_can_stop_what_a_gemachtigde_decided():
 
 
 def test_a_narrower_yes_that_was_not_explicit_stands_in_place_of_a_broader_explicit_one():
-    """The letter of the design: explicit is judged among what is left; stopping the narrower brings it back."""
+    """The letter of the design: explicit is judged among what is left."""
     broad, narrow = entry(1, "grant", explicit=True), entry(2, "grant", category=("geld",))
 
     assert not _now(folded(broad, narrow)).explicit

@@ -237,9 +237,9 @@ def test_a_mandate_opens_the_kinds_of_its_act_and_no_other(version):
 
 def test_break_glass_counts_for_the_purpose_crisis_only(version):
     asker = Asker("generalist", "gemeente", "basis", "huisbezoek")
-    danger = Circumstances(has_case=False, break_glass=True, others_at_risk=True)
-
-    assert not [o for o in _all(version, asker, GRANT, danger) if o.visible]
+    for has_case in (False, True):
+        danger = Circumstances(has_case, break_glass=True, others_at_risk=True, incapable=True)
+        assert _all(version, asker, GRANT, danger) == _all(version, asker, GRANT, Circumstances(has_case))
 
 
 # --- scopes ------------------------------------------------------------------------
