@@ -63,9 +63,8 @@ def _decided(case: Mapping[str, Any], version: PolicyVersion, now: datetime) -> 
     vocabulary = version.vocabulary
     kind, purpose = vocabulary.kind(case["kind"]), vocabulary.purpose(case["purpose"])
     state = ledger_of(case, now)
-    resolution = resolve(
-        state, kind, Receiver(*case["receiver"]), purpose, now, measures=frozenset(case["subject"]["measures"])
-    )
+    measures = frozenset(case["subject"]["measures"])
+    resolution = resolve(state, kind, Receiver(*case["receiver"]), purpose, now, measures=measures)
     states = {
         kind.number: KindState(
             resolution.effect,
