@@ -7,8 +7,7 @@ written everything is computed: each directive, each hash, each folded state;
 if one does not fit, nothing is written and the refusal is recorded in the
 citizen's own log.
 
-Source: docs/design/consent.md, "Ledger and receipts"; docs/design/pseudonyms.md,
-"No scope borrows another's permission".
+Source: docs/design/policy-and-consent.md, "Choices".
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ No policy decides here: a citizen sees every own flag, those that nobody may
 see included. Only kinds whose notice is postponed wait for their release.
 Looking at oneself is recorded like any other look.
 
-Source: docs/design/policy.md, "The decision" (`view_own`); access-log.md, "Views and verification".
+Source: docs/design/access-log.md, "Reading along".
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 Only buckets that agree are confirmed, so a flag that the source has forgotten
 stops being shown when its lease ends. All of it is the caller's own.
 
-Source: docs/design/pseudonyms.md, "Retraction, lease, reconciliation".
+Source: docs/design/hub.md, "Retractions stay".
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 No handle, search key, case or chain number leaves this module: an officer's
 page can be printed or photographed without a citizen on it.
 
-Source: docs/design/access-log.md, "Views and verification".
+Source: docs/design/access-log.md, "Reading along".
 """
 
 from __future__ import annotations

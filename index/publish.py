@@ -8,7 +8,7 @@ order of arrival brings a retracted flag back. A retraction is looked up under
 the caller's own tag only; another node's flag cannot even be named here. The
 answer speaks of the sender's own flags and has one shape whatever else exists.
 
-Source: docs/design/pseudonyms.md, "Retraction, lease, reconciliation".
+Source: docs/design/hub.md, "Retractions stay".
 """
 
 from __future__ import annotations
