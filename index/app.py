@@ -155,6 +155,7 @@ def create_app(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine 
             yield
         finally:
             hub.sequencer.stop()
+            hub.engine.dispose()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.hub = hub

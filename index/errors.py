@@ -19,6 +19,7 @@ here but in the table; anything that is not a `HubError` becomes one constant 50
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from starlette.responses import Response
 
@@ -147,6 +148,17 @@ def problem_of(error: HubError) -> Response:
     fields = [FieldError("body", "$", error.code, detail)] if isinstance(error, Rejected) else None
     headers = {"Retry-After": "60"} if problem.status == 429 else None
     return problem_response(problem, detail, errors=fields, headers=headers)
+
+
+def place_of(error: BaseException) -> str:
+    """File and line where an unexpected error arose: for the log, where its text might hold a search key."""
+    place = "unknown"
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place = f"{Path(code.co_filename).name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
 
 
 def internal_problem() -> Response:

@@ -54,6 +54,7 @@ from index.errors import (
     Unauthenticated,
     WorkFailed,
     internal_problem,
+    place_of,
     problem_of,
 )
 from index.protocol.codec import unb64u
@@ -222,13 +223,19 @@ class Gate:
 
     def _endpoint(self, rule: Rule) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            return await self.admit(rule, request)
+            try:
+                return await self.admit(rule, request)
+            except Exception as error:
+                return _failed(rule.path, error)
 
         return endpoint
 
     def _read(self, rule: Public) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            response = await rule.handle(self.hub, request)
+            try:
+                response = await rule.handle(self.hub, request)
+            except Exception as error:
+                return _failed(rule.path, error)
             if rule.cors:
                 response.headers["Access-Control-Allow-Origin"] = "*"
             return response
@@ -383,6 +390,11 @@ class Refusal:
 def refusal_codes(rules: Iterable[type[HubError]]) -> frozenset[str]:
     """Codes that entries may hold, for the check that the largest entry fits."""
     return frozenset(rule.code for rule in rules)
+
+
+def _failed(route: str, error: Exception) -> Response:
+    log.error("request_failed", route=route, error=type(error).__name__, at=place_of(error))
+    return internal_problem()
 
 
 def _claimed_node(request: Request, hub: Hub) -> str:

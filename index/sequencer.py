@@ -30,7 +30,7 @@ from starlette.responses import Response
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import AccessLog, Recorded, SealedBatch
 from index.accesslog.spent import tag_of
-from index.errors import HubError, LogUnavailable, Unauthenticated, WorkFailed, problem_of
+from index.errors import HubError, LogUnavailable, Unauthenticated, WorkFailed, place_of, problem_of
 from index.gate import Refusal
 from index.protocol.entry import EntryDraft
 from index.rows import Rows
@@ -278,7 +278,7 @@ class Sequencer:
                 self._fatal()
             return
         if len(taken) > 1:
-            log.warning("batch_rolled_back", error=type(error).__name__, works=len(taken))
+            log.warning("batch_rolled_back", error=type(error).__name__, at=place_of(error), works=len(taken))
             for waiting in taken:
                 self._batch([waiting])
             return
@@ -288,7 +288,7 @@ class Sequencer:
             taken[0].work = Refusal(work.caller, error.code, problem_of(error))
             self._batch(taken)
             return
-        log.error("work_failed", error=type(error).__name__, work=type(work).__name__)
+        log.error("work_failed", error=type(error).__name__, at=place_of(error), work=type(work).__name__)
         _deliver([(taken[0], WorkFailed())])
 
     def _connect(self) -> Connection:
