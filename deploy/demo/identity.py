@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -109,7 +110,8 @@ def create_issuer(accounts: Sequence[Account], broker: Broker | None = None) -> 
         accounts: Who can log in. Anyone else who is typed at its page gets no claims.
         broker: Only for the provider of citizens: adds the token exchange.
     """
-    app = flask.Flask("identity")
+    # Its own pages load a style sheet from elsewhere; ours stay on this machine and speak Dutch.
+    app = flask.Flask("identity", template_folder=str(Path(__file__).parent / "templates"))
     plain = app.wsgi_app
     users = [User(sub=account.user, claims=dict(account.claims)) for account in accounts]
     listed = {account.user for account in accounts if account.listed}
