@@ -6,20 +6,17 @@ The citizen's number is read from the claims here, goes at once to the citizen
 session and is kept by nothing on these pages.
 """
 
-import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from fastapi import APIRouter
 
 from consent.pages import Identity, LoginSettings, Pages, PageSettings, State
 from consent.pages.pages import NotForYou
-from index.protocol.codec import b64u
 
 from .bsn import BadBsn, Bsn
 from .citizen import CitizenSession
-from .employees import Employee
+from .employees import Employee, employee_id
 from .errors import (
     HolderLied,
     HolderRefused,
@@ -37,16 +34,17 @@ from .settings import NodeSettings
 
 REASONS = {
     "role": "role",
-    "role-not-allowed": "role",
+    "not-allowed": "role",
     "purpose": "purpose",
-    "purpose-not-allowed": "purpose",
+    "scopes": "purpose",
+    "scopes-refused": "purpose",
     "no-relation": "case",
-    "relation-closed": "case",
+    "no_relation": "case",
+    "ticket": "case",
+    "ticket-refused": "case",
     "case": "case",
     "team": "team",
-    "team-unknown": "team",
-    "budget": "budget",
-    "quota": "budget",
+    "over-rate": "budget",
 }
 """Codes about the asker and the sentence for each; any other code reads as "the rules"."""
 
@@ -155,11 +153,6 @@ def judge(error: Exception) -> State | None:
             return None
 
 
-def actor(secret: bytes, subject: str) -> str:
-    """The employee's id for the log: this organisation's own, and no name."""
-    return b64u(hmac.new(secret, b"actor/v1" + subject.encode(), sha256).digest())[:22]
-
-
 async def _colleague(node: NodeRuntime, identity: Identity) -> Guest:
     """An employee with the first of their roles that may look, or a manager of the source, or both.
 
@@ -172,7 +165,7 @@ async def _colleague(node: NodeRuntime, identity: Identity) -> Guest:
     if not role and not manages:
         raise NotForYou
     employee = (
-        Employee(actor(node.keys.secret, identity.subject), role, identity.team, identity.name)
+        Employee(employee_id(node.keys.secret, identity.subject), role, identity.team, identity.name)
         if role
         else None
     )

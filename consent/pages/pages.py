@@ -165,6 +165,7 @@ class Visitor(Generic[Person]):
             "menu": [d for d in self.pages.doors if d.who(person)] if person is not None else [],
             "here": self.request.url.path,
             "here_again": self._again(),
+            "login_to": self._again() if self.request.method == "GET" else "/",
             "style": self.pages.style_path,
         }
 
@@ -203,6 +204,7 @@ class Pages(Generic[Person]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
+        self.clock = clock
         self.site = site
         self.doors: list[Door[Person]] = []
         self.languages = tuple(languages)
@@ -353,7 +355,8 @@ class Pages(Generic[Person]):
 
     async def _begin_login(self, visitor: Visitor[Person]) -> Response:
         try:
-            attempt, address = await self._login.begin("/")
+            then = local_path(visitor.request.query_params.get("naar", "/"))
+            attempt, address = await self._login.begin(then)
         except LoginFailed as error:
             return self._login_failed(visitor, error)
         session = visitor.session
@@ -438,6 +441,6 @@ class Pages(Generic[Person]):
 
 def local_path(wanted: str) -> str:
     """A path of this site, or the first page: never an address elsewhere."""
-    if not wanted.startswith("/") or wanted.startswith("//") or "\\" in wanted:
+    if not wanted.startswith("/") or wanted.startswith("//") or "\\" in wanted or len(wanted) > 500:
         return "/"
     return quote(wanted, safe="/?=&-_.~%")

@@ -12,7 +12,6 @@ Source: screens.md §2; design.md §7.
 
 import contextlib
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -73,6 +72,7 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/kijken/wie", desk.who, who=may)
     pages.add(routes, "/kijken/wie", desk.ask, who=may, methods=("POST",))
     pages.add(routes, "/kijken/klaar", desk.done, who=may)
+    pages.add(routes, "/koppeling/{link}", desk.linked, who=may)
     pages.add(routes, "/bezoeken", desk.visits, who=may)
     pages.add(routes, "/bezoeken/{visit}", desk.answer, who=may)
     pages.add(routes, "/bezoeken/{visit}/bekijken", desk.look, who=may, methods=("POST",))
@@ -198,7 +198,7 @@ class _Desk:
         """Ask one recorded question and go to its answer."""
         persons = await self._node.visits.look(_employee(visitor), visit.id, None, detail)
         answers = _answers(visitor)
-        answers[visit.id] = Answer(visit, detail, persons, time.monotonic())
+        answers[visit.id] = Answer(visit, detail, persons, visitor.pages.clock())
         while len(answers) > MOST_ANSWERS:
             answers.pop(next(iter(answers)))
         return visitor.go(f"/bezoeken/{visit.id}")
@@ -210,7 +210,7 @@ class _Desk:
         answer = answers.get(id_)
         if answer is None:
             return visitor.go("/kijken")
-        if time.monotonic() - answer.shown_since > self._blank_after:
+        if visitor.pages.clock() - answer.shown_since > self._blank_after:
             answers.pop(id_)
             return visitor.go("/leeg")
         return visitor.show(
@@ -268,6 +268,19 @@ class _Desk:
             visits=visits,
             said=str(visitor.drawer.pop("said", "")),
         )
+
+    async def linked(self, visitor: DeskVisitor) -> Response:
+        """The visit behind a one-time link of the organisation's own system; looking is a button.
+
+        Raises:
+            UnknownVisit: The link is used, over, or for somebody else.
+        """
+        employee, link = _employee(visitor), str(visitor.request.path_params["link"])
+        id_ = self._node.links.redeem(employee, link)
+        visits = [visit for visit in await self._node.visits.of(employee) if visit.id == id_]
+        if not visits:
+            raise UnknownVisit
+        return visitor.show("desk/visits.html", names=self._names(visitor), visits=visits, said="")
 
     async def close(self, visitor: DeskVisitor) -> Response:
         id_ = str(visitor.request.path_params["visit"])

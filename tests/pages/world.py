@@ -430,6 +430,7 @@ class Site:
     citizens: CitizensInMemory = field(default_factory=CitizensInMemory)
     source: SourceInMemory = field(default_factory=SourceInMemory)
     log: LogInMemory = field(default_factory=LogInMemory)
+    node: Any = None
     pages: Any = None
     app: Any = None
 
@@ -445,6 +446,7 @@ def node_site(parts: set[str], issuer: str, **more: Any) -> Site:
         citizens=site.citizens,
         source=site.source,
     )
+    site.node = runtime
     site.pages, routes = node_pages(runtime)
     site.app = _app(site.pages, routes)
     return site
