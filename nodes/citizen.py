@@ -351,8 +351,11 @@ class Citizens:
         groups: dict[str, list[OwnDirective]] = {}
         for directive in await self._ledger(session):
             groups.setdefault(directive.group, []).append(directive)
-        views = [self._choice(group, copies) for group, copies in groups.items()]
-        return sorted(views, key=lambda view: view.made_at, reverse=True)
+        # Times are whole seconds; within one second a later choice has the higher number somewhere.
+        newest = sorted(
+            groups.items(), key=lambda item: max((own.from_, own.number) for own in item[1]), reverse=True
+        )
+        return [self._choice(group, copies) for group, copies in newest]
 
     def _choice(self, group: str, copies: Sequence[OwnDirective]) -> ChoiceView:
         first = copies[0]

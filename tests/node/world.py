@@ -168,38 +168,38 @@ class NodeWorld:
 
     # --- nodes -------------------------------------------------------------------------
 
-    def settings(self, node_id: str, part: str, **changes: Any) -> NodeSettings:
+    def settings(self, node: str, part: str, **changes: Any) -> NodeSettings:
         """Settings of a node, its key files written at the first call."""
-        home = self.folder / "nodes" / node_id
-        key_of = {"wijkteam": "wijkteam-noord"}.get(node_id, node_id)
+        home = self.folder / "nodes" / node
+        key_of = {"wijkteam": "wijkteam-noord"}.get(node, node)
         if not home.exists():
             write_key_file(home / "signing.key", bytes(self.keys.node_keys[key_of]))
             for name in ("secret", "case", "storage"):
                 write_key_file(home / f"{name}.key", secrets.token_bytes(32))
         public = bytes(self.keystore.log_signing.verify_key)
-        return NodeSettings(
-            node_id=node_id,
-            parts=frozenset({part}),  # type: ignore[arg-type]
-            url=f"https://{node_id}.test",
-            database=home / "node.sqlite",
-            signing_key_file=home / "signing.key",
-            node_secret_file=home / "secret.key",
-            case_key_file=home / "case.key",
-            storage_key_file=home / "storage.key",
-            hub_url="http://hub.test",
-            hub_id=HUB_ID,
-            hub_log_vkey=NoteKey(f"{HUB_ID}/v1/log", ED25519, public).text(),
-            hub_receipt_key=b64u(bytes(self.keystore.receipt_signing.verify_key)),
-            hub_consent_key=b64u(bytes(self.keystore.consent_signing.verify_key)),
-            holders={holder: b64u(key) for holder, key in self.keys.pins.items()},
-            manifest_url=(self.folder / "hub" / "manifest.json").as_uri(),
-            directory_url=(self.folder / "hub" / "directory.json").as_uri(),
-            tokens=TokenSettings(issuer=ISSUER, jwks_url=f"{ISSUER}/keys"),
-            answer_grid_ms=0,
-            retry_first_seconds=0.001,
-            retry_max_seconds=0.001,
-            **{**self.node_settings, **changes},
-        )
+        made: dict[str, Any] = {
+            "node_id": node,
+            "parts": frozenset({part}),  # type: ignore[arg-type]
+            "url": f"https://{node}.test",
+            "database": home / "node.sqlite",
+            "signing_key_file": home / "signing.key",
+            "node_secret_file": home / "secret.key",
+            "case_key_file": home / "case.key",
+            "storage_key_file": home / "storage.key",
+            "hub_url": "http://hub.test",
+            "hub_id": HUB_ID,
+            "hub_log_vkey": NoteKey(f"{HUB_ID}/v1/log", ED25519, public).text(),
+            "hub_receipt_key": b64u(bytes(self.keystore.receipt_signing.verify_key)),
+            "hub_consent_key": b64u(bytes(self.keystore.consent_signing.verify_key)),
+            "holders": {holder: b64u(key) for holder, key in self.keys.pins.items()},
+            "manifest_url": (self.folder / "hub" / "manifest.json").as_uri(),
+            "directory_url": (self.folder / "hub" / "directory.json").as_uri(),
+            "tokens": TokenSettings(issuer=ISSUER, jwks_url=f"{ISSUER}/keys"),
+            "answer_grid_ms": 0,
+            "retry_first_seconds": 0.001,
+            "retry_max_seconds": 0.001,
+        }
+        return NodeSettings(**{**made, **self.node_settings, **changes})
 
     def node(self, node_id: str, part: str, **changes: Any) -> NodeRuntime:
         """Open a node, or open it again from its files as after a restart."""
