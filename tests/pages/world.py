@@ -16,7 +16,6 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
 
 from consent.pages import LoginSettings, PageSettings
 from index.officer import LogCheck, OfficerLine, OfficerPage, OfficerQuery
@@ -435,8 +434,8 @@ class Site:
     app: Any = None
 
 
-def node_site(parts: set[str], issuer: str, **more: Any) -> Site:
-    port = free_port()
+def node_site(parts: set[str], issuer: str, *, port: int = 0, **more: Any) -> Site:
+    port = port or free_port()
     site = Site(f"http://localhost:{port}")
     runtime: Any = SimpleNamespace(
         settings=node_settings(parts, port, issuer, **more),
@@ -448,7 +447,7 @@ def node_site(parts: set[str], issuer: str, **more: Any) -> Site:
     )
     site.node = runtime
     site.pages, routes = node_pages(runtime)
-    site.app = _app(site.pages, routes)
+    site.app = with_missing(site.pages, routes)
     return site
 
 
@@ -467,11 +466,11 @@ def officer_site(issuer: str) -> Site:
         demo=True,
     )
     site.pages, routes = officer_pages(settings, site.log, VOCABULARY)
-    site.app = _app(site.pages, routes)
+    site.app = with_missing(site.pages, routes)
     return site
 
 
-def _app(pages: Any, routes: Any) -> FastAPI:
+def with_missing(pages: Any, routes: Any) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(routes)
 
@@ -479,7 +478,6 @@ def _app(pages: Any, routes: Any) -> FastAPI:
         return await pages.missing(request)
 
     app.add_exception_handler(404, missing)
-    assert HTTPException
     return app
 
 
