@@ -26,7 +26,7 @@ from index.accesslog.log import Recorded, SealedBatch
 from index.errors import TicketRefused
 from index.gate import Caller, Rule, Who
 from index.hub import Hub
-from index.protocol.entry import decision_bytes, shown_bits
+from index.protocol.entry import SOMETHING, decision_bytes, shown_bits
 from index.protocol.messages import LogReceipt, LookupAnswer, LookupRequest, PersonAnswer, VisibleFlag
 from index.protocol.statement import LOG_INDEX_HEADER
 from index.publish import retention_end
@@ -257,15 +257,17 @@ class Question:
 
     def record(self, ticket: Ticket, decided: Decided, detail: str) -> Recorded:
         """One entry per person: what was shown, and why each kind was open or closed."""
-        shown = decided.seen if detail == "subjects" else []
+        shown = [one.kind.number for one in decided.seen]
         by_kind = {outcome.kind: outcome for outcome in decided.outcomes}
-        bases = {by_kind[one.kind.number].basis for one in shown}
+        bases = {by_kind[number].basis for number in shown}
+        if detail == "presence" and shown:
+            shown = [SOMETHING]
         draft = self.caller.draft(
             self.tx.now,
             lids=ticket.lids,
             pv=self.hub.policy.number,
             basis=next((basis for basis in BASES if basis in bases), ""),
-            shown=shown_bits((one.kind.number for one in shown), self.hub.highest_kind),
+            shown=shown_bits(shown, self.hub.highest_kind),
             refused=decided.refused,
             dec=decision_bytes(self.hub.policy.hash, map(_row_of, decided.outcomes)),
         )

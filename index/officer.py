@@ -23,7 +23,7 @@ from index.accesslog.errors import LogInconsistent
 from index.accesslog.reading import EntryFilter, OfficerEntry
 from index.accesslog.verifying import LogStatus, verify_all
 from index.protocol.codec import unb64u
-from index.protocol.entry import kinds_shown
+from index.protocol.entry import SOMETHING, kinds_shown
 
 if TYPE_CHECKING:
     from index.hub import Hub
@@ -49,7 +49,7 @@ class OfficerQuery:
 
 @dataclass(frozen=True, slots=True)
 class OfficerLine:
-    """One entry. `shown` counts kinds; `actor` is the pseudonymous employee of that organisation."""
+    """One entry. `shown` counts kinds, `something` is the look that told no kind; `actor` is the pseudonymous employee of that organisation."""
 
     index: int
     at: datetime
@@ -63,6 +63,7 @@ class OfficerLine:
     basis: str
     refused: str
     shown: int
+    something: bool
     break_glass: bool
 
 
@@ -145,6 +146,7 @@ class Officers:
 
 def _line(entry: OfficerEntry) -> OfficerLine:
     asker = entry.asker
+    shown = set(kinds_shown(unb64u(asker.shown)))
     return OfficerLine(
         index=entry.index,
         at=datetime.fromtimestamp(asker.ts / 1000, UTC),
@@ -157,7 +159,8 @@ def _line(entry: OfficerEntry) -> OfficerLine:
         actor=asker.actor,
         basis=asker.basis,
         refused=asker.refused,
-        shown=len(kinds_shown(unb64u(asker.shown))),
+        shown=len(shown - {SOMETHING}),
+        something=SOMETHING in shown,
         break_glass=bool(asker.bg),
     )
 

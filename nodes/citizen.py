@@ -30,7 +30,7 @@ from consent.state import ChoiceState, fold
 from index.protocol.codec import SCOPES, b64u, unb64u
 from index.protocol.directory import OrganisationEntry
 from index.protocol.entry import Asker as LoggedAsker
-from index.protocol.entry import kinds_shown, log_id
+from index.protocol.entry import SOMETHING, kinds_shown, log_id
 from index.protocol.messages import (
     ChoiceEntry,
     ChoiceRequest,
@@ -152,7 +152,7 @@ class Saved:
 class LookLine:
     """One line of "wie heeft gekeken", its place in the log checked.
 
-    `seen` holds labels of kinds; `activity` is the entry's `t` (`lookup`, `log_view`, `relation`, ...).
+    `seen` holds labels of kinds; `something` that only "there is something" was seen; `activity` is the entry's `t` (`lookup`, `log_view`, `relation`, ...).
     """
 
     at: datetime
@@ -166,6 +166,7 @@ class LookLine:
     refused: str
     own: bool
     urgent: bool
+    something: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +405,7 @@ class Citizens:
             purpose=asker.purpose,
             purpose_label=words.purpose(asker.purpose).label if words.has_purpose(asker.purpose) else "",
             seen=[labels[number] for number in shown if number in labels],
+            something=SOMETHING in shown,
             refused=asker.refused,
             own=asker.role == CITIZEN.role,
             urgent=asker.bg == 1,

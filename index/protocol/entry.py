@@ -360,6 +360,10 @@ def seal_aad(origin: str, index: int) -> bytes:
 # --- bitmaps and decisions ---------------------------------------------------------
 
 
+SOMETHING = 0
+"""Bit of `shown` that no kind has: the asker saw that there is something, and not what."""
+
+
 def shown_bits(kinds: Iterable[int], highest: int) -> bytes:
     """Bitmap of visible kind numbers, of one length for a vocabulary whose highest number is `highest`."""
     bits = bytearray(highest // 8 + 1)
@@ -369,7 +373,7 @@ def shown_bits(kinds: Iterable[int], highest: int) -> bytes:
 
 
 def kinds_shown(bits: bytes) -> tuple[int, ...]:
-    """The kind numbers of a bitmap, rising."""
+    """The kind numbers of a bitmap, rising; `SOMETHING` first where it is set."""
     return tuple(n for n in range(len(bits) * 8) if bits[n // 8] >> n % 8 & 1)
 
 

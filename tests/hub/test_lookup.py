@@ -9,7 +9,7 @@ import pytest
 from index.accesslog.reading import EntryFilter
 from index.lookup import ANSWER_SIZE, FLOOR, MAX_FLAGS
 from index.protocol.codec import b64u, unb64u
-from index.protocol.entry import decisions_of, kinds_shown
+from index.protocol.entry import SOMETHING, decisions_of, kinds_shown
 from index.protocol.messages import LookupAnswer
 from index.rows import rtag_of
 
@@ -76,7 +76,7 @@ async def test_presence_says_only_whether_there_is_something(world: World) -> No
     visit = await world.wijkteam.opens("m-jan", ["Fatima", "Piet"])
     answer = await world.wijkteam.looks(visit, detail="presence")
     assert [(person.present, person.flags) for person in answer.persons] == [(True, []), (False, [])]
-    assert [kinds_shown(unb64u(entry.asker.shown)) for entry in newest(world, 2)] == [(), ()]
+    assert [kinds_shown(unb64u(entry.asker.shown)) for entry in newest(world, 2)] == [(SOMETHING,), ()]
 
 
 async def test_each_person_is_8192_bytes_whatever_the_answer(world: World) -> None:
