@@ -43,7 +43,7 @@ class Intake:
         except HolderLied as error:
             self.holders_silent, self.alarm = True, error.holder
             return None
-        self.holders_silent = False
+        self.holders_silent, self.alarm = False, ""
         return Evaluated([values[0] for values in found.pseudonyms], found.version, self._trust.hub_key)
 
     async def submit(

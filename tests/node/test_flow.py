@@ -1,6 +1,12 @@
 """From a source's fact to the employee's page and back out again, through real key holders and a real hub."""
 
+import asyncio
+from typing import Any
+
 import pytest
+
+from nodes.bsn import Bsn
+from nodes.employees import Employee
 
 from .world import BSN_A, BSN_B, NodeWorld
 
@@ -105,3 +111,59 @@ async def test_a_repeated_send_keeps_its_message_id_and_counts_once(world: NodeW
     assert sent[0]["vlagwijzer-signature"] != sent[1]["vlagwijzer-signature"]
     assert source.state("SH-1") == "published"
     assert await source.node.sender.confirm() == []
+
+
+async def test_a_lying_holder_is_named_and_nothing_reaches_the_hub(world: NodeWorld) -> None:
+    source = world.source()
+
+    async def liar(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    for holder in ("kh-a", "kh-b"):
+        world.keys.replace(holder, liar)
+    await source.publish(BSN_A, "SH-1")
+    await source.try_to_send()
+    assert source.state("SH-1") == "queued"
+    assert (await source.node.source.overview()).alarm in ("kh-a", "kh-b")
+    assert [path for path, _, _ in world.network.sent if path != "/health"] == []
+
+    for holder in ("kh-a", "kh-b"):
+        world.keys.restart(holder)
+    again = world.source()
+    await again.drain()
+    assert again.state("SH-1") == "published"
+
+
+async def test_two_desks_and_two_sources_at_once_give_one_flag(world: NodeWorld) -> None:
+    first, second = world.source(), world.source()
+    await asyncio.gather(first.publish(BSN_A, "SH-1"), second.publish(BSN_A, "SH-1"))
+    await first.drain()
+    assert len(first.node.outbox.live()) == 1
+    assert await first.node.sender.confirm() == []
+
+
+async def test_a_lookup_sent_twice_is_two_lines(world: NodeWorld) -> None:
+    desk = world.desk()
+    jan = Employee("jan-pseudoniem", "generalist", "wijkteam-noord")
+    visit = await desk.visits.open(jan, [Bsn.parse(BSN_A)], "huisbezoek", "Z-1")
+    (one,) = await desk.visits.look(jan, visit.id)
+    (two,) = await desk.visits.look(jan, visit.id)
+    assert two.log_index > one.log_index
+
+
+async def test_logs_of_a_node_hold_no_bsn_and_no_local_reference(
+    world: NodeWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = world.source()
+    world.keys.down("kh-a", "kh-b")
+    await source.publish(BSN_A, "geheim-kenmerk")
+    world.keys.down()
+    world.network.cut_after_send = 1
+    await source.drain()
+    await world.sees(BSN_A)
+    said = capsys.readouterr()
+    lines = said.out + said.err
+    assert "message_acknowledged" in lines
+    assert BSN_A not in lines
+    assert "geheim-kenmerk" not in lines
