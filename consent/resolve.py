@@ -16,7 +16,7 @@ from calendar import monthrange
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 from policy.decide import KindState
 from policy.vocabulary import Kind, Purpose
@@ -26,6 +26,8 @@ from .state import ChoiceState
 
 GRANT_MONTHS = 12
 """A grant ends then at the latest; `limits.consent_default_months`."""
+_SURELY_LASTS = timedelta(days=365)
+"""Not longer than any `GRANT_MONTHS` months: before that only a grant's own `until` ends it."""
 FORM_HOURS = 72
 """An unconfirmed paper form lapses then; `limits.assisted_consent_hours`."""
 
@@ -53,6 +55,17 @@ class Resolution:
     explicit: bool
     directive_numbers: tuple[int, ...]
 
+    @property
+    def kind_state(self) -> KindState:
+        """As `policy.decide` takes it."""
+        return _KIND_STATES[self.effect, self.explicit]
+
+
+_KIND_STATES = {
+    (effect, explicit): KindState(effect, explicit)
+    for effect in get_args(Effect)
+    for explicit in (False, True)
+}
 
 NONE = Resolution("none", False, ())
 
@@ -87,11 +100,7 @@ def states_of(
 ) -> dict[int, KindState]:
     """`resolve` for every kind of a scope, as `policy.decide` takes it."""
     question = _Question(state, receiver, purpose, at)
-    found: dict[int, KindState] = {}
-    for kind in kinds:
-        resolution = question.resolve(kind, measures)
-        found[kind.number] = KindState(resolution.effect, resolution.explicit)
-    return found
+    return {kind.number: question.resolve(kind, measures).kind_state for kind in kinds}
 
 
 class _Question:
@@ -148,8 +157,7 @@ def _inside(inner: _Scope, outer: _Scope) -> bool:
 def _in_force(directive: Directive, purpose: Purpose, at: datetime) -> bool:
     if directive.effect == "withdraw" or at < directive.from_:
         return False
-    end = end_of(directive)
-    if end is not None and at >= end:
+    if _over(directive, at):
         return False
     if directive.by != "zelf" and not _authorised(directive, at):
         return False
@@ -165,6 +173,16 @@ def _counts_for(directive: Directive, kind: Kind) -> bool:
     if directive.effect != "grant":
         return True
     return kind.consent_possible and not (directive.provisional and kind.art9_or_10)
+
+
+def _over(directive: Directive, at: datetime) -> bool:
+    """Whether it ended. Most end by their own `until` or not yet, and need no walk over the months."""
+    if directive.until is not None and at >= directive.until:
+        return True
+    if directive.effect != "grant" or (not directive.provisional and at < directive.from_ + _SURELY_LASTS):
+        return False
+    end = end_of(directive)
+    return end is not None and at >= end
 
 
 def end_of(directive: Directive) -> datetime | None:

@@ -17,16 +17,13 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeVar
 
-from nacl.bindings import (
-    crypto_aead_xchacha20poly1305_ietf_decrypt,
-    crypto_aead_xchacha20poly1305_ietf_encrypt,
-    crypto_scalarmult,
-    crypto_scalarmult_base,
-)
+from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
 from nacl.exceptions import CryptoError
 
+from index.aead import open_box, seal_box
 from index.keystore import ROWS, DataKey, Keystore
 from index.protocol.codec import SCOPES, lp, u16, u32, u64
 from index.protocol.entry import log_id
@@ -146,7 +143,7 @@ class EscrowSession:
     def seal(self, scope: str, search_key: bytes, n: bytes, nonce: bytes | None = None) -> bytes:
         """The escrow of `n` beside a row: 76 bytes."""
         nonce = nonce or secrets.token_bytes(_NONCE)
-        box = crypto_aead_xchacha20poly1305_ietf_encrypt(n, lp(scope) + search_key, nonce, self._key)
+        box = seal_box(n, lp(scope) + search_key, nonce, self._key)
         return u32(self.sid) + nonce + box
 
     def open(self, scope: str, search_key: bytes, escrow: bytes) -> bytes:
@@ -196,10 +193,10 @@ class Rows:
         self._dummies: dict[str, tuple[Place, Sealed]] = {}
 
     def _key_of(self, sealed: bytes) -> bytes:
-        key = self._deks.get(int.from_bytes(sealed[:4], "big"))
-        if key is None:
-            raise RowError("the data key of this row is gone")
-        return key
+        try:
+            return self._deks[int.from_bytes(sealed[:4], "big")]
+        except KeyError:
+            raise RowError("the data key of this row is gone") from None
 
     def _current(self) -> DataKey:
         """This month's data key; the first row of a month may be the first to need it."""
@@ -352,8 +349,22 @@ class Rows:
 
 def row_aad(place: Place, escrow: bytes) -> bytes:
     """What a sealed row is bound to."""
-    head = lp(place.table) + lp(place.primary_key) + place.search_key
-    return head + hashlib.sha256(escrow).digest() + lp(place.scope)
+    table, primary_key, search_key, scope = place
+    return b"".join(
+        (
+            _lp_name(table),
+            _lp_head(len(primary_key)),
+            primary_key,
+            search_key,
+            hashlib.sha256(escrow).digest(),
+            _lp_name(scope),
+        )
+    )
+
+
+# A name or a length is encoded once: six such prefixes per row would cost as much as opening it.
+_lp_name = lru_cache(maxsize=64)(lp)
+_lp_head = lru_cache(maxsize=64)(u16)
 
 
 def flag_plain(flag: Flag) -> bytes:
@@ -364,7 +375,7 @@ def flag_plain(flag: Flag) -> bytes:
 def seal_bytes(number: int, key: bytes, plain: bytes, aad: bytes, nonce: bytes | None = None) -> bytes:
     """dek_id ‖ nonce ‖ ciphertext."""
     nonce = nonce or secrets.token_bytes(_NONCE)
-    return u32(number) + nonce + crypto_aead_xchacha20poly1305_ietf_encrypt(plain, aad, nonce, key)
+    return u32(number) + nonce + seal_box(plain, aad, nonce, key)
 
 
 def digest_term(rtag: bytes, seq: int) -> int:
@@ -386,10 +397,9 @@ def shuffled(rows: Sequence[T]) -> list[T]:
 
 def _decrypt(box: bytes, aad: bytes, nonce: bytes, key: bytes) -> bytes:
     try:
-        plain: bytes = crypto_aead_xchacha20poly1305_ietf_decrypt(box, aad, nonce, key)
-    except (CryptoError, ValueError):
+        return open_box(box, aad, nonce, key)
+    except CryptoError:
         raise RowError("does not open here") from None
-    return plain
 
 
 def _relation_plain(relation: Relation) -> bytes:

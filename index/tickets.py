@@ -12,12 +12,9 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nacl.bindings import (
-    crypto_aead_xchacha20poly1305_ietf_decrypt,
-    crypto_aead_xchacha20poly1305_ietf_encrypt,
-)
 from nacl.exceptions import CryptoError
 
+from index.aead import open_box, seal_box
 from index.errors import TicketRefused
 from index.keystore import ticket_key_id
 from index.protocol.codec import SCOPES, lp, scope_mask
@@ -71,9 +68,7 @@ class Tickets:
             number, keys = ticket.scopes.get(scope, (0, None))
             plain += _SCOPE.pack(number, *keys) if keys else bytes(_SCOPE.size)
         nonce = secrets.token_bytes(24)
-        box = crypto_aead_xchacha20poly1305_ietf_encrypt(
-            plain.ljust(_PLAIN, b"\0"), _aad(node_id), nonce, self._key
-        )
+        box = seal_box(plain.ljust(_PLAIN, b"\0"), _aad(node_id), nonce, self._key)
         return _VERSION + self._id + nonce + box
 
     def open(self, node_id: str, raw: bytes) -> Ticket:
@@ -85,8 +80,8 @@ class Tickets:
         if len(raw) != TICKET_SIZE or raw[:5] != _VERSION + self._id:
             raise TicketRefused
         try:
-            plain = crypto_aead_xchacha20poly1305_ietf_decrypt(raw[29:], _aad(node_id), raw[5:29], self._key)
-        except (CryptoError, ValueError):
+            plain = open_box(raw[29:], _aad(node_id), raw[5:29], self._key)
+        except CryptoError:
             raise TicketRefused from None
         node, team, role, purpose, class_number, case_tag, opened, until, mask = _HEAD.unpack_from(plain)
         scopes = {}

@@ -28,7 +28,7 @@ Source: docs/design/access-log.md, "Storage and the order of things".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
@@ -158,7 +158,18 @@ class Needs:
     def union(cls, parts: Iterable[Needs]) -> Needs:
         """Everything that any of several works needs."""
         listed = list(parts)
-        return cls(**{f.name: frozenset().union(*(getattr(p, f.name) for p in listed)) for f in fields(cls)})
+        # By name and not by `fields`: this runs for each batch under the lock.
+        return cls(
+            frozenset().union(*[part.flags for part in listed]),
+            frozenset().union(*[part.flag_keys for part in listed]),
+            frozenset().union(*[part.digests for part in listed]),
+            frozenset().union(*[part.publishers for part in listed]),
+            frozenset().union(*[part.buckets for part in listed]),
+            frozenset().union(*[part.choices for part in listed]),
+            frozenset().union(*[part.ledgers for part in listed]),
+            frozenset().union(*[part.relations for part in listed]),
+            frozenset().union(*[part.messages for part in listed]),
+        )
 
 
 Finish = Callable[["SealedBatch"], "bytes | Response"]

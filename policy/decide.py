@@ -12,7 +12,7 @@ Source: docs/design/policy.md, "The decision".
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from .engine import PolicyVersion
 from .table import CONSENT, OBJECTION, Context, KindCells, Sheet
@@ -22,8 +22,7 @@ Consent = Literal["grant", "deny", "none"]
 Objection = Literal["none", "pending", "rejected", "upheld"]
 
 
-@dataclass(frozen=True, slots=True)
-class KindState:
+class KindState(NamedTuple):
     """What holds for one person and kind: the resolved choice, and the rights in use.
 
     `explicit` counts only beside a grant. `restricted` is AVG 18, `objection` AVG 21.

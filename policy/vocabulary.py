@@ -82,6 +82,10 @@ class Vocabulary:
         self.limits, self.crisis, self.switch = document.limits, document.crisis, document.switch
         self._kinds = {kind.code: kind for kind in self.kinds}
         self._by_number = {kind.number: kind for kind in self.kinds}
+        self._by_scope = {
+            scope.code: tuple(kind for kind in self.kinds if kind.domain == scope.code)
+            for scope in self.scopes
+        }
         self._purposes = {purpose.code: purpose for purpose in self.purposes}
         self._roles = {role.code: role for role in self.roles}
         self._bases: dict[str, Basis] = {basis.code: basis for basis in self.bases}
@@ -109,7 +113,7 @@ class Vocabulary:
 
     def kinds_of(self, scope: str) -> tuple[Kind, ...]:
         """The kinds of one scope, by rising number."""
-        return tuple(kind for kind in self.kinds if kind.domain == scope)
+        return self._by_scope.get(scope, ())
 
     def has_kind(self, code: str) -> bool:
         return code in self._kinds

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt as _encrypt
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from index.aead import seal_box
 from index.protocol import entry as fmt
 from index.protocol.codec import b64u, u32
 from index.protocol.entry import EntryDraft, Opened
@@ -359,7 +359,7 @@ class AccessLog(LogReader):
 
 
 def _seal(key: SealKey, aad: bytes, nonce: bytes, plain: bytes) -> bytes:
-    return b"\x01" + u32(key.number) + nonce + _encrypt(plain, aad, nonce, key.key)
+    return b"\x01" + u32(key.number) + nonce + seal_box(plain, aad, nonce, key.key)
 
 
 def _frontier_of(row: Row[tuple[object, ...]]) -> Frontier:

@@ -16,6 +16,7 @@ SCOPES = ("geld", "werk", "zorg", "jeugd", "onderwijs", "veiligheid")
 """Flag domains in the order of their bits: `geld` is bit 0."""
 
 _MAX_SAFE_INTEGER = 2**53 - 1
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class EncodingError(ValueError):
@@ -44,7 +45,7 @@ def u64(value: int) -> bytes:
 
 def b64u(value: bytes) -> str:
     """Base64url without padding (RFC 4648 §5), the form of bytes in all JSON."""
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+    return binascii.b2a_base64(value, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def unb64u(text: str, size: int | None = None) -> bytes:

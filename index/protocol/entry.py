@@ -12,6 +12,7 @@ Source: docs/design/access-log.md, "Entry".
 
 import hashlib
 import hmac
+import struct
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -222,7 +223,10 @@ def asker_part(draft: EntryDraft, handles: Sequence[bytes]) -> bytes:
         v=1,
     )
     raw = msgspec.json.encode(asker)
-    parse_asker(raw)
+    try:
+        msgspec.json.decode(raw, type=Asker)
+    except msgspec.ValidationError:
+        raise EntryError("a field of the asker part has a wrong form") from None
     return raw
 
 
@@ -381,7 +385,10 @@ def decision_bytes(policy_hash: bytes, decisions: Iterable[tuple[int, int, int]]
     """`dec`: the policy's hash, then (row, basis, rule) of each kind of the asked scopes by rising number."""
     if len(policy_hash) != _POLICY_HASH:
         raise EntryError("a policy hash has 32 bytes")
-    return policy_hash + b"".join(bytes((row, basis)) + u32(rule) for row, basis, rule in decisions)
+    return policy_hash + b"".join([_DECIDED(*decision) for decision in decisions])
+
+
+_DECIDED = struct.Struct(">BBI").pack
 
 
 def decisions_of(dec: bytes) -> tuple[bytes, list[tuple[int, int, int]]]:

@@ -9,6 +9,7 @@ Source: docs/design/access-log.md, "Storage and the order of things".
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import OperationalError
 
 _WRITER_LOCK = 0x766C6167  # "vlag": the one advisory lock of the writers
 
@@ -32,6 +33,23 @@ def open_engine(url: str) -> Engine:
         paramstyle="format",
         connect_args={"options": "-c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"},
     )
+
+
+def rows_of(connection: Connection, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+    """All rows of a compiled statement as the driver's own tuples.
+
+    SQLAlchemy sends it, and its rows are left out: a batch reads a thousand.
+
+    Raises:
+        OperationalError: The driver failed while the rows came.
+    """
+    cursor: Any = connection.exec_driver_sql(statement, parameters).cursor
+    try:
+        found: list[Any] = cursor.fetchall()
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise OperationalError(statement, None, error, hide_parameters=True) from error
+    cursor.close()
+    return found
 
 
 def lock(connection: Connection) -> None:
