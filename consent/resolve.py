@@ -130,6 +130,10 @@ class _Question:
         # Kinds under the same directives come to the same.
         key = tuple(directive.number for directive in taken), measure
         if key not in self._known:
+            alone = _alone(taken, measure)
+            if alone is not None:
+                self._known[key] = alone
+                return alone
             givers = dict.fromkeys((directive.by, directive.giver) for directive in taken)
             verdicts = [
                 _verdict(giver, [one for one in taken if (one.by, one.giver) == giver]) for giver in givers
@@ -219,6 +223,16 @@ class _Verdict:
     effect: Effect
     explicit: bool
     numbers: tuple[int, ...]
+
+
+def _alone(taken: Sequence[Directive], measure: str) -> Resolution | None:
+    """What the steps below come to for one entry of a person who decides alone, which is most of them."""
+    if len(taken) != 1 or measure or taken[0].by != "zelf":
+        return None
+    only = taken[0]
+    if only.effect != "grant":
+        return Resolution("deny", False, (only.number,))
+    return Resolution("grant", only.explicit, (only.number,)) if only.regime == "zelf" else None
 
 
 def _verdict(giver: tuple[Giver, str], taken: Sequence[Directive]) -> _Verdict:

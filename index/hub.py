@@ -25,7 +25,7 @@ from index.sequencer import Sequencer
 from index.settings import HubSettings
 from index.tickets import Tickets
 from policy.engine import PolicyVersion
-from policy.vocabulary import Vocabulary
+from policy.vocabulary import BASES, Vocabulary
 
 
 @dataclass(slots=True)
@@ -103,6 +103,7 @@ class Hub:
     unknown_retractions: UnknownRetractions = field(default_factory=UnknownRetractions)
     failed_authentications: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Per address and claimed node; such a call leaves no entry."""
+    _sources: dict[tuple[str, frozenset[str]], list[tuple[int, bytes]]] = field(default_factory=dict)
 
     def open_points(self, caller: Caller, sealed: str, version: int, count: int) -> Sequence[bytes]:
         """The `count` values that this node sealed for this message, each a valid element.
@@ -129,6 +130,28 @@ class Hub:
             # Reading a log while it grows must not look like rows beyond the signed size.
             return connection.execution_options(reading=True, isolation_level="REPEATABLE READ")
         return connection.execution_options(reading=True)
+
+    def sources_of(self, role: str, scopes: frozenset[str]) -> list[tuple[int, bytes]]:
+        """Number and tag of the nodes that may publish a kind which this role sees in these scopes.
+
+        Follows from directory and vocabulary alone, so it is worked out once.
+        """
+        found = self._sources.get((role, scopes))
+        if found is None:
+            kind = self.vocabulary.kind
+            seen = self.vocabulary.role(role)
+            kinds = {code for basis in BASES for code in seen.kinds_on(basis) if kind(code).domain in scopes}
+            found = sorted(
+                (node.number, self.rows.pub_tag(node.number))
+                for node in self.directory.nodes
+                if "publish" in node.classes
+                and any(
+                    entry.kind in kinds and kind(entry.kind).domain in node.scopes
+                    for entry in self.directory.organisation_of(node).kinds
+                )
+            )
+            self._sources[role, scopes] = found
+        return found
 
     @property
     def highest_kind(self) -> int:

@@ -15,13 +15,14 @@ Source: docs/design/design.md, "Answers"; policy.md, "Indistinguishability".
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 
 import msgspec
 import structlog
 from starlette.responses import Response
 
 from consent.resolve import Receiver, states_of
-from consent.state import ChoiceState, StateUnreadable, decode
+from consent.state import StateUnreadable, decode
 from index.accesslog.log import Recorded, SealedBatch
 from index.errors import TicketRefused
 from index.gate import Caller, Rule, Who
@@ -30,12 +31,12 @@ from index.protocol.entry import SOMETHING, decision_bytes, shown_bits
 from index.protocol.messages import LogReceipt, LookupAnswer, LookupRequest, PersonAnswer, VisibleFlag
 from index.protocol.statement import LOG_INDEX_HEADER
 from index.publish import retention_end
-from index.relations import CRISIS, LOOKUP, Held, fits, in_force, open_ticket, record_refused, ticket_needs
+from index.relations import CRISIS, LOOKUP, Held, fits, in_force, open_ticket, record_refused
 from index.rows import OPEN_END, Flag, RowError, SearchKeys, month_text, week_of
 from index.tickets import Ticket
 from index.transaction import Finish, FlagRow, Needs, Tx
-from policy.decide import Asker, Circumstances, Outcome, decide
-from policy.vocabulary import BASES, Kind
+from policy.decide import Asker, Circumstances, KindState, Outcome, decide
+from policy.vocabulary import BASES, Kind, Purpose
 
 log = structlog.get_logger()
 
@@ -46,6 +47,7 @@ FLOOR = 4
 
 NO_RELATION = "no-relation"
 _NO_RECEIPT = LogReceipt(0, "", "", "", "", "")
+_NEVER_CHOSE = KindState("none")
 _DAY = 86_400
 
 
@@ -94,11 +96,11 @@ class Lookup:
 
     def needs(self) -> Needs:
         keys = [keys for ticket in self.tickets for _, keys in ticket.scopes.values()]
-        own = Needs(
-            flags=frozenset(k.idx for k in keys),
-            choices=frozenset(k.idx_dir for k in keys),
+        return Needs(
+            flags=frozenset([k.idx for k in keys]),
+            choices=frozenset([k.idx_dir for k in keys]),
+            relations=frozenset([k.idx_rel for k in keys]),
         )
-        return Needs.union((own, ticket_needs(self.tickets)))
 
     def apply(self, tx: Tx) -> Finish:
         if not all(fits(self.hub, self.caller, ticket, LOOKUP, CRISIS) for ticket in self.tickets):
@@ -149,6 +151,7 @@ class Question:
     tx: Tx
     asker: Asker
     receiver: Receiver
+    purpose: Purpose
     lease_s: int
 
     @classmethod
@@ -163,7 +166,8 @@ class Question:
             mandate=frozenset(register.mandate_acts),
         )
         receiver = Receiver(said.org, said.team, said.role)
-        return cls(hub, caller, tx, asker, receiver, hub.vocabulary.limits.lease_days * _DAY)
+        purpose = hub.vocabulary.purpose(said.purpose)
+        return cls(hub, caller, tx, asker, receiver, purpose, hub.vocabulary.limits.lease_days * _DAY)
 
     def about(self, ticket: Ticket) -> Decided:
         """Decide over all kinds of the ticket's scopes, then join with what exists."""
@@ -178,7 +182,7 @@ class Question:
             outcomes += decided
         refused = "" if relations else NO_RELATION
         seen.sort(key=lambda one: (one.kind.code, one.flag.publisher, one.flag.since))
-        outcomes.sort(key=lambda outcome: outcome.kind)
+        outcomes.sort(key=_KIND)
         return Decided([] if refused else seen, outcomes, refused)
 
     def _decide(self, scope: str, keys: SearchKeys, relation: Held | None) -> list[Outcome]:
@@ -186,10 +190,8 @@ class Question:
         if not self.tx.relations(keys.idx_rel):
             self.hub.rows.open_dummy("relation")
         kinds = self.hub.vocabulary.kinds_of(scope)
-        purpose = self.hub.vocabulary.purpose(self.caller.statement.purpose)
         try:
-            state = self._choices(scope, keys)
-            states = states_of(state, kinds, self.receiver, purpose, self.tx.now)
+            states = self._states(scope, keys, kinds)
         except (RowError, StateUnreadable):
             # Row 13: without the choices nothing of this scope is shown.
             log.error("choices_unreadable", scope=scope)
@@ -198,12 +200,13 @@ class Question:
             self.hub.policy, self.asker, kinds, states, Circumstances(has_case=relation is not None)
         )
 
-    def _choices(self, scope: str, keys: SearchKeys) -> ChoiceState | None:
+    def _states(self, scope: str, keys: SearchKeys, kinds: Sequence[Kind]) -> dict[int, KindState]:
+        """What the person's choices say about each kind. Of who never chose, a dummy's are resolved too."""
         row = self.tx.choice(keys.idx_dir)
-        if row is None:
-            self.hub.rows.open_dummy("choice_state")
-            return None
-        return decode(self.hub.rows.open_choice(row, scope)[1])
+        rows = self.hub.rows
+        encoded = rows.open_no_choice() if row is None else rows.open_choice(row, scope)[1]
+        states = states_of(decode(encoded), kinds, self.receiver, self.purpose, self.tx.now)
+        return dict.fromkeys(states, _NEVER_CHOSE) if row is None else states
 
     def _live(self, scope: str, keys: SearchKeys) -> list[Seen]:
         """The flags that exist now: not expired, their source not silent. Opens `FLOOR` rows at least."""
@@ -233,33 +236,16 @@ class Question:
 
         Chosen by role and scopes, never by person.
         """
-        scopes = {scope for ticket in tickets for scope in ticket.scopes}
-        role = self.hub.vocabulary.role(self.caller.statement.role)
-        kinds = {
-            code
-            for basis in BASES
-            for code in role.kinds_on(basis)
-            if self.hub.vocabulary.kind(code).domain in scopes
-        }
-        beats = self.tx.heartbeats()
-        late = self.tx.seconds - self.lease_s
-        found = []
-        for node in self.hub.directory.nodes:
-            if "publish" not in node.classes:
-                continue
-            registered = {entry.kind for entry in self.hub.directory.organisation_of(node).kinds}
-            own = {
-                code for code in registered & kinds if self.hub.vocabulary.kind(code).domain in node.scopes
-            }
-            if own and beats.get(self.hub.rows.pub_tag(node.number), self.tx.seconds) < late:
-                found.append(node.number)
-        return sorted(found)
+        scopes = frozenset(scope for ticket in tickets for scope in ticket.scopes)
+        beats, now = self.tx.heartbeats(), self.tx.seconds
+        late = now - self.lease_s
+        sources = self.hub.sources_of(self.caller.statement.role, scopes)
+        return [number for number, tag in sources if beats.get(tag, now) < late]
 
     def record(self, ticket: Ticket, decided: Decided, detail: str) -> Recorded:
         """One entry per person: what was shown, and why each kind was open or closed."""
         shown = [one.kind.number for one in decided.seen]
-        by_kind = {outcome.kind: outcome for outcome in decided.outcomes}
-        bases = {by_kind[number].basis for number in shown}
+        bases = {outcome.basis for outcome in decided.outcomes if outcome.kind in shown} if shown else ()
         if detail == "presence" and shown:
             shown = [SOMETHING]
         draft = self.caller.draft(
@@ -269,13 +255,17 @@ class Question:
             basis=next((basis for basis in BASES if basis in bases), ""),
             shown=shown_bits(shown, self.hub.highest_kind),
             refused=decided.refused,
-            dec=decision_bytes(self.hub.policy.hash, map(_row_of, decided.outcomes)),
+            dec=decision_bytes(self.hub.policy.hash, [_row_of(outcome) for outcome in decided.outcomes]),
         )
         return self.tx.record(draft)
 
 
+_KIND = attrgetter("kind")
+_BASIS_NUMBERS = {None: 0, **{basis: at for at, basis in enumerate(BASES, 1)}}
+
+
 def _row_of(outcome: Outcome) -> tuple[int, int, int]:
-    return outcome.row, BASES.index(outcome.basis) + 1 if outcome.basis else 0, outcome.rule
+    return outcome.row, _BASIS_NUMBERS[outcome.basis], outcome.rule
 
 
 def person_bytes(answer: PersonAnswer) -> bytes:

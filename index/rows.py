@@ -23,6 +23,9 @@ from typing import Literal, NamedTuple, TypeVar
 from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
 from nacl.exceptions import CryptoError
 
+from consent.directive import Directive
+from consent.state import encode as encode_state
+from consent.state import fold
 from index.aead import open_box, seal_box
 from index.keystore import ROWS, DataKey, Keystore
 from index.protocol.codec import SCOPES, lp, u16, u32, u64
@@ -36,6 +39,7 @@ OPEN_END = 0xFFFF
 ESCROW_LIFE = timedelta(hours=24)
 WEEK_S = 7 * 24 * 3600
 FLAG_SIZE, DIRECTIVE_SIZE, CHOICE_SIZE, RELATION_SIZE = 64, 512, 2048, 256
+_NO_CHOICE = encode_state(fold(None, Directive(1, bytes(16), "deny")))
 _NONCE = 24
 _VERSION = 1
 
@@ -269,16 +273,23 @@ class Rows:
                 continue
         raise RowError("opens in no scope")
 
-    def open_dummy(self, table: Literal["flag", "choice_state", "relation"]) -> None:
-        """Open a row that stands for nothing: the same work as a real one of that table."""
+    def open_dummy(self, table: Literal["flag", "choice_state", "relation"]) -> bytes:
+        """Open a row that stands for nothing: the same work as a real one of that table.
+
+        The plain text of a choice state holds one choice, which is to be resolved and then left out.
+        """
         dummy = self._dummies.get(table)
         if dummy is None:
-            sizes = {"flag": FLAG_SIZE, "choice_state": CHOICE_SIZE, "relation": RELATION_SIZE}
+            plain = {
+                "flag": bytes(FLAG_SIZE),
+                "choice_state": _framed(bytes(16), _NO_CHOICE, CHOICE_SIZE),
+                "relation": bytes(RELATION_SIZE),
+            }
             place = Place(table, secrets.token_bytes(48), secrets.token_bytes(32), SCOPES[0])
-            dummy = place, self.seal(place, secrets.token_bytes(32), bytes(sizes[table]))
+            dummy = place, self.seal(place, secrets.token_bytes(32), plain[table])
             self._dummies[table] = dummy
         place, row = dummy
-        self.open(place, row.escrow, row.sealed)
+        return self.open(place, row.escrow, row.sealed)
 
     # --- choices ---------------------------------------------------------------------
 
@@ -295,6 +306,10 @@ class Rows:
         """Log id and encoded state; RowError as in `open`."""
         place = Place("choice_state", row.idx_dir, row.idx_dir, scope)
         return _unframed(self.open(place, row.escrow, row.sealed))
+
+    def open_no_choice(self) -> bytes:
+        """The encoded state of a dummy row, for a person who never chose: worked on like a real one."""
+        return _unframed(self.open_dummy("choice_state"))[1]
 
     def seal_directive(
         self, scope: str, idx_dir: bytes, number: int, *, n: bytes, lid: bytes, entry: bytes

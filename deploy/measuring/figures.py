@@ -37,7 +37,9 @@ class Figure(msgspec.Struct, rename="camel", kw_only=True):
 def machine() -> str:
     """What a figure means little without, the load of others on it included."""
     load = " ".join(f"{one:.1f}" for one in os.getloadavg())
-    return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, load {load}"
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, load {load}"
+    )
 
 
 def versions(*more: str) -> dict[str, str]:

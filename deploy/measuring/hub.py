@@ -284,5 +284,3 @@ def _settle(engine: Engine) -> None:
             connection.exec_driver_sql("CHECKPOINT")
         else:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-
-

@@ -15,9 +15,10 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Dialect, Row, bindparam, func, insert, select, update
 
 from index.aead import seal_box
 from index.protocol import entry as fmt
@@ -27,6 +28,7 @@ from index.protocol.merkle import Frontier, MerkleError, inclusion_proof, leaf_h
 from index.protocol.messages import LogReceipt
 from index.protocol.note import Checkpoint, origin_of, sign_checkpoint
 from index.protocol.proof import make_proof
+from index.store.engine import rows_of
 
 from . import tables
 from .errors import LogInconsistent, LogNotBegun
@@ -37,7 +39,7 @@ from .spent import Spent
 from .tiles import Edge, Tree
 
 _FORGET_EVERY_S = 60
-_HEADS_AT_ONCE = 500
+_HEADS_AT_ONCE = 512
 _RANDOM = 3 * fmt.SALT_SIZE + 24
 """Fresh bytes of an entry: three salts and the nonce."""
 
@@ -379,16 +381,26 @@ def _heads_of(
     """Highest n and its index, of each handle that has a line; `keys_of` maps handles to their keys."""
     by_key = {key: handle for handle, key in keys_of.items()}
     keys, found = sorted(by_key), {}
-    line = tables.handle
     for at in range(0, len(keys), _HEADS_AT_ONCE):
-        highest = (
-            select(line.c.key, func.max(line.c.n).label("n"))
-            .where(line.c.key.in_(keys[at : at + _HEADS_AT_ONCE]))
-            .group_by(line.c.key)
-            .subquery()
-        )
-        joined = line.join(highest, (line.c.key == highest.c.key) & (line.c.n == highest.c.n))
-        for key, n, masked in conn.execute(select(line.c.key, line.c.n, line.c.pointer).select_from(joined)):
+        part = keys[at : at + _HEADS_AT_ONCE]
+        size = 1 << (len(part) - 1).bit_length()
+        text = _heads_text(conn.dialect, size)
+        for key, n, masked in rows_of(conn, text, (*part, *[b""] * (size - len(part)))):
             handle = by_key[key]
             found[handle] = (n, fmt.index_behind(secret, handle, n, masked))
     return found
+
+
+@lru_cache(maxsize=32)
+def _heads_text(dialect: Dialect, size: int) -> str:
+    """The last line of each of `size` keys; compiled once, for a batch asks this under the lock."""
+    line = tables.handle
+    highest = (
+        select(line.c.key, func.max(line.c.n).label("n"))
+        .where(line.c.key.in_([bindparam(f"k{number}") for number in range(size)]))
+        .group_by(line.c.key)
+        .subquery()
+    )
+    joined = line.join(highest, (line.c.key == highest.c.key) & (line.c.n == highest.c.n))
+    statement = select(line.c.key, line.c.n, line.c.pointer).select_from(joined)
+    return str(statement.compile(dialect=dialect))
