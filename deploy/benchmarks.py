@@ -1,12 +1,17 @@
-"""Measurements that `vlagwijzer bench` prints. Inputs are random bytes, never people."""
+"""Measurements that `vlagwijzer bench` prints. Inputs are random bytes, never people.
 
+Rates of a shared machine mean little; ratios to a reference taken in the same
+run, in turns with it, mean something. So each measurement runs several rounds
+of work and reference by turns, and gives medians with the range beside them.
+"""
+
+import asyncio
 import os
-import platform
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from statistics import median
 
 from index.protocol.codec import unb64u
 from index.protocol.directory import ScopeKey
@@ -14,23 +19,155 @@ from nodes.oprf import threshold, voprf
 from nodes.oprf.dealer import deal
 from nodes.oprf.ristretto import Secret
 
+from .measuring.figures import Figure, machine, percentile, spread, versions
+
 REFERENCE_RATE = 1e6 / 655
 """Inputs a second of docs/design/performance.md: 655 µs of all parties' cryptography each, on one core."""
 
-
-def machine() -> str:
-    """What a figure means little without."""
-    return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+_WARM_S = 1.0
 
 
-def versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("vlagwijzer", "pynacl", "sqlalchemy")},
-    }
+# --- lookups ------------------------------------------------------------------------
 
 
-def bench_pseudonymise(count: int, rounds: int) -> dict[str, Any]:
+def bench_lookup(engine: str, flags: int, concurrency: int, seconds: int, rounds: int) -> Figure:
+    """Lookups at a hub in a process of its own, over loopback, by turns with the reference.
+
+    Args:
+        engine: `sqlite` or `postgresql`.
+        flags: Stored flags.
+        concurrency: Requests in flight; each asks about one person.
+        seconds: Of each round of lookups; the reference takes half of that, at least 1.
+    """
+    from .measuring.hub import MeasuredHub
+    from .measuring.load import Asking, lookups
+    from .measuring.reference import PgBench, SqliteBench
+    from .measuring.server import place
+
+    with place(engine) as (folder, database):
+        hub = MeasuredHub(folder, database)
+        hub.fill(flags)
+        reference = PgBench(database, folder) if engine == "postgresql" else SqliteBench(folder)
+        asking = Asking.of(hub)
+        rates, references, ratios, millis, cpu, checked = [], [], [], [], [], 0
+        with hub.served() as (process, address):
+            lookups(asking, address, concurrency, _WARM_S)
+            for _ in range(rounds):
+                used = cpu_seconds(process)
+                done = lookups(asking, address, concurrency, seconds)
+                cpu.append((cpu_seconds(process) - used) / max(len(done.millis), 1) * 1e6)
+                references.append(reference.rate(concurrency, max(seconds // 2, 1)))
+                rates.append(done.rate)
+                ratios.append(done.rate / references[-1])
+                millis += done.millis
+                checked += done.checked
+    millis.sort()
+    return Figure(
+        work="lookup",
+        engine=engine,
+        flags=flags,
+        concurrency=concurrency,
+        seconds=seconds * rounds,
+        rate=round(median(rates), 1),
+        p50_ms=round(percentile(millis, 0.5), 2),
+        p99_ms=round(percentile(millis, 0.99), 2),
+        reference=round(median(references), 1),
+        ratio=round(median(ratios), 3),
+        machine=machine(),
+        versions=versions("psycopg") if engine == "postgresql" else versions(),
+        detail={
+            "rounds": rounds,
+            "rate": spread(rates),
+            "reference": spread(references),
+            "ratio": spread(ratios, 3),
+            "hubCpuUs": spread(cpu, 0),
+            "scopes": len(hub.scopes),
+            "answersChecked": checked,
+        },
+    )
+
+
+def cpu_seconds(process: int) -> float:
+    """Processor time that a process used so far; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+# --- publications -------------------------------------------------------------------
+
+
+def bench_publish(engine: str, flags: int, concurrency: int) -> Figure:
+    """Messages of 1,000 flags, already pseudonymised, through the same route as a single one.
+
+    The reference writes the same number of bare rows, nothing sealed, checked or logged.
+    """
+    from .measuring.hub import MeasuredHub
+    from .measuring.publishing import bare_rows, publications
+    from .measuring.server import place
+
+    with place(engine) as (folder, database):
+        hub = MeasuredHub(folder, database)
+        hub.fill(0, asked=1)
+        with hub.served() as (process, address):
+            used = cpu_seconds(process)
+            done = asyncio.run(publications(hub, address, flags, concurrency))
+            cpu = (cpu_seconds(process) - used) / flags * 1e6
+        reference = bare_rows(hub.settings.database_url, flags)
+    return Figure(
+        work="publish",
+        engine=engine,
+        flags=flags,
+        concurrency=concurrency,
+        seconds=round(done.seconds, 2),
+        rate=round(flags / done.seconds, 1),
+        p50_ms=round(percentile(sorted(done.millis), 0.5), 1),
+        p99_ms=round(percentile(sorted(done.millis), 0.99), 1),
+        reference=round(reference, 1),
+        ratio=round(flags / done.seconds / reference, 4),
+        machine=machine(),
+        versions=versions("psycopg") if engine == "postgresql" else versions(),
+        detail={"perMessage": 1000, "hubCpuUs": round(cpu, 1)},
+    )
+
+
+# --- the log ------------------------------------------------------------------------
+
+
+def bench_verify(engine: str, entries: int) -> Figure:
+    """An officer's verification of a whole log, and a citizen's of 1,000 lines of it.
+
+    The rate counts entries of the officer's pass; the citizen's time stands in the detail.
+    """
+    from .measuring.logbook import citizen_ms, filled_log, officer_seconds
+    from .measuring.server import place
+
+    with place(engine) as (folder, database), filled_log(folder, database, entries) as log:
+        seconds = officer_seconds(log)
+        citizen = sorted(citizen_ms(log) for _ in range(3))
+    return Figure(
+        work="verify",
+        engine=engine,
+        flags=entries,
+        concurrency=1,
+        seconds=round(seconds, 2),
+        rate=round(entries / seconds, 1),
+        p50_ms=round(citizen[1], 1),
+        p99_ms=round(citizen[-1], 1),
+        reference=0,
+        ratio=0,
+        machine=machine(),
+        versions=versions(),
+        detail={"citizenLines": 1000, "citizenMs": spread(citizen)},
+    )
+
+
+# --- pseudonyms ---------------------------------------------------------------------
+
+
+def bench_pseudonymise(count: int, rounds: int) -> Figure:
     """Blind, evaluate and prove at two holders, verify both, combine; the median of several rounds."""
     dealing = deal(("geld",), t=2, n=3)
     key = dealing.keys[0]
@@ -39,21 +176,21 @@ def bench_pseudonymise(count: int, rounds: int) -> dict[str, Any]:
         _round(key, {index: dealing.shares[index][key.kid] for index in (1, 3)}, size) for _ in range(rounds)
     )
     dealing.erase()
-    median = seconds[len(seconds) // 2]
-    return {
-        "work": "pseudonymise",
-        "engine": "libsodium",
-        "flags": size,
-        "concurrency": 1,
-        "seconds": round(sum(seconds), 3),
-        "rate": round(size / median, 1),
-        "p50Ms": round(median * 1000, 2),
-        "p99Ms": round(seconds[-1] * 1000, 2),
-        "reference": round(REFERENCE_RATE, 1),
-        "ratio": round(size / median / REFERENCE_RATE, 2),
-        "machine": machine(),
-        "versions": versions(),
-    }
+    middle = median(seconds)
+    return Figure(
+        work="pseudonymise",
+        engine="libsodium",
+        flags=size,
+        concurrency=1,
+        seconds=round(sum(seconds), 3),
+        rate=round(size / middle, 1),
+        p50_ms=round(middle * 1000, 2),
+        p99_ms=round(seconds[-1] * 1000, 2),
+        reference=round(REFERENCE_RATE, 1),
+        ratio=round(size / middle / REFERENCE_RATE, 2),
+        machine=machine(),
+        versions=versions(),
+    )
 
 
 def _round(key: ScopeKey, shares: Mapping[int, Secret], size: int) -> float:

@@ -43,6 +43,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -393,6 +394,10 @@ def refusal_codes(rules: Iterable[type[HubError]]) -> frozenset[str]:
 
 
 def _failed(route: str, error: Exception) -> Response:
+    if isinstance(error, OperationalError | InterfaceError):
+        # A read outside the writer met a database that is away; nothing was decided or answered.
+        log.error("database_away", route=route, error=type(error).__name__)
+        return problem_of(LogUnavailable())
     log.error("request_failed", route=route, error=type(error).__name__, at=place_of(error))
     return internal_problem()
 

@@ -261,7 +261,7 @@ class Question:
 
 
 _KIND = attrgetter("kind")
-_BASIS_NUMBERS = {None: 0, **{basis: at for at, basis in enumerate(BASES, 1)}}
+_BASIS_NUMBERS: dict[str | None, int] = {None: 0, **{basis: at for at, basis in enumerate(BASES, 1)}}
 
 
 def _row_of(outcome: Outcome) -> tuple[int, int, int]:

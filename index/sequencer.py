@@ -8,6 +8,8 @@ most 64 persons. So the commit is the hub's time grid, and a busy hub commits
 larger batches instead of more of them. What is done on failure:
 
 * the commit fails, or the database cannot be reached: 503 for all, nobody is answered;
+* the connection was lost before COMMIT was sent: the whole batch once more on a new one;
+* no new connection: 503 at once, and the next try after a pause that doubles up to 5 s;
 * a work fails unexpectedly: the batch is rolled back and each runs once more, alone;
 * the disk reports an input/output error: nothing more is written, the process is to stop.
 
@@ -16,6 +18,7 @@ Source: docs/design/access-log.md, "Storage and the order of things".
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,10 +46,33 @@ log = structlog.get_logger()
 MAX_PERSONS = 64
 _SQLITE_IOERR = 10
 _HOUSEKEEPING_S = 60.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 
 
 class _CommitFailed(Exception):
     """The commit did not succeed: nobody knows what holds, so nobody is answered."""
+
+
+class _NotConnected(Exception):
+    """The database was away a moment ago; it is not asked again before the pause is over."""
+
+
+@dataclass(slots=True)
+class _Pause:
+    """How long to leave a database alone that could not be reached."""
+
+    length: float = 0.0
+    until: float = 0.0
+
+    def over(self) -> bool:
+        return time.monotonic() >= self.until
+
+    def longer(self) -> None:
+        self.length = min(max(self.length * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        self.until = time.monotonic() + self.length
+
+    def end(self) -> None:
+        self.length = self.until = 0.0
 
 
 @dataclass(slots=True)
@@ -117,6 +143,7 @@ class Sequencer:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
+        self._pause = _Pause()
         self.batches = 0
         self.answered = 0
 
@@ -200,8 +227,16 @@ class Sequencer:
         return taken
 
     def _batch(self, taken: Sequence[_Waiting]) -> None:
+        works = [waiting.work for waiting in taken]
         try:
-            finishes, sealed = self._transaction([waiting.work for waiting in taken])
+            try:
+                finishes, sealed = self._transaction(works)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                # Nothing was committed: the server was restarted between two batches, as a rule.
+                self._disconnect()
+                finishes, sealed = self._transaction(works)
         except Exception as error:
             self._failed(taken, error)
             return
@@ -265,9 +300,9 @@ class Sequencer:
 
     def _failed(self, taken: Sequence[_Waiting], error: Exception) -> None:
         """Nothing of the batch holds. Decide who is tried again and who is told so."""
-        if isinstance(error, (_CommitFailed, OperationalError, InterfaceError, LogInconsistent)) or (
-            isinstance(error, DBAPIError) and error.connection_invalidated
-        ):
+        if isinstance(
+            error, (_CommitFailed, _NotConnected, OperationalError, InterfaceError, LogInconsistent)
+        ) or (isinstance(error, DBAPIError) and error.connection_invalidated):
             log.error("batch_not_recorded", error=type(error).__name__, works=len(taken))
             self._disconnect()
             _deliver([(waiting, LogUnavailable()) for waiting in taken])
@@ -293,7 +328,15 @@ class Sequencer:
 
     def _connect(self) -> Connection:
         if self._connection is None:
-            self._connection = self._engine.connect()
+            if not self._pause.over():
+                raise _NotConnected
+            try:
+                self._connection = self._engine.connect()
+            except DBAPIError:
+                self._pause.longer()
+                log.error("database_not_reached", pause_s=self._pause.length)
+                raise
+            self._pause.end()
         return self._connection
 
     def _disconnect(self) -> None:

@@ -100,6 +100,8 @@ class MeasuredHub:
             holders={name: b64u(bytes(key.verify_key)) for name, key in self._holders.items()},
             node_per_minute=_EVERYBODY,
             employee_per_minute=_EVERYBODY,
+            policy_number=1,
+            batch_persons=64,
         )
 
     def _manifest(self) -> d.Manifest:
@@ -117,7 +119,7 @@ class MeasuredHub:
             for at, (name, key) in enumerate(self._holders.items(), 1)
         ]
         hub = d.HubEntry(HUB_ID, [b64u(self.keystore.points_public)])
-        blank = d.Manifest(1, d.SUITE, "2026-01-01T00:00:00Z", holders, hub, keys, {})
+        blank = d.Manifest(1, "ristretto255-SHA512", "2026-01-01T00:00:00Z", holders, hub, keys, {})
         return d.sign(blank, self._holders)
 
     def _directory(self) -> d.Directory:
@@ -132,7 +134,7 @@ class MeasuredHub:
             d.NodeEntry(
                 id=f"node-{number}", number=number, oin=OIN, url=f"https://node-{number}.example",
                 ed25519=[b64u(bytes(key.verify_key))], classes=classes[number],  # type: ignore[arg-type]
-                scopes=list(SCOPES),
+                scopes=list(SCOPES),  # type: ignore[arg-type]
             )
             for number, key in self.node_keys.items()
         ]  # fmt: skip
@@ -163,8 +165,8 @@ class MeasuredHub:
     # --- serving ---------------------------------------------------------------------
 
     @contextmanager
-    def served(self, *, profile: Path | None = None) -> Iterator[tuple[str, int]]:
-        """The hub in a process of its own on loopback; gives its address.
+    def served(self, *, profile: Path | None = None) -> Iterator[tuple[int, tuple[str, int]]]:
+        """The hub in a process of its own on loopback; gives its process id and address.
 
         Args:
             profile: Where that process writes a `cProfile` of its writer thread.
@@ -178,7 +180,7 @@ class MeasuredHub:
         address: tuple[str, int] = sock.getsockname()
         sock.close()
         try:
-            yield address
+            yield process, address
         finally:
             os.kill(process, signal.SIGTERM)
             os.waitpid(process, 0)

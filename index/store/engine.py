@@ -12,6 +12,23 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
 _WRITER_LOCK = 0x766C6167  # "vlag": the one advisory lock of the writers
+_LIMITS = {
+    # A writer that waits longer than this for another one answers 503 and tries its next batch.
+    "lock_timeout": "5s",
+    # A writer that stands still inside its transaction holds the lock of all others.
+    "idle_in_transaction_session_timeout": "10s",
+    "statement_timeout": "15s",
+}
+_CONNECT = {
+    "connect_timeout": 3,
+    # A server that vanished without a word is noticed within seconds, not after two hours.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    # Statements are few and fixed: prepared at their second use on a connection.
+    "prepare_threshold": 2,
+}
 
 
 def open_engine(url: str) -> Engine:
@@ -31,7 +48,11 @@ def open_engine(url: str) -> Engine:
         hide_parameters=True,
         isolation_level="READ COMMITTED",
         paramstyle="format",
-        connect_args={"options": "-c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"},
+        pool_pre_ping=True,
+        connect_args={
+            **_CONNECT,
+            "options": " ".join(f"-c {name}={value}" for name, value in _LIMITS.items()),
+        },
     )
 
 

@@ -16,8 +16,8 @@ from tests.hub.acting import Acting, Flag, outcomes, problem, results
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Acting]:
-    with Acting(tmp_path) as acting:
+def hub(tmp_path: Path, database: dict[str, str]) -> Iterator[Acting]:
+    with Acting(tmp_path, **database) as acting:
         yield acting
 
 

@@ -27,8 +27,8 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with World(tmp_path).running() as running:
+async def world(tmp_path: Path, database: dict[str, str]) -> AsyncIterator[World]:
+    async with World(tmp_path, **database).running() as running:
         kinds = ("bijstand", "minima", "ww", "wmo_voorziening", "jeugdhulp", "leerplicht", "veilig_thuis")
         for person in WORLDS[1:3]:
             await running.inkomen.publishes_all([(person, kind) for kind in kinds])

@@ -22,8 +22,8 @@ FLAGS = 40
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Acting]:
-    with Acting(tmp_path) as acting:
+def hub(tmp_path: Path, database: dict[str, str]) -> Iterator[Acting]:
+    with Acting(tmp_path, **database) as acting:
         yield acting
 
 

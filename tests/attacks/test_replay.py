@@ -26,8 +26,10 @@ def lines(world: World) -> int:
         return len(world.hub.log_reader.entries(connection, EntryFilter()).entries)
 
 
-async def test_a_replayed_question_is_refused_like_a_forged_one_and_leaves_no_line(tmp_path: Path) -> None:
-    async with World(tmp_path).running() as world:
+async def test_a_replayed_question_is_refused_like_a_forged_one_and_leaves_no_line(
+    tmp_path: Path, database: dict[str, str]
+) -> None:
+    async with World(tmp_path, **database).running() as world:
         visit = await world.wijkteam.opens("m-jan", ["Fatima"])
         first = await world.wijkteam.tries_to_look(visit)
         before = lines(world)
@@ -42,8 +44,8 @@ async def test_a_replayed_question_is_refused_like_a_forged_one_and_leaves_no_li
         assert world.hub.failed_authentications.total() == 2
 
 
-async def test_of_eight_copies_at_once_one_is_answered(tmp_path: Path) -> None:
-    async with World(tmp_path).running() as world:
+async def test_of_eight_copies_at_once_one_is_answered(tmp_path: Path, database: dict[str, str]) -> None:
+    async with World(tmp_path, **database).running() as world:
         visit = await world.wijkteam.opens("m-jan", ["Fatima"])
         sent = await world.wijkteam.tries_to_look(visit)
         world.clock.shift(seconds=1)
@@ -56,8 +58,8 @@ async def test_of_eight_copies_at_once_one_is_answered(tmp_path: Path) -> None:
         assert lines(world) == before
 
 
-async def test_a_replay_is_refused_after_a_restart_too(tmp_path: Path) -> None:
-    world = World(tmp_path)
+async def test_a_replay_is_refused_after_a_restart_too(tmp_path: Path, database: dict[str, str]) -> None:
+    world = World(tmp_path, **database)
     async with world.running():
         visit = await world.wijkteam.opens("m-jan", ["Fatima"])
         first = await world.wijkteam.tries_to_look(visit)
@@ -67,8 +69,8 @@ async def test_a_replay_is_refused_after_a_restart_too(tmp_path: Path) -> None:
         assert (await world.wijkteam.tries_to_look(visit)).response.status_code == 200
 
 
-async def test_a_replay_to_another_route_is_refused(tmp_path: Path) -> None:
-    async with World(tmp_path).running() as world:
+async def test_a_replay_to_another_route_is_refused(tmp_path: Path, database: dict[str, str]) -> None:
+    async with World(tmp_path, **database).running() as world:
         visit = await world.wijkteam.opens("m-jan", ["Fatima"])
         sent = await world.wijkteam.tries_to_look(visit)
         moved = await world.wijkteam.deliver("/v1/relations/closings", sent.body, sent.headers)
@@ -76,8 +78,10 @@ async def test_a_replay_to_another_route_is_refused(tmp_path: Path) -> None:
         assert (await world.wijkteam.looks(visit)).persons[0].refused == ""
 
 
-async def test_a_replay_after_a_minute_is_refused_by_its_time(tmp_path: Path) -> None:
-    async with World(tmp_path).running() as world:
+async def test_a_replay_after_a_minute_is_refused_by_its_time(
+    tmp_path: Path, database: dict[str, str]
+) -> None:
+    async with World(tmp_path, **database).running() as world:
         visit = await world.wijkteam.opens("m-jan", ["Fatima"])
         sent = await world.wijkteam.tries_to_look(visit)
         world.clock.shift(seconds=61)
@@ -86,9 +90,9 @@ async def test_a_replay_after_a_minute_is_refused_by_its_time(tmp_path: Path) ->
 
 
 async def test_without_spending_the_replay_would_be_answered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: dict[str, str]
 ) -> None:
-    async with World(tmp_path).running() as world:
+    async with World(tmp_path, **database).running() as world:
         visit = await world.wijkteam.opens("m-jan", ["Fatima"])
         sent = await world.wijkteam.tries_to_look(visit)
         monkeypatch.setattr(AccessLog, "spend", lambda *_: True)

@@ -24,8 +24,8 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with World(tmp_path).running() as running:
+async def world(tmp_path: Path, database: dict[str, str]) -> AsyncIterator[World]:
+    async with World(tmp_path, **database).running() as running:
         yield running
 
 

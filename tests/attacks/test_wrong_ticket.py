@@ -28,8 +28,8 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with World(tmp_path).running() as running:
+async def world(tmp_path: Path, database: dict[str, str]) -> AsyncIterator[World]:
+    async with World(tmp_path, **database).running() as running:
         await running.inkomen.publishes("Fatima", "bijstand")
         yield running
 

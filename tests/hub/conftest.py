@@ -1,4 +1,4 @@
-"""A running hub for every test here, on asyncio."""
+"""A running hub for every test here, on asyncio, and on each engine."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +14,6 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with World(tmp_path).running() as running:
+async def world(tmp_path: Path, database: dict[str, str]) -> AsyncIterator[World]:
+    async with World(tmp_path, **database).running() as running:
         yield running

@@ -19,8 +19,8 @@ from tests.hub.world import GEMEENTE, HUB_ID, Sent, Visit, instant, point
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acting]:
-    with Acting(tmp_path_factory.mktemp("hub")) as acting:
+def hub(tmp_path_factory: pytest.TempPathFactory, module_database: dict[str, str]) -> Iterator[Acting]:
+    with Acting(tmp_path_factory.mktemp("hub"), **module_database) as acting:
         yield acting
 
 

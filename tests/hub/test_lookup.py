@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import update
 
 from index.accesslog.reading import EntryFilter
 from index.lookup import ANSWER_SIZE, FLOOR, MAX_FLAGS
@@ -12,6 +13,7 @@ from index.protocol.codec import b64u, unb64u
 from index.protocol.entry import SOMETHING, decisions_of, kinds_shown
 from index.protocol.messages import LookupAnswer
 from index.rows import rtag_of
+from index.store.tables import choice_state
 
 from .world import GEMEENTE, VOCABULARY, Sent, World, point
 
@@ -202,9 +204,10 @@ async def test_unreadable_choices_close_the_scope_and_nothing_else(world: World)
     ticket = world.hub.tickets.open("wijkteam", unb64u(visit.tickets[0]))
     idx_dir = ticket.scopes["geld"][1].idx_dir
     with world.hub.engine.begin() as connection:
-        connection.exec_driver_sql(
-            "UPDATE choice_state SET sealed = ? WHERE idx_dir = ?",
-            (number.to_bytes(4, "big") + bytes(2088), idx_dir),
+        connection.execute(
+            update(choice_state)
+            .where(choice_state.c.idx_dir == idx_dir)
+            .values(sealed=number.to_bytes(4, "big") + bytes(2088))
         )
     assert await world.wijkteam.sees(visit) == [{"leerplicht"}]
     kinds = [kind.number for kind in VOCABULARY.kinds if kind.domain in visit.scopes]

