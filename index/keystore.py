@@ -88,6 +88,7 @@ class Keystore:
     path: Path
     rotation_public: bytes
     _secrets: dict[str, bytes] = field(repr=False)
+    _log_signing: SigningKey | None = field(default=None, repr=False)
 
     def secret(self, name: str) -> bytes:
         """A secret of `SEALS`."""
@@ -106,7 +107,10 @@ class Keystore:
 
     @property
     def log_signing(self) -> SigningKey:
-        return SigningKey(self._secrets["log_signing"])
+        # Made once: its public half costs as much as a signature, and every commit signs.
+        if self._log_signing is None:
+            self._log_signing = SigningKey(self._secrets["log_signing"])
+        return self._log_signing
 
     @property
     def receipt_signing(self) -> SigningKey:

@@ -22,7 +22,7 @@ def bench() -> None:
 
 
 @app.command("lookup")
-def lookup(
+def lookup(  # noqa: PLR0917
     engine: Engine = "sqlite",
     flags: Flags = 100_000,
     concurrency: Concurrency = 8,

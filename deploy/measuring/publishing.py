@@ -30,11 +30,11 @@ class Published:
     millis: list[float] = field(default_factory=list)
 
 
-async def publications(
-    hub: MeasuredHub, address: tuple[str, int], flags: int, concurrency: int
-) -> Published:
+async def publications(hub: MeasuredHub, address: tuple[str, int], flags: int, concurrency: int) -> Published:
     """Publish `flags` flags in messages of 1,000, `concurrency` in flight; everything is made beforehand."""
-    pool = [ristretto.hash_to_element(secrets.token_bytes(16), b"vlagwijzer/bench") for _ in range(PER_MESSAGE)]
+    pool = [
+        ristretto.hash_to_element(secrets.token_bytes(16), b"vlagwijzer/bench") for _ in range(PER_MESSAGE)
+    ]
     kinds = [kind.code for kind in hub.vocabulary.kinds if kind.enabled and not kind.self_declared]
     waiting = [
         _message(hub, pool, kinds, first, min(PER_MESSAGE, flags - first))

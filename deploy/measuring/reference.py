@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 from sqlalchemy import create_engine
 
 ROWS = 100_000
-_READ = "SELECT sum(length(v)) FROM bench_row WHERE k IN ({})"
-_SCRIPT = f"""\\set a random(1, {ROWS})
+_READ = "SELECT sum(length(v)) FROM bench_row WHERE k IN (?, ?, ?, ?, ?)"
+_SCRIPT = """\\set a random(1, 100000)
 WITH found AS (SELECT k, v FROM bench_row WHERE k IN (:a, :a + 7, :a + 77, :a + 777, :a + 7777))
 INSERT INTO bench_line (v) SELECT coalesce(max(v), '\\\\x00'::bytea) FROM found;
 """
@@ -35,8 +35,9 @@ class PgBench:
         with engine.connect() as connection:
             connection.exec_driver_sql("DROP TABLE IF EXISTS bench_row, bench_line")
             connection.exec_driver_sql(
-                "CREATE TABLE bench_row AS SELECT k, sha256(k::text::bytea) || sha256((-k)::text::bytea) AS v "
-                f"FROM generate_series(1, {ROWS + 10_000}) AS k"
+                "CREATE TABLE bench_row AS "
+                "SELECT k, sha256(k::text::bytea) || sha256((-k)::text::bytea) AS v "
+                "FROM generate_series(1, 110000) AS k"
             )
             connection.exec_driver_sql("ALTER TABLE bench_row ADD PRIMARY KEY (k)")
             connection.exec_driver_sql("CREATE TABLE bench_line (id bigserial PRIMARY KEY, v bytea)")
@@ -98,7 +99,7 @@ class SqliteBench:
         while time.perf_counter() < until:
             at = secrets.randbelow(ROWS) + 1
             run("BEGIN IMMEDIATE")
-            run(_READ.format("?, ?, ?, ?, ?"), (at, at + 7, at + 77, at + 777, at + 7777)).fetchone()
+            run(_READ, (at, at + 7, at + 77, at + 777, at + 7777)).fetchone()
             run("INSERT INTO bench_line (v) VALUES (?)", (b"x" * 64,))
             run("COMMIT")
             done += 1

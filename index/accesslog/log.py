@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Dialect, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Dialect, bindparam, func, insert, select, update
 
 from index.aead import seal_box
 from index.protocol import entry as fmt
@@ -28,7 +28,7 @@ from index.protocol.merkle import Frontier, MerkleError, inclusion_proof, leaf_h
 from index.protocol.messages import LogReceipt
 from index.protocol.note import Checkpoint, origin_of, sign_checkpoint
 from index.protocol.proof import make_proof
-from index.store.engine import rows_of
+from index.store import driver
 
 from . import tables
 from .errors import LogInconsistent, LogNotBegun
@@ -108,6 +108,18 @@ class _State:
     stored: bool = True
 
 
+class _TreeRow(NamedTuple):
+    """A row of table `tree`, in the order of its columns."""
+
+    year: int
+    size: int
+    frontier: bytes
+    signed_size: int
+    signed_root: bytes
+    batch: int
+    writer: bytes
+
+
 class _Place(NamedTuple):
     """One line of one chain, as the table has it, and the index of the line before."""
 
@@ -146,7 +158,8 @@ class AccessLog(LogReader):
         Raises:
             LogInconsistent: What is stored is not what was signed last.
         """
-        row = conn.execute(select(tables.tree).order_by(tables.tree.c.year.desc()).limit(1)).first()
+        newest = driver.rows(conn, _newest_tree(conn.dialect))
+        row = _TreeRow(*newest[0]) if newest else None
         self._pending = []
         if row is None:
             self.rolled_back()
@@ -225,7 +238,7 @@ class AccessLog(LogReader):
             raise LogNotBegun("the log was not begun")
         return self._open
 
-    def _take_up(self, conn: Connection, row: Row[tuple[object, ...]], now: datetime) -> _State:
+    def _take_up(self, conn: Connection, row: _TreeRow, now: datetime) -> _State:
         """The stored state, from memory where this process wrote it last, else read and checked."""
         if self._next is not None:
             # `committed` was not called: the row tells whether the last batch holds.
@@ -263,7 +276,7 @@ class AccessLog(LogReader):
         if self._keeper:
             self._keeper.keep(Head(state.year, state.frontier.size, state.frontier.root()))
 
-    def _new_year(self, conn: Connection, row: Row[tuple[object, ...]] | None, now: datetime) -> _State:
+    def _new_year(self, conn: Connection, row: _TreeRow | None, now: datetime) -> _State:
         """Open the log of this year; its entry 0 holds the last checkpoint of the year before."""
         if row is None and self._keeper and self._keeper.last() is not None:
             raise LogInconsistent("the log is empty, yet a head of it was signed before")
@@ -350,13 +363,8 @@ class AccessLog(LogReader):
         if not before.stored:
             conn.execute(insert(tables.tree), [{"year": after.year, **values}])
             return
-        tree = tables.tree.c
-        grown = conn.execute(
-            update(tables.tree)
-            .where(tree.year == before.year, tree.batch == before.batch, tree.size == before.frontier.size)
-            .values(**values)
-        )
-        if grown.rowcount != 1:
+        stands = (before.year, before.batch, before.frontier.size)
+        if driver.change(conn, _grow_tree(conn.dialect), (*values.values(), *stands)) != 1:
             raise LogInconsistent("another writer was here inside the lock")
 
 
@@ -364,7 +372,7 @@ def _seal(key: SealKey, aad: bytes, nonce: bytes, plain: bytes) -> bytes:
     return b"\x01" + u32(key.number) + nonce + seal_box(plain, aad, nonce, key.key)
 
 
-def _frontier_of(row: Row[tuple[object, ...]]) -> Frontier:
+def _frontier_of(row: _TreeRow) -> Frontier:
     """The frontier of a tree row, refused unless it gives exactly what was signed."""
     try:
         frontier = Frontier.decode(row.size, row.frontier)
@@ -373,6 +381,29 @@ def _frontier_of(row: Row[tuple[object, ...]]) -> Frontier:
     if row.size != row.signed_size or frontier.root() != row.signed_root:
         raise LogInconsistent("the tree is not the one that was signed last")
     return frontier
+
+
+@lru_cache(maxsize=4)
+def _newest_tree(dialect: Dialect) -> str:
+    # One row a year: too few for a limit, which would be a parameter on one engine and none on the other.
+    return str(select(tables.tree).order_by(tables.tree.c.year.desc()).compile(dialect=dialect))
+
+
+@lru_cache(maxsize=4)
+def _grow_tree(dialect: Dialect) -> str:
+    """Growth from exactly the state this batch began with; parameters in the order of `_write_tree`."""
+    tree = tables.tree.c
+    names = ("size", "frontier", "signed_size", "signed_root", "batch", "writer")
+    grown = (
+        update(tables.tree)
+        .where(
+            tree.year == bindparam("at_year"),
+            tree.batch == bindparam("at_batch"),
+            tree.size == bindparam("at_size"),
+        )
+        .values({name: bindparam(name) for name in names})
+    )
+    return str(grown.compile(dialect=dialect))
 
 
 def _heads_of(
@@ -385,7 +416,7 @@ def _heads_of(
         part = keys[at : at + _HEADS_AT_ONCE]
         size = 1 << (len(part) - 1).bit_length()
         text = _heads_text(conn.dialect, size)
-        for key, n, masked in rows_of(conn, text, (*part, *[b""] * (size - len(part)))):
+        for key, n, masked in driver.rows(conn, text, (*part, *[b""] * (size - len(part)))):
             handle = by_key[key]
             found[handle] = (n, fmt.index_behind(secret, handle, n, masked))
     return found

@@ -9,7 +9,7 @@ Source: docs/design/access-log.md, "Storage and the order of things".
 import hashlib
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
 from index.protocol.codec import lp, u32
 
@@ -65,8 +65,7 @@ class Spent:
         """Store this batch's tags as one row."""
         if self._new:
             tags = b"".join(tag + u32(until) for tag, until in self._new.items())
-            row = {"batch": batch, "tags": tags, "until": max(self._new.values())}
-            conn.execute(insert(tables.spent), [row])
+            tables.insert_rows(conn, tables.spent, [(batch, tags, max(self._new.values()))])
 
     def forget_ended(self, conn: Connection, now: int) -> None:
         """Drop what its own time refuses anyway, in memory and in the table."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, SmallInteger, Table, event
 
+from index.store import driver
 from index.store.metadata import metadata
 
 entry = Table(
@@ -132,7 +133,7 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[tuple[int | bytes
     """
     if rows:
         mark = "?" if conn.dialect.paramstyle == "qmark" else "%s"
-        conn.exec_driver_sql(_insert_text(table, mark), list(rows))
+        driver.many(conn, _insert_text(table, mark), rows)
 
 
 @functools.cache

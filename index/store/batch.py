@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from index.rows import shuffled
-from index.store.engine import rows_of
+from index.store import driver
 from index.transaction import (
     ChoiceRow,
     DigestRow,
@@ -95,7 +95,7 @@ def read(connection: Connection, needs: Needs) -> Read:
         MessageRow._make, _by_keys(connection, t.message, ("node_tag", "message"), needs.messages)
     ):
         out.messages[(msg.node_tag, msg.message)] = msg
-    beats = rows_of(connection, _all_heartbeats(connection.dialect))
+    beats = driver.rows(connection, _all_heartbeats(connection.dialect))
     out.heartbeats = {row[0]: row[1] for row in beats}
     for pub_tag, number in needs.buckets:
         out.buckets[(pub_tag, number)] = _bucket(connection, pub_tag, number)
@@ -137,7 +137,7 @@ def _by_keys(
         size = 1 << (len(part) - 1).bit_length()
         part += [_nothing(columns)] * (size - len(part))
         text = _select(connection.dialect, table, columns, size)
-        rows += rows_of(connection, text, tuple(value for key in part for value in key))
+        rows += driver.rows(connection, text, tuple(value for key in part for value in key))
     return rows
 
 
@@ -190,4 +190,4 @@ def _upsert(connection: Connection, table: Table, rows: Sequence[Key]) -> None:
 
 def _run(connection: Connection, text: str, rows: Sequence[Key]) -> None:
     if rows:
-        connection.exec_driver_sql(text, [tuple(row) for row in shuffled(rows)])
+        driver.many(connection, text, [tuple(row) for row in shuffled(rows)])

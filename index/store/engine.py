@@ -8,8 +8,9 @@ Source: docs/design/access-log.md, "Storage and the order of things".
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from . import driver
 
 _WRITER_LOCK = 0x766C6167  # "vlag": the one advisory lock of the writers
 _LIMITS = {
@@ -56,27 +57,10 @@ def open_engine(url: str) -> Engine:
     )
 
 
-def rows_of(connection: Connection, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
-    """All rows of a compiled statement as the driver's own tuples.
-
-    SQLAlchemy sends it, and its rows are left out: a batch reads a thousand.
-
-    Raises:
-        OperationalError: The driver failed while the rows came.
-    """
-    cursor: Any = connection.exec_driver_sql(statement, parameters).cursor
-    try:
-        found: list[Any] = cursor.fetchall()
-    except connection.dialect.loaded_dbapi.Error as error:
-        raise OperationalError(statement, None, error, hide_parameters=True) from error
-    cursor.close()
-    return found
-
-
 def lock(connection: Connection) -> None:
     """Take the writers' lock, first thing after BEGIN; SQLite took it with BEGIN IMMEDIATE."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK})
+        driver.rows(connection, "SELECT pg_advisory_xact_lock(%s)", (_WRITER_LOCK,))
 
 
 def _sqlite_settings(connection: Any, _: object) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import event
 
 from index import lookup
 from index.protocol.messages import LookupAnswer
+from index.store import driver
 from tests.hub.world import Visit, World
 
 pytestmark = pytest.mark.anyio
@@ -82,14 +82,23 @@ async def test_they_give_the_same_bytes_after_the_visit_ended_too(world: World) 
     assert next(iter(found.values()))[3]["refused"] == "no-relation"
 
 
-async def test_they_take_the_same_statements_of_the_database(world: World) -> None:
+async def test_they_take_the_same_statements_of_the_database(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened = await visits(world)
     texts: list[str] = []
-    event.listen(
-        world.hub.engine,
-        "before_cursor_execute",
-        lambda _c, _cur, statement, _p, _ctx, _many: texts.append(statement),
-    )
+
+    def heard(name: str) -> Any:
+        run = getattr(driver, name)
+
+        def hears(connection: Any, statement: str, *rest: Any) -> Any:
+            texts.append(statement)
+            return run(connection, statement, *rest)
+
+        return hears
+
+    for name in ("rows", "change", "many"):
+        monkeypatch.setattr(driver, name, heard(name))
     seen = []
     await world.wijkteam.looks(opened[WORLDS[0]])
     for visit in opened.values():

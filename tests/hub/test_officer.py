@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from index.officer import PAGE_SIZE, OfficerLine, OfficerPage, OfficerQuery, Officers
 from index.protocol.codec import b64u
@@ -113,15 +113,25 @@ def test_an_untouched_log_is_verified_to_its_last_entry(hub: Acting, officers: O
     assert abs((hub.world.clock() - checked.until).total_seconds()) < 60
 
 
+def _without_guards(connection: Connection) -> None:
+    """Take away what lets the log only grow, as whoever owns the schema can."""
+    if connection.dialect.name == "postgresql":
+        for table in ("entry", "handle"):
+            connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+        return
+    for (name,) in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
+        connection.execute(text(f"DROP TRIGGER {name}"))
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        'UPDATE entry SET leaf = randomblob(33) WHERE "index" = 2',
+        "UPDATE entry SET leaf = (SELECT leaf FROM entry WHERE \"index\" = 3) WHERE \"index\" = 2",
         'UPDATE entry SET sealed = (SELECT sealed FROM entry WHERE "index" = 3) WHERE "index" = 2',
         'UPDATE entry SET sealed = NULL WHERE "index" = 2',
         'DELETE FROM entry WHERE "index" = 2',
         "DELETE FROM handle WHERE n = 1",
-        "UPDATE handle SET pointer = randomblob(8) WHERE n = 2",
+        "UPDATE handle SET pointer = (SELECT pointer FROM handle WHERE n = 3) WHERE n = 2",
     ],
 )
 def test_a_log_that_was_changed_is_told_to_the_officer(hub: Acting, officers: Officers, change: str) -> None:
@@ -129,9 +139,7 @@ def test_a_log_that_was_changed_is_told_to_the_officer(hub: Acting, officers: Of
     hub.publish(hub.bron, *(hub.flag(person, "schuldhulp") for _ in range(5)))
     assert hub.run(officers.status()).holds
     with hub.world.hub.engine.begin() as connection:
-        triggers = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all()
-        for (name,) in triggers:
-            connection.execute(text(f"DROP TRIGGER {name}"))
+        _without_guards(connection)
         connection.execute(text(change))
 
     checked = hub.run(officers.status())

@@ -1,0 +1,67 @@
+"""Compiled statements handed straight to the driver, inside a transaction that SQLAlchemy began.
+
+The statement is built with SQLAlchemy Core and compiled once per dialect by its
+caller, so the schema keeps one owner; here only text and plain parameters go
+through. SQLAlchemy's own execution costs some 40 µs a statement, and a batch
+runs twenty under the writers' lock. What the driver raises comes out as
+SQLAlchemy's error of the same kind, for who decides what a failure means.
+
+Source: docs/performance.md, "Where the time goes"; docs/design/performance.md, "What was found" 3.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+
+def rows(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    """All rows of a statement, as the driver's own tuples.
+
+    Raises:
+        DBAPIError: As SQLAlchemy would raise it, without parameters.
+    """
+    with _cursor(connection, statement) as cursor:
+        cursor.execute(statement, parameters)
+        found: list[Any] = cursor.fetchall()
+    return found
+
+
+def change(connection: Connection, statement: str, parameters: Sequence[Any]) -> int:
+    """Run one changing statement; how many rows it changed. DBAPIError as in `rows`."""
+    with _cursor(connection, statement) as cursor:
+        cursor.execute(statement, parameters)
+        changed: int = cursor.rowcount
+    return changed
+
+
+def many(connection: Connection, statement: str, parameters: Sequence[Sequence[Any]]) -> None:
+    """Run a statement for each row of parameters. DBAPIError as in `rows`."""
+    with _cursor(connection, statement) as cursor:
+        cursor.executemany(statement, parameters)
+
+
+@contextmanager
+def _cursor(connection: Connection, statement: str) -> Iterator[Any]:
+    dialect = connection.dialect
+    driver: Any = connection.connection
+    cursor: Any = None
+    try:
+        cursor = driver.cursor()
+        yield cursor
+    except dialect.loaded_dbapi.Error as error:
+        gone = dialect.is_disconnect(error, driver.dbapi_connection, cursor)
+        raise DBAPIError.instance(
+            statement,
+            None,
+            error,
+            dialect.loaded_dbapi.Error,
+            hide_parameters=True,
+            connection_invalidated=gone,
+            dialect=dialect,
+        ) from error
+    finally:
+        if cursor is not None:
+            cursor.close()
