@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.federation import federation as federation
-from tests.postgresql import database as database
-from tests.postgresql import module_database as module_database
-from tests.postgresql import postgresql as postgresql
-from tests.postgresql import postgresql_database as postgresql_database
+from tests.federation import federation
+from tests.postgresql import database, module_database, postgresql, postgresql_database
+
+__all__ = ["database", "federation", "module_database", "postgresql", "postgresql_database", "shared"]
 
 SHARED = Path(__file__).parents[2] / "shared"
 

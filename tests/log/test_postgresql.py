@@ -10,7 +10,6 @@ from sqlalchemy.exc import DBAPIError
 from index.accesslog.reading import EntryFilter
 from index.protocol.receipt import verify_log_receipt
 from index.store.engine import open_engine
-
 from tests.postgresql import fresh_database
 
 from .world import LOG_VKEY, NOW, World
