@@ -125,13 +125,19 @@ for _table, _action, _forbidden in _GUARDS:
     _guard(_table, _action, _forbidden)
 
 
+_COPY_FROM = 40
+"""Rows from which on PostgreSQL takes them faster as a COPY."""
+
+
 def insert_rows(conn: Connection, table: Table, rows: Sequence[tuple[int | bytes, ...]]) -> None:
     """Insert many rows given as tuples in the order of the table's columns.
 
     Past SQLAlchemy's parameter dictionaries: a batch of 64 lookups writes about
     450 rows under the hub's lock, and those cost three times the insert itself.
     """
-    if rows:
+    if len(rows) >= _COPY_FROM and conn.dialect.name == "postgresql":
+        driver.copy(conn, table, rows)
+    elif rows:
         mark = "?" if conn.dialect.paramstyle == "qmark" else "%s"
         driver.many(conn, _insert_text(table, mark), rows)
 
