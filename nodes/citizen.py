@@ -359,9 +359,11 @@ class Citizens:
         return [self._choice(group, copies) for group, copies in newest]
 
     def _choice(self, group: str, copies: Sequence[OwnDirective]) -> ChoiceView:
-        first = copies[0]
+        # A no carries the endings of each narrower yes; the choice itself is the rest.
+        made = [copy for copy in copies if copy.effect != "withdraw"] or list(copies)
+        first = made[0]
         # A choice about everything has one copy per scope and no category in any of them.
-        category = first.category if len(copies) == 1 else []
+        category = first.category if len(made) == 1 else []
         oin, team, role = [*first.receiver, "", "", ""][:3]
         return ChoiceView(
             group=group,
@@ -469,10 +471,11 @@ class Citizens:
             await self._ledger(session)
         else:
             self._use(session)
-        before = self._folded(session._directives or [])
+        standing = session._directives or []
+        before = self._folded(standing)
         after = dict(before)
-        for entry in self._entries(change):
-            state = before[entry.scope]
+        for entry in _with_closings(self._entries(change), standing):
+            state = after[entry.scope]
             number = state.number + 1 if state else 1
             after[entry.scope] = fold(state, self._drafted(entry, number))
         return await asyncio.to_thread(self._effects, before, after)
@@ -537,14 +540,22 @@ class Citizens:
     async def choose(self, session: CitizenSession, change: Change, text_shown: str) -> Saved:
         """Write the choice in all its scopes or in none. `text_shown` is what the citizen confirmed.
 
+        A no also ends every narrower yes of one's own inside it: narrower beats
+        broader, so without that a no for everything would leave it open.
+
         Raises:
             BadInput: A kind, domain, receiver or purpose that nobody can decide about.
             Refused: The hub refuses; nothing was written, and the refusal is in the citizen's log.
         """
-        return await self._write(session, self._entries(change), text_shown)
+        entries = self._entries(change)
+        if change.effect == "deny":
+            entries = _with_closings(entries, await self._ledger(session))
+        return await self._write(session, entries, text_shown)
 
     async def withdraw(self, session: CitizenSession, group: str, text_shown: str) -> Saved:
         """End an earlier choice of one's own; also how a choice is undone.
+
+        What a no ended comes back with its undoing, for the time it still had.
 
         Raises:
             BadInput: No choice of this group is in force.
@@ -558,7 +569,7 @@ class Citizens:
         if not scopes:
             raise BadInput("group", "unknown-group", "This choice does not exist.")
         entries = [ChoiceEntry(scope, "withdraw", withdraws=group) for scope in scopes]  # type: ignore[arg-type]
-        return await self._write(session, entries, text_shown)
+        return await self._write(session, entries + _given_back(own, group, self._now()), text_shown)
 
     def _entries(self, change: Change) -> list[ChoiceEntry]:
         """One entry per scope that the change touches."""
@@ -606,6 +617,7 @@ class Citizens:
             from_=self._now(),
             until=None if entry.until is None else datetime.fromisoformat(entry.until),
             explicit=entry.explicit,
+            withdraws=unb64u(entry.withdraws),
         )
 
     async def _write(self, session: CitizenSession, entries: list[ChoiceEntry], text_shown: str) -> Saved:
@@ -641,6 +653,52 @@ class Citizens:
             raise ReceiptInvalid(str(error)) from None
         if found.group != group or {term.scope for term in found.entries} != set(scopes):
             raise ReceiptInvalid("the receipt is about another choice")
+
+
+def _with_closings(entries: list[ChoiceEntry], own: Sequence[OwnDirective]) -> list[ChoiceEntry]:
+    """The entries, and after each no a withdrawal of every yes in force that lies inside it."""
+    found: list[ChoiceEntry] = []
+    for entry in entries:
+        found.append(entry)
+        if entry.effect == "deny":
+            groups = dict.fromkeys(yes.group for yes in own if _lies_inside(yes, entry))
+            found += [ChoiceEntry(entry.scope, "withdraw", withdraws=group) for group in groups]
+    return found
+
+
+def _lies_inside(yes: OwnDirective, no: ChoiceEntry) -> bool:
+    axes = (
+        (yes.category, no.category),
+        (yes.receiver, no.receiver),
+        (yes.purpose, no.purpose),
+    )
+    return (
+        yes.scope == no.scope
+        and yes.effect == "grant"
+        and yes.in_force
+        and all(list(narrow[: len(broad)]) == list(broad) for narrow, broad in axes)
+        and any(len(narrow) > len(broad) for narrow, broad in axes)
+    )
+
+
+def _given_back(own: Sequence[OwnDirective], group: str, now: datetime) -> list[ChoiceEntry]:
+    """Each yes that the choice of this group ended, as it was, as far as it has not run out since."""
+    ended = {(no.scope, no.withdraws) for no in own if no.group == group and no.effect == "withdraw"}
+    return [
+        ChoiceEntry(
+            yes.scope,
+            "grant",
+            category=yes.category,
+            receiver=yes.receiver,
+            purpose=yes.purpose,
+            until=yes.until,
+            explicit=yes.explicit,
+        )
+        for yes in own
+        if (yes.scope, yes.group) in ended
+        and yes.effect == "grant"
+        and (yes.until is None or datetime.fromisoformat(yes.until) > now)
+    ]
 
 
 def readable(team: str) -> str:
