@@ -381,6 +381,7 @@ ENTRIES = [
         basis="",
         refused="role-not-allowed" if number == 8 else "",
         shown=number % 3,
+        something=False,
         break_glass=False,
     )
     for number in range(40)
