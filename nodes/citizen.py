@@ -29,8 +29,8 @@ from consent.resolve import add_months
 from consent.state import ChoiceState, fold
 from index.protocol.codec import SCOPES, b64u, unb64u
 from index.protocol.directory import OrganisationEntry
-from index.protocol.entry import Asker as LoggedAsker
 from index.protocol.entry import SOMETHING, kinds_shown, log_id
+from index.protocol.entry import Asker as LoggedAsker
 from index.protocol.messages import (
     ChoiceEntry,
     ChoiceRequest,
@@ -152,7 +152,8 @@ class Saved:
 class LookLine:
     """One line of "wie heeft gekeken", its place in the log checked.
 
-    `seen` holds labels of kinds; `something` that only "there is something" was seen; `activity` is the entry's `t` (`lookup`, `log_view`, `relation`, ...).
+    `seen` holds labels of kinds; `something`: only that there is something was seen;
+    `activity` is the entry's `t` (`lookup`, `log_view`, `relation`, ...).
     """
 
     at: datetime

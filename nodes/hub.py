@@ -233,6 +233,8 @@ class Hub:
             # What is on the page must be what the log says was shown.
             if not {number_of(seen.kind) for seen in person.flags} <= logged:
                 raise ReceiptInvalid("the entry does not name every kind that was answered")
+            if person.present and not logged:
+                raise ReceiptInvalid("the entry does not say that something was seen")
             if person.present and not person.flags and SOMETHING not in logged:
                 raise ReceiptInvalid("the entry does not say that something was seen")
             if person.refused != entry.asker.refused:
