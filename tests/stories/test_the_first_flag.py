@@ -6,54 +6,13 @@ Source: the story of the first flag, "Done means", 1.
 """
 
 import re
-from collections.abc import Iterator
 
-import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.federation import Federation
-from tests.pages.conftest import ARGUMENTS, CHROMIUM, own_machine_only
+from tests.stories.clicking import log_in, look
 
 EMPTY = "Er is niets zichtbaar. Dit overzicht hoeft niet compleet te zijn."
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("no /usr/bin/chromium: apt-get install -y chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-def log_in(chromium: Browser, address: str, user: str) -> Page:
-    """A window of its own, without scripts, logged in through the provider's page."""
-    context = chromium.new_context(
-        viewport={"width": 390, "height": 844}, java_script_enabled=False, locale="nl-NL"
-    )
-    own_machine_only(context)
-    page = context.new_page()
-    page.goto(address)
-    page.get_by_role("link", name="Inloggen").or_(page.get_by_role("button", name="Inloggen")).first.click()
-    page.get_by_role("button", name=user, exact=True).click()
-    return page
-
-
-def look(page: Page, number: str, case: str) -> str:
-    """What the desk shows of one person: purpose, number, case, and the subjects where there are any."""
-    page.goto(re.match(r"https?://[^/]+", page.url)[0] + "/kijken")  # type: ignore[index]
-    page.get_by_role("button", name="Huisbezoek").or_(page.get_by_role("link", name="Huisbezoek")).click()
-    page.locator("#nummer-1").fill(number)
-    page.get_by_label("Zaaknummer").fill(case)
-    page.get_by_role("button", name="Bekijk").click()
-    subjects = page.get_by_role("button", name="Toon de onderwerpen")
-    if subjects.count():
-        subjects.click()
-    said = page.get_by_role("main").inner_text()
-    assert number not in page.url + page.title()
-    page.get_by_role("button", name="Klaar").click()
-    return said
 
 
 def test_a_stop_at_the_portal_empties_the_desk_at_the_next_look_and_both_looks_are_in_the_list(
