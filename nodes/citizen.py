@@ -44,8 +44,9 @@ from policy.decide import Asker
 from policy.engine import PolicyVersion, publish
 from policy.vocabulary import UnknownCode, Vocabulary
 
+from .ages import next_boundary, regime_of
 from .bsn import Bsn
-from .errors import BadInput, LoginExpired, NodeError, ReceiptInvalid, Refused
+from .errors import BadInput, LoginExpired, NodeError, NotAllowed, ReceiptInvalid, Refused
 from .hub import CITIZEN, Hub, new_message_id
 from .looks import check_lines
 from .pseudonymise import Pseudonymiser
@@ -201,10 +202,13 @@ class Standing:
 class CitizenSession:
     """A citizen's session: pseudonyms and ticket in memory only, 15 minutes idle and 1 hour in all."""
 
-    __slots__ = ("_closed", "_directives", "_lids", "_pseudonyms", "_ticket", "opened_at", "used_at")
+    __slots__ = ("_born", "_closed", "_directives", "_lids", "_pseudonyms", "_ticket", "opened_at", "used_at")
 
-    def __init__(self, ticket: str, pseudonyms: Sequence[Pseudonym], opened_at: datetime) -> None:
+    def __init__(
+        self, ticket: str, pseudonyms: Sequence[Pseudonym], opened_at: datetime, born: date | None
+    ) -> None:
         self._ticket = ticket
+        self._born = born
         self._pseudonyms = {value.scope: value for value in pseudonyms}
         self._lids = {value.scope: log_id(value.scope, value.for_search_key()) for value in pseudonyms}
         self._directives: list[OwnDirective] | None = None
@@ -244,12 +248,16 @@ class Citizens:
         self._vocabulary = vocabulary
         self._settings = settings
         self._now = now
+        self._boundaries = vocabulary.limits.age_boundaries
         self._endings: set[asyncio.Task[None]] = set()
 
     # --- the session -------------------------------------------------------------------
 
-    async def open(self, bsn: Bsn, grant: str) -> CitizenSession:
+    async def open(self, bsn: Bsn, grant: str, born: date | None) -> CitizenSession:
         """Evaluate all scopes under the broker's grant and open a session at the hub.
+
+        Args:
+            born: The latest day the birth date can be; None when it is not known.
 
         Raises:
             HoldersUnreachable, HolderLied, HolderRefused, HubUnreachable, Refused,
@@ -273,7 +281,7 @@ class Citizens:
         )
         lids = [log_id(value.scope, value.for_search_key()) for value in values]
         answer = await self._hub.open_relation(request, CITIZEN, message_id, [lids])
-        return CitizenSession(answer.tickets[0], values, opened)
+        return CitizenSession(answer.tickets[0], values, opened, born)
 
     def close(self, session: CitizenSession) -> None:
         """Forget everything of the session, and let the hub end it."""
@@ -546,9 +554,13 @@ class Citizens:
 
         Raises:
             BadInput: A kind, domain, receiver or purpose that nobody can decide about.
+            NotAllowed: `age`: below 16, or of unknown age, one may close but not open; below 12 neither.
             Refused: The hub refuses; nothing was written, and the refusal is in the citizen's log.
         """
-        entries = self._entries(change)
+        regime = regime_of(session._born, self._now())
+        if regime == "ouder" or (regime == "samen" and change.effect == "grant"):
+            raise NotAllowed("age")
+        entries = self._entries(change, next_boundary(session._born, self._now(), self._boundaries))
         if change.effect == "deny":
             entries = _with_closings(entries, await self._ledger(session))
         return await self._write(session, entries, text_shown)
@@ -560,7 +572,10 @@ class Citizens:
 
         Raises:
             BadInput: No choice of this group is in force.
+            NotAllowed: `age`: below 12 the parents choose.
         """
+        if regime_of(session._born, self._now()) == "ouder":
+            raise NotAllowed("age")
         own = await self._ledger(session)
         scopes = [
             scope
@@ -572,12 +587,12 @@ class Citizens:
         entries = [ChoiceEntry(scope, "withdraw", withdraws=group) for scope in scopes]  # type: ignore[arg-type]
         return await self._write(session, entries + _given_back(own, group, self._now()), text_shown)
 
-    def _entries(self, change: Change) -> list[ChoiceEntry]:
-        """One entry per scope that the change touches."""
+    def _entries(self, change: Change, boundary: datetime | None = None) -> list[ChoiceEntry]:
+        """One entry per scope that the change touches; a yes ends at an age boundary at the latest."""
         words = self._vocabulary
         until = None
         if change.effect == "grant":
-            until = instant(add_months(self._now(), change.months))
+            until = instant(min(filter(None, (add_months(self._now(), change.months), boundary))))
         receiver = [change.receiver.oin, change.receiver.team, change.receiver.role]
         path = [part for part in receiver if part]
         try:
@@ -635,7 +650,7 @@ class Citizens:
             points=b64u(seal_points(self._trust.hub_key, self._settings.node_id, message_id, points)),
             group=group,
             text=b64u(hashlib.sha256(text_shown.encode()).digest()),
-            regime="zelf",
+            regime=regime_of(session._born, self._now()),
             by="zelf",
             entries=entries,
         )

@@ -39,6 +39,8 @@ class OidcSettings(_Part):
     name_claim: str = "name"
     bsn_claim: str = "bsn"
     """Portal only: the claim in which the broker gives the citizen service number."""
+    birthdate_claim: str = "birthdate"
+    """Portal only: without it, or without a year in it, a citizen may close and not open."""
     acr: str = ""
     """The level of assurance to ask and to require; empty asks none."""
 

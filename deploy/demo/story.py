@@ -74,7 +74,7 @@ class _Story:
         async with opened_node(self.papers.node(plan.PORTAL_NODE) / "node.toml") as portal:
             id_token = await asyncio.to_thread(citizen_id_token, self.papers, WHO)
             grant = await fetch_grant(portal.settings, id_token)
-            session = await portal.citizens.open(Bsn.parse(self.citizen.bsn), grant)
+            session = await portal.citizens.open(Bsn.parse(self.citizen.bsn), grant, self.citizen.birth_date)
             try:
                 yield portal, session
             finally:

@@ -5,7 +5,7 @@ import pytest
 from nodes.bsn import Bsn
 from nodes.citizen import Change, Receiver
 
-from .world import BSN_A, GEMEENTE, NodeWorld
+from .world import BORN, BSN_A, GEMEENTE, NodeWorld
 
 pytestmark = pytest.mark.anyio
 TEAM = Receiver(GEMEENTE, "wijkteam-noord")
@@ -29,7 +29,7 @@ async def test_a_broader_no_ends_a_narrower_yes_and_undoing_it_brings_that_back(
     await source.publish(BSN_A, "SH-1")
     await source.drain()
     portal = world.portal()
-    session = await portal.citizens.open(Bsn.parse(BSN_A), world.grant())
+    session = await portal.citizens.open(Bsn.parse(BSN_A), world.grant(), BORN)
     await portal.citizens.choose(session, NARROW, "Ja.")
     assert await world.sees(BSN_A) == {"schuldhulp"}
 
@@ -49,7 +49,7 @@ async def test_a_yes_after_the_no_opens_again(world: NodeWorld) -> None:
     await source.publish(BSN_A, "SH-1")
     await source.drain()
     portal = world.portal()
-    session = await portal.citizens.open(Bsn.parse(BSN_A), world.grant())
+    session = await portal.citizens.open(Bsn.parse(BSN_A), world.grant(), BORN)
     await portal.citizens.choose(session, NARROW, "Ja.")
     await portal.citizens.choose(session, Change("deny", kind="schuldhulp", receiver=TEAM), "Nee.")
     await portal.citizens.choose(session, Change("grant", kind="schuldhulp", receiver=TEAM), "Ja.")

@@ -185,11 +185,11 @@ class CitizensInMemory:
     changes: list[Change] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
-    async def open(self, bsn: Bsn, grant: str) -> CitizenSession:
+    async def open(self, bsn: Bsn, grant: str, born: date | None) -> CitizenSession:
         if self.fails:
             raise self.fails
         self.opened_with.append(grant)
-        return CitizenSession("ticket", [], AT)
+        return CitizenSession("ticket", [], AT, born)
 
     def close(self, session: CitizenSession) -> None:
         self.opened_with.clear()
