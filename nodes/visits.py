@@ -104,6 +104,9 @@ class _Person(msgspec.Struct, frozen=True):
     lids: list[str]
     tag: str
 
+    def __repr__(self) -> str:
+        return "<_Person>"
+
 
 class _Kept(msgspec.Struct, frozen=True):
     """The sealed part of a visit."""
