@@ -99,6 +99,23 @@ def test_a_taken_port_is_named_and_nothing_starts(tmp_path: Path) -> None:
     assert ran.stdout == ""
 
 
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    before = tmp_path.stat().st_mode
+    ran = subprocess.run(
+        [*COMMAND, "demo", "--json", "--port-base", str(free_port_base()), "--data", str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert ran.returncode == 1
+    assert "holds other files" in ran.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert tmp_path.stat().st_mode == before
+
+
 def test_a_second_start_keeps_what_there_was_and_an_interrupt_ends_everything(tmp_path: Path) -> None:
     base = free_port_base()
     first = start_federation(tmp_path / "demo", base=base)
