@@ -125,6 +125,10 @@ Probeer dit:
   2. Log in als fatima, bij Wie mag wat zien: Wijkteam Noord, alle onderwerpen, Nee.
      Kijk als jan opnieuw: er is niets zichtbaar.
   3. Kijk als fatima bij Wie heeft gekeken: beide keren staan erin.
+  4. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
+       kill $(cat {papers.folder}/keyholders/{{ombudsman,waterschap}}/keyholder.pid)
+     Start er weer een:
+       vlagwijzer keyholder serve --config {papers.folder}/keyholders/waterschap/keyholder.toml
 
 Alles van deze demo staat in {papers.folder}
 Stoppen: Ctrl-C
