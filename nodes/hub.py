@@ -328,7 +328,7 @@ class Hub:
         except httpx.HTTPError:
             raise HubUnreachable from None
         if response.status_code != 200:
-            raise _failure(response)
+            raise _failure(response, asking)
         if len(response.content) > _MAX_ANSWER:
             raise ReceiptInvalid("the answer is too large")
         try:
@@ -337,9 +337,12 @@ class Hub:
             raise ReceiptInvalid("the answer has a wrong form") from None
 
 
-def _failure(response: httpx.Response) -> HubUnreachable | Refused:
-    """429 and 5xx pass; anything else is the hub's word about this request."""
-    if response.status_code >= 500 or response.status_code == 429:
+def _failure(response: httpx.Response, asking: Asking) -> HubUnreachable | Refused:
+    """5xx passes, and so does 429 for a message that can wait; anything else is the hub's word.
+
+    An employee over the budget is told so: "cannot be reached" would be untrue and invites another try.
+    """
+    if response.status_code >= 500 or (response.status_code == 429 and not asking.actor):
         return HubUnreachable()
     try:
         kind = str(msgspec.json.decode(response.content)["type"]).rpartition("/")[2]
