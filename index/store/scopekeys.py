@@ -25,7 +25,9 @@ def versions_of_equal_keys(engine: Engine, manifest: Manifest) -> frozenset[int]
     Raises:
         ManifestOlder: A later version was served here before.
     """
-    now: dict[str, bytes] = {key.scope: unb64u(key.commits[0], 32) for key in manifest.keys if key.state == "active"}
+    now: dict[str, bytes] = {
+        key.scope: unb64u(key.commits[0], 32) for key in manifest.keys if key.state == "active"
+    }
     known: dict[int, dict[str, bytes]] = {}
     with engine.connect() as connection:
         for version, scope, a0 in connection.execute(
