@@ -309,7 +309,7 @@ class Pages(Generic[Person]):
         if not self._same_origin(request):
             raise FormRefused
         size = request.headers.get("content-length", "")
-        if not size.isdigit() or int(size) > limit:
+        if not size.isascii() or not size.isdigit() or len(size) > 12 or int(size) > limit:
             raise FormRefused
         if visitor.session is None:
             raise NotLoggedIn

@@ -182,7 +182,7 @@ class _Portal:
         effect, kind = visitor.field("keuze"), visitor.field("onderwerp")
         receivers = self._node.citizens.receivers()
         place = visitor.field("ontvanger")
-        fits = place.isascii() and place.isdigit() and int(place) < len(receivers)
+        fits = place.isascii() and place.isdigit() and len(place) < 5 and int(place) < len(receivers)
         if effect not in ("grant", "deny") or not fits:
             return visitor.say(State("form", 400))
         if kind and not (self._node.vocabulary.has_kind(kind)):

@@ -114,7 +114,7 @@ class _Source:
     async def dismiss(self, visitor: SourceVisitor) -> Response:
         """Take a repaired line off the list."""
         id_ = visitor.field("regel")
-        if id_.isascii() and id_.isdigit():
+        if id_.isascii() and id_.isdigit() and len(id_) < 16:
             await self._node.source.dismiss(int(id_))
             visitor.drawer["said"] = visitor.words("source.rejected.dismissed")
         return visitor.go("/bron/geweigerd")
