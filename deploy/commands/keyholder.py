@@ -22,7 +22,7 @@ def serve_holder(config: Config = Path("keyholder.toml")) -> None:
 
 @app.command("init")
 def init(config: Config = Path("keyholder.toml"), as_json: AsJson = False) -> None:
-    """Make the counter store of a new key holder. An existing one is never touched, a lost one never made up."""
+    """Make the counter store of a new key holder; one that exists is never touched."""
     with plainly():
         from nodes.keyholder import store
         from nodes.keyholder.settings import KeyHolderSettings
