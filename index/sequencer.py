@@ -154,8 +154,7 @@ class Sequencer:
         with self._wake:
             if self._stopping or self._thread is None:
                 raise LogUnavailable
-            # One that is larger than the bound by itself is taken when nothing else waits.
-            if self._queue and self._persons_waiting + work.persons > self._most_waiting:
+            if self.full:
                 raise Overloaded
             self._queue.append(waiting)
             self._persons_waiting += work.persons
