@@ -90,7 +90,7 @@ class Load:
         self.seq = seed * 1_000_000_000 % (2**50)
         self.stopping = False
         self.persons = 0
-        self.check_each = 4
+        self.minds: dict[int, _Mind] = {}
         for node in world.nodes.values():
             node.sent = deque(maxlen=1)  # type: ignore[assignment]
         world.client = self  # type: ignore[assignment]
@@ -113,7 +113,7 @@ class Load:
         """Let the workers go until `until` is over; each finishes or loses what it is at."""
         self.stopping = False
         workers = [asyncio.create_task(self._change()) for _ in range(changers)]
-        workers += [asyncio.create_task(self._citizen()) for _ in range(citizens)]
+        workers += [asyncio.create_task(self._citizen(number)) for number in range(citizens)]
         try:
             await until()
         finally:
@@ -207,34 +207,42 @@ class Load:
 
     # --- citizens and who looks ----------------------------------------------------------
 
-    async def _citizen(self) -> None:
+    async def _citizen(self, number: int) -> None:
+        """One citizen after another, across restarts of the hub."""
         while not self.stopping:
             try:
-                await self._changes_mind(f"c{secrets.token_hex(4)}")
+                mind = self.minds.get(number)
+                if mind is None or mind.turn == 8:
+                    mind = self.minds[number] = await self._mind()
+                await self._changes(mind)
             except (Lost, _Later):
                 await self._pause()
 
-    async def _changes_mind(self, person: str) -> None:
-        """Yes and no in turn, and after each answer a question that must see exactly that."""
+    async def _mind(self) -> "_Mind":
+        person = f"c{secrets.token_hex(4)}"
         session = await self._opened(self.world.portaal, "", person, class_="citizen")
         visit = await self._opened(self.world.wijkteam, "m-jan", person)
-        life = self._publication(self.world.inkomen, Flag(person, "bijstand", "geld", secrets.token_bytes(32)))
-        self.journal.changes[life.flag.rtag].append(life)
-        if not await self.send(life):
+        flag = Flag(person, "bijstand", "geld", secrets.token_bytes(32))
+        published = self._publication(self.world.inkomen, flag)
+        self.journal.changes[flag.rtag].append(published)
+        if not await self.send(published):
             raise _Later
-        for turn in range(6):
-            effect = ("grant", "deny")[turn % 2]
-            sent = await self.world.portaal.chooses(session, effect, scopes=("geld",))
-            self._answered(sent)
-            answer = msgspec.json.decode(sent.response.content, type=ChoiceAnswer)
-            self.journal.acks += 1
-            self.journal.recorded(answer.log)
-            seen = await self.look(visit)
+        return _Mind(session, visit)
+
+    async def _changes(self, mind: "_Mind") -> None:
+        """Yes and no in turn, and after each answer two questions that must see exactly that."""
+        effect = ("grant", "deny")[mind.turn % 2]
+        sent = await self.world.portaal.chooses(mind.session, effect, scopes=("geld",))
+        self._answered(sent)
+        answer = msgspec.json.decode(sent.response.content, type=ChoiceAnswer)
+        self.journal.acks += 1
+        self.journal.recorded(answer.log)
+        mind.turn += 1
+        for _ in range(2):
+            seen = await self.look(mind.visit)
             self.journal.revocations += effect == "deny"
             if seen != ({"bijstand"} if effect == "grant" else set()):
                 self.journal.violated(f"the answer after a {effect} does not follow it")
-            if self.stopping:
-                return
 
     async def look(self, visit: Visit) -> set[str]:
         """Ask about the one person of a visit; the receipt is checked as a node checks it."""
@@ -320,6 +328,15 @@ def _visit(actor: str, person: str, class_: str, scopes: Sequence[str]) -> Visit
         return Visit("", "burger", "", "", "", [person], tuple(scopes), [], lids)
     case = b64u(hashlib.sha256(b"case").digest()[:16])
     return Visit(actor, "generalist", "noord", "huisbezoek", case, [person], tuple(scopes), [], lids)
+
+
+@dataclass
+class _Mind:
+    """A citizen's session, a visit of the wijkteam, and how often the mind was changed."""
+
+    session: Visit
+    visit: Visit
+    turn: int = 0
 
 
 class _Later(Exception):
