@@ -66,13 +66,10 @@ class Served:
         self.starts = 0
 
     def start(self) -> "Served":
-        self.process = self.zygote.start(
-            self.path, self.address, bug=self.bug, namespace=self.namespace
-        )
+        self.process = self.zygote.start(self.path, self.address, bug=self.bug, namespace=self.namespace)
         self.starts += 1
         return self
 
     def kill(self) -> None:
         self.process.kill()
         self.client.close()
-

@@ -23,7 +23,6 @@ from index.protocol.codec import b64u, unb64u
 from index.protocol.entry import leaf_from_parts, log_id, part_a
 from index.protocol.messages import ChangeReceipt, ChoiceAnswer, LogReceipt, LookupAnswer, RelationAnswer
 from index.protocol.receipt import ReceiptError, verify_log_receipt
-from index.rows import rtag_of
 from tests.hub.acting import Flag
 from tests.hub.world import Node, Sent, Visit, instant, point
 
@@ -109,7 +108,9 @@ class Load:
 
     # --- running -----------------------------------------------------------------------
 
-    async def run(self, until: Callable[[], Awaitable[None]], *, changers: int = 10, citizens: int = 2) -> None:
+    async def run(
+        self, until: Callable[[], Awaitable[None]], *, changers: int = 10, citizens: int = 2
+    ) -> None:
         """Let the workers go until `until` is over; each finishes or loses what it is at."""
         self.stopping = False
         workers = [asyncio.create_task(self._change()) for _ in range(changers)]
@@ -162,25 +163,31 @@ class Load:
 
     async def _change(self) -> None:
         while not self.stopping:
-            if self.backlog and self.random.random() < 0.5:
+            if self.backlog and self.random.random() < 0.3:
                 turn = [self.backlog.pop(self.random.randrange(len(self.backlog)))]
             else:
                 turn = self._life()
-            for change in turn:
-                if not await self.send(change):
-                    # Most are sent again; of some nobody ever learns what became of them.
-                    if self.random.random() < 0.8:
-                        self.backlog.append(change)
-                    await self._pause()
-                    if self.stopping:
-                        return
+            if self.random.random() < 0.6:
+                # All at the same moment: order of arrival and of carrying out is anybody's.
+                answered = await asyncio.gather(*(self.send(change) for change in turn))
+            else:
+                answered = [await self.send(change) for change in turn]
+            unknown = [c for c, known in zip(turn, answered, strict=True) if not known and not c.receipt]
+            if unknown:
+                # Most are sent again; of some nobody ever learns what became of them.
+                self.backlog += [change for change in unknown if self.random.random() < 0.8]
+                await self._pause()
 
     async def send(self, change: Change) -> bool:
         """Send a message, for the first time or again; whether it was acknowledged."""
         change.sent += 1
         try:
             sent = await change.node.send(
-                change.path, change.body, change.t, msg=change.msg, role="bron"  # type: ignore[arg-type]
+                change.path,
+                change.body,
+                change.t,
+                msg=change.msg,
+                role="bron",  # type: ignore[arg-type]
             )
         except Lost:
             return False
@@ -313,7 +320,9 @@ class Load:
         accepted = 0
         for receipts, until in self.journal.spent[-8:]:
             try:
-                _, sent = await self.world.wijkteam.tries_to_open("m-jan", ["x"], receipts=receipts, until=until)
+                _, sent = await self.world.wijkteam.tries_to_open(
+                    "m-jan", ["x"], receipts=receipts, until=until
+                )
             except Lost:
                 continue
             accepted += sent.response.status_code == 200

@@ -14,10 +14,12 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -211,12 +213,15 @@ class Postgres:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[Postgres]:
-    server = Postgres(folder)
+def postgres() -> Iterator[Postgres]:
+    """In a folder that the server's own user may enter; pytest's folders are closed to others."""
+    folder = Path(tempfile.mkdtemp(prefix="vlagwijzer-pg-"))
+    server = Postgres(folder / "data")
     try:
         yield server
     finally:
         server.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

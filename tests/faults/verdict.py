@@ -1,14 +1,15 @@
 """After the storm: does the database hold what was promised, and nothing that was not?
 
-    lost        an acknowledged change is not there
-    unlogged    an answer was given whose entry is not in the log as promised
-    resurrected a retracted flag is there again
-    twice       one message was carried out more than once
-    forked      the log as a whole does not hold: leaves, numbers, chains, tiles
+lost        an acknowledged change is not there
+unlogged    an answer was given whose entry is not in the log as promised
+resurrected a retracted flag is there again
+twice       one message was carried out more than once
+forked      the log as a whole does not hold: leaves, numbers, chains, tiles
 """
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
@@ -62,11 +63,16 @@ def _flags(connection: Connection, world: World, journal: Journal, found: Verdic
     rows = Rows(world.keystore, lambda: None, world.clock)  # type: ignore[arg-type, return-value]
     directory = world.directory()
     numbers = {node.id: node.number for node in directory.nodes}
-    stored = {(bytes(r[0]), bytes(r[1])): r[2] for r in connection.execute(text("SELECT pub_tag, rtag, seq FROM flag"))}
-    markers = {(bytes(r[0]), bytes(r[1])) for r in connection.execute(text("SELECT pub_tag, rtag FROM marker"))}
+    stored = {(tag, rtag): seq for tag, rtag, seq in _rows(connection, "pub_tag, rtag, seq", "flag")}
+    markers = set(_rows(connection, "pub_tag, rtag", "marker"))
     for rtag, changes in journal.changes.items():
         key = (rows.pub_tag(numbers[changes[0].node.id]), rtag)
         _one_flag(changes, stored.get(key), key in markers, found)
+
+
+def _rows(connection: Connection, columns: str, table: str) -> list[tuple[Any, ...]]:
+    rows = connection.execute(text(f"SELECT {columns} FROM {table}"))  # noqa: S608
+    return [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in rows]
 
 
 def _one_flag(changes: list[Change], seq: int | None, marked: bool, found: Verdict) -> None:
@@ -95,10 +101,10 @@ def _log(connection: Connection, world: World, journal: Journal, found: Verdict)
     found.forked = len(status.problems)
     leaves = {row[0]: bytes(row[1]) for row in connection.execute(text('SELECT "index", leaf FROM entry'))}
     found.unlogged = sum(leaves.get(index) != leaf for index, leaf in journal.leaves.items())
-    found.twice = sum(count - 1 for count in _messages(connection, reader).values() if count > 1)
+    found.twice = sum(count - 1 for count in messages(connection, reader).values() if count > 1)
 
 
-def _messages(connection: Connection, reader: LogReader) -> Counter[tuple[str, str]]:
+def messages(connection: Connection, reader: LogReader) -> Counter[tuple[str, str]]:
     """How many entries each message of a source with one item has."""
     counted: Counter[tuple[str, str]] = Counter()
     head = reader.head(connection)
