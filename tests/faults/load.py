@@ -227,8 +227,8 @@ class Load:
 
     async def _mind(self) -> "_Mind":
         person = f"c{secrets.token_hex(4)}"
-        session = await self._opened(self.world.portaal, "", person, class_="citizen")
-        visit = await self._opened(self.world.wijkteam, "m-jan", person)
+        session = await self.opened(self.world.portaal, "", person, class_="citizen")
+        visit = await self.opened(self.world.wijkteam, "m-jan", person)
         flag = Flag(person, "bijstand", "geld", secrets.token_bytes(32))
         published = self._publication(self.world.inkomen, flag)
         self.journal.changes[flag.rtag].append(published)
@@ -268,7 +268,7 @@ class Load:
         except ReceiptError as error:
             self.journal.violated(str(error))
 
-    async def _opened(self, node: Node, actor: str, person: str, **changes: Any) -> Visit:
+    async def opened(self, node: Node, actor: str, person: str, **changes: Any) -> Visit:
         class_ = changes.get("class_", "lookup")
         until = timedelta(minutes=50) if class_ == "citizen" else timedelta(days=1)
         scopes = self.world.scopes_of(class_)

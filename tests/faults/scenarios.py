@@ -34,7 +34,7 @@ class Outcome:
         return self.verdict.violations
 
 
-def _end(ground: Ground, load: Load, begun: float, **figures: Any) -> Outcome:
+def end(ground: Ground, load: Load, begun: float, **figures: Any) -> Outcome:
     engine = ground.engine()
     try:
         verdict = judge(ground, load.journal, engine)
@@ -79,7 +79,7 @@ async def kills(
         if bug and load.journal.violations:
             break
     served.process.stop()
-    return _end(ground, load, begun, kills=count)
+    return end(ground, load, begun, kills=count)
 
 
 async def steady(zygote: Zygote, ground: Ground, *, seed: int, seconds: float, bug: str = "") -> Outcome:
@@ -90,7 +90,7 @@ async def steady(zygote: Zygote, ground: Ground, *, seed: int, seconds: float, b
     await load.run(lambda: asyncio.sleep(seconds))
     await after_restart(load)
     served.process.stop()
-    return _end(ground, load, begun)
+    return end(ground, load, begun)
 
 
 async def cuts(
@@ -106,7 +106,7 @@ async def cuts(
         await drain(load)
     await after_restart(load)
     served.process.stop()
-    return _end(ground, load, begun, cuts=proxy.cuts)
+    return end(ground, load, begun, cuts=proxy.cuts)
 
 
 async def drain(load: Load) -> None:
@@ -150,7 +150,7 @@ async def database_crashes(
     await drain(load)
     await after_restart(load)
     served.process.stop()
-    return _end(ground, load, begun, crashes=count, seconds_to_return=round(max(back, default=0), 2))
+    return end(ground, load, begun, crashes=count, seconds_to_return=round(max(back, default=0), 2))
 
 
 async def disk_full(zygote: Zygote, folder: Path, *, seed: int, rounds: int) -> Outcome:
@@ -185,7 +185,7 @@ async def disk_full(zygote: Zygote, folder: Path, *, seed: int, rounds: int) -> 
             await drain(load)
             await after_restart(load)
         served.process.stop()
-        return _end(ground, load, begun, refused=refused, acknowledged_after_room=after)
+        return end(ground, load, begun, refused=refused, acknowledged_after_room=after)
 
 
 async def _wait(condition: Any, seconds: float) -> None:
@@ -241,7 +241,7 @@ async def pauses(zygote: Zygote, ground: Ground, *, seed: int, count: int, bug: 
     await after_restart(load)
     for hub in hubs:
         hub.process.stop()
-    return _end(ground, load, begun, stops=count)
+    return end(ground, load, begun, stops=count)
 
 
 SHOWS_UNDER = {
