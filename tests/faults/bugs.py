@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy.engine import RootTransaction
 
-from index import relations, sequencer
+from index import lookup, relations, sequencer
 from index.accesslog.log import AccessLog
 from index.transaction import Tx
 
@@ -129,8 +129,6 @@ def stale_consent_cache() -> None:
             kept[idx_dir] = (time.monotonic(), row)
         return row
 
-    from index import lookup
-
     question = lookup.Question._choices
 
     def choices(self: Any, scope: str, keys: Any) -> Any:
@@ -182,6 +180,33 @@ def messages_are_forgotten() -> None:
     sequencer.Sequencer._message = astray  # type: ignore[method-assign]
 
 
+def decision_per_flag() -> None:
+    """Every flag that is there is decided about once more by itself."""
+    live = lookup.Question._live
+
+    def each(self: Any, scope: str, keys: Any) -> Any:
+        found = live(self, scope, keys)
+        for _ in found:
+            self._decide(scope, keys, None)
+        return found
+
+    lookup.Question._live = each  # type: ignore[method-assign]
+
+
+def early_return() -> None:
+    """Where nothing is stored nothing is opened."""
+    live = lookup.Question._live
+    lookup.Question._live = lambda self, scope, keys: (  # type: ignore[method-assign]
+        live(self, scope, keys) if self.tx.flags(keys.idx) else []
+    )
+
+
+TELLING: dict[str, Callable[[], None]] = {
+    "decision_per_flag": decision_per_flag,
+    "early_return": early_return,
+}
+"""Bugs that break no promise about what is stored, and tell by time what is there (`equal.py`)."""
+
 BUGS: dict[str, Callable[[], None]] = {
     bug.__name__: bug
     for bug in (
@@ -201,7 +226,7 @@ BUGS: dict[str, Callable[[], None]] = {
 def plant(name: str) -> None:
     """Plant one bug into this process; none for an empty name."""
     if name:
-        BUGS[name]()
+        (BUGS | TELLING)[name]()
 
 
 def names() -> Sequence[str]:

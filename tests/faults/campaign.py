@@ -23,6 +23,7 @@ from typing import Any
 import structlog
 
 from . import bugs, scenarios
+from .equal import compare
 from .hubs import Ground
 from .overload import ground_for, overload
 from .partition import partition, reason_to_skip
@@ -64,6 +65,10 @@ def plan(zygote: Zygote, server: Postgres, seed: int, scale: float) -> dict[str,
             zygote, on_pg(f), seed=seed, seconds=20 * scale
         ),
         "overload, SQLite": lambda f: overload(zygote, ground_for(f), seed=seed, seconds=60 * scale),
+    }
+    runs |= {
+        "equal time, SQLite": lambda f: compare(zygote, Ground(f), seed=seed, pairs=many(3000)),
+        "equal time, PostgreSQL": lambda f: compare(zygote, on_pg(f), seed=seed, pairs=many(3000)),
     }
     if os.geteuid() == 0:
         runs["P4 disk full"] = lambda f: scenarios.disk_full(zygote, f / "disk", seed=seed, rounds=many(8))
@@ -107,13 +112,20 @@ def run(seed: int, scale: float, only: str) -> dict[str, Any]:
             print(
                 f"{name}: {outcome.violations} violations; {outcome.verdict}; {outcome.figures}", flush=True
             )
-        for bug in bugs.names():
+        for bug in (*bugs.names(), *bugs.TELLING):
             if only and only not in "bugs":
                 continue
-            outcome = asyncio.run(scenarios.hunt(zygote, Path(root), bug, seed=seed))
+            outcome = asyncio.run(_hunt(zygote, Path(root), bug, seed))
             figures["bugs"][bug] = outcome.violations
             print(f"planted {bug}: {'caught' if outcome.violations else 'SURVIVED'}", flush=True)
     return figures
+
+
+async def _hunt(zygote: Zygote, folder: Path, bug: str, seed: int) -> Outcome:
+    if bug in bugs.TELLING:
+        side = "visible" if bug == "decision_per_flag" else "nothing"
+        return await compare(zygote, Ground(folder / bug), seed=seed, pairs=400, bug=bug, only=(side,))
+    return await scenarios.hunt(zygote, folder, bug, seed=seed)
 
 
 def main() -> None:

@@ -137,7 +137,7 @@ class Load:
         kind = "schuldhulp" if node is self.world.bron else self.random.choice(("bijstand", "minima", "ww"))
         domain = "werk" if kind == "ww" else "geld"
         flag = Flag(f"p{self.persons}", kind, domain, secrets.token_bytes(32))
-        life = [self._publication(node, flag) for _ in range(self.random.choice((1, 1, 2)))]
+        life = [self.publication(node, flag) for _ in range(self.random.choice((1, 1, 2)))]
         if self.random.random() < 0.5:
             life.append(self._retraction(node, flag))
         self.journal.changes[flag.rtag] += life
@@ -145,7 +145,7 @@ class Load:
         self.random.shuffle(life)
         return life
 
-    def _publication(self, node: Node, flag: Flag) -> Change:
+    def publication(self, node: Node, flag: Flag) -> Change:
         self.seq += 1
         made = Change(node, "/v1/publications", "publish", self.seq, flag, b"")
         body = {
@@ -230,7 +230,7 @@ class Load:
         session = await self.opened(self.world.portaal, "", person, class_="citizen")
         visit = await self.opened(self.world.wijkteam, "m-jan", person)
         flag = Flag(person, "bijstand", "geld", secrets.token_bytes(32))
-        published = self._publication(self.world.inkomen, flag)
+        published = self.publication(self.world.inkomen, flag)
         self.journal.changes[flag.rtag].append(published)
         if not await self.send(published):
             raise _Later
