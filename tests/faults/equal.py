@@ -37,8 +37,11 @@ HIDDEN = (
 )
 """With `SEEN` at most four flags in each scope: the floor of rows that is opened for everybody."""
 
-RANDOM = ("log", "at", "pad")
-"""The fields of an answer that may differ: receipt, time, and the filling that makes up for the receipt."""
+RANDOM = ("log", "at", "pad", "flags")
+"""The fields of an answer that may differ: receipt, time, and the filling that makes up for the receipt.
+
+Of `flags` the time of confirmation is left out too: it is that of a bucket of the source.
+"""
 
 
 def threshold(pairs: int) -> float:
@@ -146,4 +149,5 @@ async def _ask(load: Load, visit: Visit) -> tuple[float, Any]:
     person = msgspec.json.decode(sent.response.content)["persons"][0]
     size = len(sent.response.content)
     headers = sorted(name for name in sent.response.headers)
-    return seconds, (size, headers, {k: v for k, v in person.items() if k not in RANDOM})
+    flags = [{**flag, "confirmedAt": ""} for flag in person["flags"]]
+    return seconds, (size, headers, flags, {k: v for k, v in person.items() if k not in RANDOM})
