@@ -45,7 +45,7 @@ browser: ## Chromium for the browser tests (installed only as root, only when mi
 	  else echo "No chromium: browser tests will be skipped. To run them: apt-get install chromium"; fi; fi
 
 test: setup-dev browser ## Run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup-dev lint-node ## Lint, types, import rules, spelling, API linter
 	@$(BIN)/ruff check .

@@ -42,6 +42,7 @@ from index.settings import HubSettings, SettingsError
 from index.store import migrate
 from index.store import tables as t
 from index.store.engine import open_engine
+from index.store.scopekeys import ManifestOlder, versions_of_equal_keys
 from index.tickets import Tickets
 from policy.engine import PolicyVersion
 from policy.engine import publish as publish_policy
@@ -107,6 +108,10 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
     _check_sizes(vocabulary)
     engine = engine or open_engine(settings.database_url)
     migrate.check(engine)
+    try:
+        versions = versions_of_equal_keys(engine, manifest)
+    except ManifestOlder as error:
+        raise SettingsError(f"manifest: {error}") from None
     escrows = Escrows(keystore.rotation_public)
     with engine.connect() as connection:
         escrows.renew(connection, clock())
@@ -137,6 +142,7 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         policy=policy,
         directory=directory,
         manifest=manifest,
+        versions=versions,
         keystore=keystore,
         rows=rows,
         tickets=Tickets(keystore.secret("k_ticket")),

@@ -95,6 +95,8 @@ class Hub:
     policy: PolicyVersion
     directory: Directory
     manifest: Manifest
+    versions: frozenset[int]
+    """Manifest versions served here whose keys are those of now."""
     keystore: Keystore
     rows: Rows
     tickets: Tickets
@@ -112,10 +114,10 @@ class Hub:
         """The `count` values that this node sealed for this message, each a valid element.
 
         Raises:
-            StalePoints: Made under another manifest version than the one in use.
+            StalePoints: Made under a manifest version with another key than now, or an unknown one.
             PointsRefused: Another sender, message or count, or not elements.
         """
-        if version != self.manifest.version:
+        if version not in self.versions:
             raise StalePoints
         said = caller.statement
         try:

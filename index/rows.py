@@ -59,6 +59,9 @@ class SearchKeys(NamedTuple):
     idx_rel: bytes
     lid: bytes
 
+    def __repr__(self) -> str:
+        return "<SearchKeys>"
+
 
 class Flag(NamedTuple):
     """A flag as it stands inside its sealed row. Months since January 2000; `OPEN_END` = open."""

@@ -141,6 +141,10 @@ async def publish(call: Call) -> Response:
     if isinstance(checked, list):
         raise BadItems(checked)
     call.may_handle(checked.kind)
+    known = (await _flags(call, [checked.local_ref])).get(checked.local_ref)
+    if known is not None:
+        # An update may take the place of a flag of another kind: that one must be the key's too.
+        call.may_handle(known.kind)
     await call.node.intake.submit(API, publications=[checked])
     call.node.sender.wake()
     state = (await _flags(call, [checked.local_ref]))[checked.local_ref]
@@ -164,7 +168,7 @@ async def retract(call: Call) -> Response:
 async def batch(call: Call) -> Response:
     """POST /v1/flags/batches. Good items go; each bad one has its reason and touches nothing."""
     publications, retractions = _batch_lists(call.body)
-    known = await _flags(call, [ref for item in retractions if isinstance(ref := _reference(item, ""), str)])
+    known = await _flags(call, _references(publications, retractions))
     named: set[str] = set()
     good: list[tuple[int, Publication]] = []
     wrong: list[BatchItem] = []
@@ -173,6 +177,8 @@ async def batch(call: Call) -> Response:
         checked = call.node.rules.check(item, place=place, kinds=call.key.kinds)
         if isinstance(checked, Publication) and checked.local_ref in named:
             checked = [_duplicate(place)]
+        if isinstance(checked, Publication) and not _may_replace(call, known.get(checked.local_ref)):
+            checked = [_not_for_key(place)]
         if isinstance(checked, Publication):
             named.add(checked.local_ref)
             good.append((at, checked))
@@ -257,6 +263,20 @@ def _retractable(
     if known is None or known.kind not in call.key.kinds:
         return [Wrong(place + "localRef", "unknown-reference", "This flag was never published here.")]
     return local_ref
+
+
+def _references(publications: list[object], retractions: list[object]) -> list[str]:
+    """The references of a batch that have their form, whatever else is wrong with the items."""
+    named = [item.get("localRef") for item in (*publications, *retractions) if isinstance(item, Mapping)]
+    return [ref for ref in named if isinstance(ref, str) and not check_local_ref(ref)]
+
+
+def _may_replace(call: Call, known: Flag | None) -> bool:
+    return known is None or known.kind in call.key.kinds
+
+
+def _not_for_key(place: str) -> Wrong:
+    return Wrong(place + "localRef", "kind-not-for-key", "This API key is not for this flag's kind.")
 
 
 def _batch_lists(body: object) -> tuple[list[object], list[object]]:

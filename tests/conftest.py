@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.federation import federation as federation
+from tests.federation import federation
+
+__all__ = ["federation", "shared"]
 
 SHARED = Path(__file__).parents[2] / "shared"
 
