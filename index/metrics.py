@@ -3,7 +3,7 @@
 Routes, statuses and fixed words are the only labels. A lookup that shows
 nothing and one that shows everything count alike: both are a 200.
 
-Source: docs/design/policy.md, "Indistinguishability" S12; docs/operations/metrics.md.
+Source: docs/design/policy.md, "Indistinguishability" S12.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest

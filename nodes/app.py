@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import msgspec
 import structlog
 from fastapi import FastAPI
-from prometheus_client import Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -103,7 +103,7 @@ async def _keep_documents(node: NodeRuntime) -> None:
 
 
 def _own_routes(node: NodeRuntime) -> list[Route]:
-    registry = node.figures.registry
+    registry = CollectorRegistry()
     waiting = Gauge("node_outbox_waiting", "Items not yet acknowledged by the hub.", registry=registry)
     held = Gauge("node_outbox_waiting_for_key_holders", "Publications that wait.", registry=registry)
     live = Gauge("node_flags_live", "Flags the hub has signed for.", registry=registry)
@@ -124,7 +124,8 @@ def _own_routes(node: NodeRuntime) -> list[Route]:
         held.set(counts.waiting_for_holders)
         live.set(counts.live)
         rejected.set(counts.rejected)
-        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
+        figures = generate_latest(registry) + generate_latest(node.figures.registry)
+        return Response(figures, media_type="text/plain; version=0.0.4")
 
     async def document(_: Request) -> Response:
         headers = {"Access-Control-Allow-Origin": "*"}

@@ -5,7 +5,7 @@ another's looks exactly like what does not exist.
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,21 @@ async def world(tmp_path: Path) -> AsyncIterator[NodeWorld]:
         yield running
 
 
+def flattened(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    """Every route, also of routers that were included."""
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is None:
+            yield route
+        else:
+            yield from flattened(inner.routes)
+
+
 def without_rule(app: FastAPI, ruled: set[tuple[str, str]]) -> list[BaseRoute]:
     """Routes with a method that no rule names."""
     return [
         route
-        for route in app.router.routes
+        for route in flattened(app.router.routes)
         if {(method, getattr(route, "path", "")) for method in getattr(route, "methods", None) or {"*"}}
         - {("HEAD", path) for _, path in ruled}
         - ruled
@@ -74,7 +84,7 @@ async def test_no_page_of_a_node_shows_anything_to_who_is_not_logged_in(part: st
     transport = httpx.ASGITransport(site.app, raise_app_exceptions=False)
     walked = 0
     async with httpx.AsyncClient(transport=transport, base_url=site.url) as client:
-        for route in site.app.router.routes:
+        for route in flattened(site.app.router.routes):
             path = str(getattr(route, "path", ""))
             if path in OPEN_PAGES or path.endswith(".css"):
                 continue

@@ -45,6 +45,7 @@ class Link:
         self.near, self.far = f"vwa{os.getpid()}", f"vwb{os.getpid()}"
         block = secrets.randbelow(200) + 10
         self.here, self.there = f"10.213.{block}.1", f"10.213.{block}.2"
+        self.block = f"10.213.{block}.0/30"
         self.worsened = False
 
     def make(self) -> None:
@@ -55,6 +56,8 @@ class Link:
         _ip("-n", self.namespace, "link", "set", "lo", "up")
         _ip("-n", self.namespace, "link", "set", self.far, "up")
         _ip("link", "set", self.near, "up")
+        # With the link down its route is gone: nothing may then leave by the default route instead.
+        _ip("route", "add", "unreachable", self.block, "metric", "4000")
 
     def worsen(self) -> None:
         """Delay and loss, where the kernel can."""
@@ -66,7 +69,8 @@ class Link:
         _ip("link", "set", self.near, state)
 
     def remove(self) -> None:
-        for command in (("link", "del", self.near), ("netns", "del", self.namespace)):
+        gone = ("route", "del", "unreachable", self.block, "metric", "4000")
+        for command in (gone, ("link", "del", self.near), ("netns", "del", self.namespace)):
             subprocess.run(["ip", *command], capture_output=True, check=False)
 
 
