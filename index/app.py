@@ -31,6 +31,7 @@ from index.errors import NOT_FOUND, PROBLEMS, WRONG_METHOD, internal_problem
 from index.gate import Gate, Public, Rule, refusal_codes
 from index.hub import Budgets, Hub
 from index.keystore import Keystore, load_keystore
+from index.metrics import HubMetrics
 from index.protocol.codec import b64u
 from index.protocol.directory import Directory, Manifest, NotTrusted, parse_directory, parse_manifest
 from index.protocol.entry import check_fits
@@ -122,12 +123,15 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         keystore.keys_for(now)
         escrows.renew(connection, now)
 
+    metrics = HubMetrics()
     sequencer = Sequencer(
         engine,
         access_log,
         rows,
         clock,
         max_persons=settings.batch_persons,
+        most_waiting=settings.waiting_persons,
+        metrics=metrics,
         before=before,
         fatal=lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
@@ -146,7 +150,12 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         access_log=access_log,
         log_reader=LogReader(settings.statement_hub, keystore),
         sequencer=sequencer,
-        budgets=Budgets(settings.node_per_minute, settings.employee_per_minute),
+        budgets=Budgets(
+            settings.node_per_minute,
+            settings.employee_per_minute,
+            settings.organisation_per_minute or 4 * settings.node_per_minute,
+        ),
+        metrics=metrics,
     )
 
 

@@ -102,17 +102,24 @@ def ticket_needs(tickets: Sequence[Ticket]) -> Needs:
 
 
 def held(tx: Tx, hub: Hub, ticket: Ticket) -> list[Held]:
-    """The ticket's own relation in each scope, whether it is still open or not."""
+    """The ticket's own relation in each scope, whether it is still open or not.
+
+    One row is opened in each scope, real or dummy, however many relations the person has.
+    """
     found = []
     for scope, (_, keys) in ticket.scopes.items():
-        for row in tx.relations(keys.idx_rel):
-            try:
-                relation = hub.rows.open_relation(row, scope)
-            except RowError:
-                log.error("relation_unreadable")
-                continue
-            if _same(relation, ticket):
-                found.append(Held(scope, row, relation))
+        key = hub.rows.relation_key(keys.idx_rel, ticket)
+        row = next((row for row in tx.relations(keys.idx_rel) if row.key == key), None)
+        if row is None:
+            hub.rows.open_dummy("relation")
+            continue
+        try:
+            relation = hub.rows.open_relation(row, scope)
+        except RowError:
+            log.error("relation_unreadable")
+            continue
+        if _same(relation, ticket):
+            found.append(Held(scope, row, relation))
     return found
 
 

@@ -9,13 +9,16 @@ larger batches instead of more of them. What is done on failure:
 
 * the commit fails, or the database cannot be reached: 503 for all, nobody is answered;
 * a work fails unexpectedly: the batch is rolled back and each runs once more, alone;
-* the disk reports an input/output error: nothing more is written, the process is to stop.
+* the disk reports an input/output error: nothing more is written, the process is to stop;
+* more persons wait than `most_waiting`: 503 at once, so that neither memory nor waiting time
+  grows with the load. What was taken is always finished.
 
 Source: docs/design/access-log.md, "Storage and the order of things".
 """
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,8 +33,17 @@ from starlette.responses import Response
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import AccessLog, Recorded, SealedBatch
 from index.accesslog.spent import tag_of
-from index.errors import HubError, LogUnavailable, Unauthenticated, WorkFailed, place_of, problem_of
+from index.errors import (
+    HubError,
+    LogUnavailable,
+    Overloaded,
+    Unauthenticated,
+    WorkFailed,
+    place_of,
+    problem_of,
+)
 from index.gate import Refusal
+from index.metrics import HubMetrics
 from index.protocol.entry import EntryDraft
 from index.rows import Rows
 from index.store import batch
@@ -41,6 +53,7 @@ from index.transaction import Finish, MessageRow, Needs, Tx, Work
 log = structlog.get_logger()
 
 MAX_PERSONS = 64
+MOST_WAITING = 1024
 _SQLITE_IOERR = 10
 _HOUSEKEEPING_S = 60.0
 
@@ -102,6 +115,8 @@ class Sequencer:
         clock: Callable[[], datetime],
         *,
         max_persons: int = MAX_PERSONS,
+        most_waiting: int = MOST_WAITING,
+        metrics: HubMetrics | None = None,
         before: Callable[[Connection, datetime], None] = lambda _connection, _now: None,
         fatal: Callable[[], None] = lambda: None,
     ) -> None:
@@ -110,6 +125,9 @@ class Sequencer:
         self._rows = rows
         self._clock = clock
         self._max_persons = max_persons
+        self._most_waiting = most_waiting
+        self._metrics = metrics or HubMetrics()
+        self._persons_waiting = 0
         self._before = before
         self._fatal = fatal
         self._queue: deque[_Waiting] = deque()
@@ -127,6 +145,7 @@ class Sequencer:
 
         Raises:
             LogUnavailable: Nothing could be made durable; nothing is answered.
+            Overloaded: Enough waits already; nothing was done.
             Unauthenticated: The statement's `jti` was spent before.
             WorkFailed: Something unexpected; nothing was changed.
         """
@@ -135,7 +154,10 @@ class Sequencer:
         with self._wake:
             if self._stopping or self._thread is None:
                 raise LogUnavailable
+            if self.full:
+                raise Overloaded
             self._queue.append(waiting)
+            self._persons_waiting += work.persons
             self._wake.notify()
         finish, sealed = await waiting.future
         answer = finish(sealed)
@@ -147,6 +169,16 @@ class Sequencer:
     def waiting(self) -> int:
         """Works in the queue."""
         return len(self._queue)
+
+    @property
+    def persons_waiting(self) -> int:
+        """Persons in the works in the queue."""
+        return self._persons_waiting
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is taken now."""
+        return self._persons_waiting >= self._most_waiting
 
     @property
     def running(self) -> bool:
@@ -197,9 +229,11 @@ class Sequencer:
         while self._queue and persons + self._queue[0].work.persons <= self._max_persons:
             taken.append(self._queue.popleft())
             persons += taken[-1].work.persons
+        self._persons_waiting -= persons
         return taken
 
     def _batch(self, taken: Sequence[_Waiting]) -> None:
+        begun = time.perf_counter()
         try:
             finishes, sealed = self._transaction([waiting.work for waiting in taken])
         except Exception as error:
@@ -207,6 +241,8 @@ class Sequencer:
             return
         self.batches += 1
         self.answered += len(taken)
+        persons = sum(waiting.work.persons for waiting in taken)
+        self._metrics.batch(persons, len(taken), time.perf_counter() - begun)
         pairs = zip(taken, finishes, strict=True)
         _deliver([(w, made if isinstance(made, HubError) else (made, sealed)) for w, made in pairs])
 
@@ -231,7 +267,8 @@ class Sequencer:
                 transaction.rollback()
             raise
         try:
-            transaction.commit()
+            with self._metrics.commit_seconds.time():
+                transaction.commit()
         except Exception as error:
             self._log.rolled_back()
             raise _CommitFailed from error
@@ -270,6 +307,7 @@ class Sequencer:
         ):
             log.error("batch_not_recorded", error=type(error).__name__, works=len(taken))
             self._disconnect()
+            self._metrics.not_recorded.inc(len(taken))
             _deliver([(waiting, LogUnavailable()) for waiting in taken])
             if _is_disk_error(error):
                 log.critical("disk_failed")

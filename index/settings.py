@@ -56,6 +56,14 @@ class HubSettings(ProcessSettings):
     """Persons that one node may ask about per minute, all its calls together."""
     employee_per_minute: int = Field(60, ge=1)
     """Persons that one employee may ask about per minute."""
+    organisation_per_minute: int | None = Field(None, ge=1)
+    """Persons that all nodes of one organisation may ask about per minute; absent: four times a node's."""
+    waiting_persons: int = Field(1024, ge=64)
+    """Persons in works that wait for the writer; past it 503 at once, for memory must not grow with load."""
+    requests_at_once: int = Field(512, ge=1)
+    """Signed requests that are read or waited for at one time; past it 503 before the body is read."""
+    body_seconds: float = Field(10.0, gt=0)
+    """How long a body may take to arrive; a slow sender must not hold a place for ever."""
     batch_persons: int = Field(64, ge=1, le=64)
     """Persons in one transaction; the log's tests and figures hold up to 64."""
 

@@ -157,9 +157,9 @@ async def retract(call: Call) -> Response:
     if isinstance(local_ref, list):
         raise BadItems(local_ref)
     known = (await _flags(call, [local_ref])).get(local_ref)
-    if known is None:
+    if known is None or known.kind not in call.key.kinds:
+        # Another system's flag looks like none: its reference is not this caller's to learn.
         raise UnknownReference
-    call.may_handle(known.kind)
     await call.node.intake.submit(API, retractions=[local_ref])
     call.node.sender.wake()
     return _json(Queued(_state((await _flags(call, [local_ref]))[local_ref])), 202)
@@ -212,9 +212,9 @@ async def flag_state(call: Call) -> Response:
     if wrong := check_local_ref(local_ref):
         raise BadItems(wrong)
     known = (await _flags(call, [local_ref])).get(local_ref)
-    if known is None:
+    if known is None or known.kind not in call.key.kinds:
+        # Another system's flag looks like none: its reference is not this caller's to learn.
         raise UnknownReference
-    call.may_handle(known.kind)
     receipt = None
     state = _state(known)
     if known.message_id is not None and state in ("published", "retracted"):
@@ -260,9 +260,9 @@ def _retractable(
 ) -> str | list[Wrong]:
     if local_ref in named:
         return [_duplicate(place)]
-    if known is None:
+    if known is None or known.kind not in call.key.kinds:
         return [Wrong(place + "localRef", "unknown-reference", "This flag was never published here.")]
-    return local_ref if _may_replace(call, known) else [_not_for_key(place)]
+    return local_ref
 
 
 def _references(publications: list[object], retractions: list[object]) -> list[str]:

@@ -11,6 +11,7 @@ Source: docs/design/access-log.md, "Request statement" and "Receipt in each answ
 import asyncio
 import re
 import secrets
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -103,8 +104,10 @@ class Hub:
         log_vkey: str,
         receipt_key: bytes,
         now: Callable[[], datetime],
+        observe: Callable[[str, float], None] = lambda _route, _seconds: None,
     ) -> None:
         self._http = http
+        self._observe = observe
         self._hub_id = hub_id
         self._node = node
         self._oin = oin
@@ -321,12 +324,15 @@ class Hub:
         )
         headers = sign_statement(statement, self._key)
         sent = Signed(statement, canonical(statement), unb64u(headers["Vlagwijzer-Signature"], 64))
+        begun = time.perf_counter()
         try:
             response = await self._http.post(
                 path, content=body, headers={**headers, "Content-Type": "application/json"}
             )
         except httpx.HTTPError:
             raise HubUnreachable from None
+        finally:
+            self._observe(path, time.perf_counter() - begun)
         if response.status_code != 200:
             raise _failure(response, asking)
         if len(response.content) > _MAX_ANSWER:

@@ -30,7 +30,13 @@ def open_engine(url: str) -> Engine:
         hide_parameters=True,
         isolation_level="READ COMMITTED",
         paramstyle="format",
-        connect_args={"options": "-c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"},
+        # All below the ten seconds that a node waits: who gave up must not be worked for.
+        pool_timeout=5,
+        connect_args={
+            "connect_timeout": 5,
+            "options": "-c lock_timeout=5s -c statement_timeout=8s "
+            "-c idle_in_transaction_session_timeout=30s",
+        },
     )
 
 
