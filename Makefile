@@ -10,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens
+.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults
 
 help: ## Show what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,7 +45,7 @@ browser: ## Chromium for the browser tests (installed only as root, only when mi
 	  else echo "No chromium: browser tests will be skipped. To run them: apt-get install chromium"; fi; fi
 
 test: setup-dev browser ## Run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup-dev lint-node ## Lint, types, import rules, spelling, API linter
 	@$(BIN)/ruff check .
@@ -66,6 +66,11 @@ openapi: setup-dev ## Write docs/api/*.json anew from the code
 
 bench: setup ## Measure; see docs/performance.md (ARGS="pseudonymise --json")
 	@$(BIN)/vlagwijzer bench $(ARGS)
+
+MINUTES ?= 10
+SEED ?= 20261122
+faults: setup-dev ## The long fault campaign; see docs/reliability.md (MINUTES=10 SEED=1 ARGS="--only overload")
+	@$(BIN)/python -m tests.faults.campaign --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 screens: setup-dev browser ## Screenshots of the pages of a running demo into docs/screens/
 	@$(BIN)/python -m tests.pages.screens

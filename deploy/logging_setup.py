@@ -21,7 +21,7 @@ from index.protocol.http import App, Receive, Scope, Send
 
 from .redaction import redact
 
-QUIET = ("httpx", "httpcore", "uvicorn.access", "werkzeug", "sqlalchemy.engine", "asyncio", "watchfiles")
+QUIET = ("httpx", "httpcore", "uvicorn.access", "werkzeug", "sqlalchemy.engine", "alembic", "asyncio")
 """Loggers that would write whole URLs, statements or noise: only their warnings pass."""
 
 

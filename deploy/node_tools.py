@@ -95,7 +95,7 @@ def publish(config: Path, item: dict[str, Any]) -> str:
             if isinstance(checked, list):
                 raise BadItems(checked)
             await node.intake.submit(API, publications=[checked])
-            return str(node.outbox.flags([checked.local_ref])[checked.local_ref].state)
+            return _state(node, checked.local_ref)
 
     return asyncio.run(run())
 
@@ -112,9 +112,15 @@ def retract(config: Path, local_ref: str) -> str:
             if local_ref not in node.outbox.flags([local_ref]):
                 raise UnknownReference("This flag was never published here; nothing was touched.")
             await node.intake.submit(API, retractions=[local_ref])
-            return str(node.outbox.flags([local_ref])[local_ref].state)
+            return _state(node, local_ref)
 
     return asyncio.run(run())
+
+
+def _state(node: NodeRuntime, local_ref: str) -> str:
+    """The state of one flag in the words of the API."""
+    state = node.outbox.flags([local_ref])[local_ref].state
+    return "queued" if state == "retracting" else state
 
 
 def sync(config: Path) -> dict[str, int]:

@@ -31,6 +31,7 @@ from index.errors import NOT_FOUND, PROBLEMS, WRONG_METHOD, internal_problem
 from index.gate import Gate, Public, Rule, refusal_codes
 from index.hub import Budgets, Hub
 from index.keystore import Keystore, load_keystore
+from index.metrics import HubMetrics
 from index.protocol.codec import b64u
 from index.protocol.directory import Directory, Manifest, NotTrusted, parse_directory, parse_manifest
 from index.protocol.entry import check_fits
@@ -41,6 +42,7 @@ from index.settings import HubSettings, SettingsError
 from index.store import migrate
 from index.store import tables as t
 from index.store.engine import open_engine
+from index.store.scopekeys import ManifestOlder, versions_of_equal_keys
 from index.tickets import Tickets
 from policy.engine import PolicyVersion
 from policy.engine import publish as publish_policy
@@ -106,6 +108,10 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
     _check_sizes(vocabulary)
     engine = engine or open_engine(settings.database_url)
     migrate.check(engine)
+    try:
+        versions = versions_of_equal_keys(engine, manifest)
+    except ManifestOlder as error:
+        raise SettingsError(f"manifest: {error}") from None
     escrows = Escrows(keystore.rotation_public)
     with engine.connect() as connection:
         escrows.renew(connection, clock())
@@ -117,12 +123,15 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         keystore.keys_for(now)
         escrows.renew(connection, now)
 
+    metrics = HubMetrics()
     sequencer = Sequencer(
         engine,
         access_log,
         rows,
         clock,
         max_persons=settings.batch_persons,
+        most_waiting=settings.waiting_persons,
+        metrics=metrics,
         before=before,
         fatal=lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
@@ -133,6 +142,7 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         policy=policy,
         directory=directory,
         manifest=manifest,
+        versions=versions,
         keystore=keystore,
         rows=rows,
         tickets=Tickets(keystore.secret("k_ticket")),
@@ -140,7 +150,12 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         access_log=access_log,
         log_reader=LogReader(settings.statement_hub, keystore),
         sequencer=sequencer,
-        budgets=Budgets(settings.node_per_minute, settings.employee_per_minute),
+        budgets=Budgets(
+            settings.node_per_minute,
+            settings.employee_per_minute,
+            settings.organisation_per_minute or 4 * settings.node_per_minute,
+        ),
+        metrics=metrics,
     )
 
 

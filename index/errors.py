@@ -13,6 +13,7 @@
     ├── Rejected             a rule that names itself: `code` is from a fixed list, never input
     ├── MessageConflict      the same message id with another body
     └── LogUnavailable       nothing could be recorded, so nothing was answered
+        └── Overloaded       enough waits already: refused before it was read or decided
 
 An error speaks of the asker, never of a person, and repeats no input. No HTTP
 here but in the table; anything that is not a `HubError` becomes one constant 500.
@@ -84,6 +85,12 @@ class LogUnavailable(HubError):
     code = "log-unavailable"
 
 
+class Overloaded(LogUnavailable):
+    """More waits than the writer can do in time. Says nothing of asker or person; leaves no entry."""
+
+    code = "overloaded"
+
+
 class WorkFailed(Exception):
     """Something unexpected inside a work; nothing was changed. Not a refusal: it becomes the constant 500."""
 
@@ -134,6 +141,10 @@ PROBLEMS: Mapping[type[HubError], tuple[Problem, str]] = {
         Problem("log-unavailable", 503, "Nothing could be recorded"),
         "Nothing was answered and nothing was changed; try again.",
     ),
+    Overloaded: (
+        Problem("overloaded", 503, "Too much is waiting"),
+        "Nothing was read, answered or changed; try again in a moment.",
+    ),
 }
 
 INTERNAL = Problem("internal", 500, "Something went wrong")
@@ -146,7 +157,8 @@ def problem_of(error: HubError) -> Response:
     """The problem of a refusal; the same bytes for the same class and code."""
     problem, detail = PROBLEMS[type(error)]
     fields = [FieldError("body", "$", error.code, detail)] if isinstance(error, Rejected) else None
-    headers = {"Retry-After": "60"} if problem.status == 429 else None
+    retry = {429: "60", 503: "2"}.get(problem.status)
+    headers = {"Retry-After": retry} if retry else None
     return problem_response(problem, detail, errors=fields, headers=headers)
 
 

@@ -34,6 +34,7 @@ Source: docs/design/access-log.md, "Security, in order of value" 2 and 5.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -52,6 +53,7 @@ from index.errors import (
     HubError,
     LogUnavailable,
     NotAllowed,
+    Overloaded,
     Unauthenticated,
     WorkFailed,
     internal_problem,
@@ -61,7 +63,7 @@ from index.errors import (
 from index.protocol.codec import unb64u
 from index.protocol.directory import NodeEntry, OrganisationEntry
 from index.protocol.entry import EntryDraft
-from index.protocol.http import MAX_BODY, BadBody, decode_body, problem_response, read_bounded
+from index.protocol.http import MAX_BODY, BadBody, Problem, decode_body, problem_response, read_bounded
 from index.protocol.messages import Message
 from index.protocol.statement import (
     JTI_WINDOW_S,
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _ADDRESSES_COUNTED = 10_000
+TOO_SLOW = Problem("body-too-slow", 408, "The body came too slowly")
 
 
 class Who(Enum):
@@ -211,6 +214,8 @@ class Gate:
     hub: Hub
     rules: Sequence[Rule]
     public: Sequence[Public]
+    in_hand: int = 0
+    """Signed requests let in and not answered yet; only the event loop touches it."""
 
     def routes(self) -> list[Route]:
         """One route per rule; nothing else is ever routed under `/v1`."""
@@ -225,11 +230,27 @@ class Gate:
     def _endpoint(self, rule: Rule) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             try:
-                return await self.admit(rule, request)
+                response = await self._within_bounds(rule, request)
             except Exception as error:
-                return _failed(rule.path, error)
+                response = _failed(rule.path, error)
+            self.hub.metrics.answers.labels(rule.path, str(response.status_code)).inc()
+            return response
 
         return endpoint
+
+    async def _within_bounds(self, rule: Rule, request: Request) -> Response:
+        """Let a call in only while there is room: before its body is read, whoever sends it."""
+        hub = self.hub
+        if self.in_hand >= hub.settings.requests_at_once or hub.sequencer.full:
+            hub.metrics.overloaded.inc()
+            return problem_of(Overloaded())
+        self.in_hand += 1
+        try:
+            return await self.admit(rule, request)
+        except TimeoutError:
+            return problem_response(TOO_SLOW, "The body did not arrive in time. Nothing was done.")
+        finally:
+            self.in_hand -= 1
 
     def _read(self, rule: Public) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -253,7 +274,8 @@ class Gate:
         5. The route's work; its refusals are recorded by the sequencer.
         """
         try:
-            raw = await read_bounded(request, rule.limit)  # 1
+            async with asyncio.timeout(self.hub.settings.body_seconds):
+                raw = await read_bounded(request, rule.limit)  # 1
         except BadBody as error:
             return problem_response(error.problem, error.detail)
         try:
@@ -271,6 +293,8 @@ class Gate:
             self._count(rule, request)
             return problem_of(error)
         except LogUnavailable as error:
+            if isinstance(error, Overloaded):
+                self.hub.metrics.overloaded.inc()
             return problem_of(error)
         except WorkFailed:
             return internal_problem()
@@ -360,7 +384,11 @@ class Gate:
         )
 
     async def _refuse(self, caller: Caller, code: str, problem: Response) -> Response:
-        return await self.hub.sequencer.submit(Refusal(caller, code, problem))
+        try:
+            return await self.hub.sequencer.submit(Refusal(caller, code, problem))
+        except LogUnavailable as error:
+            # No entry, no answer: not even that this was refused.
+            return problem_of(error)
 
     def _count(self, rule: Rule, request: Request) -> None:
         address = request.client.host if request.client else ""

@@ -16,6 +16,7 @@ from index.accesslog.reading import LogReader
 from index.errors import OverRate, PointsRefused, StalePoints
 from index.gate import Caller
 from index.keystore import Keystore
+from index.metrics import HubMetrics
 from index.protocol.codec import EncodingError, unb64u
 from index.protocol.directory import Directory, Manifest
 from index.protocol.points import PointsError, open_points
@@ -30,27 +31,29 @@ from policy.vocabulary import BASES, Vocabulary
 
 @dataclass(slots=True)
 class Budgets:
-    """How many persons a node and an employee may ask about per minute; a refusal depends on the asker only.
+    """How many persons a node, its organisation and an employee may ask about per minute.
 
+    A refusal depends on the asker only.
     Counted in memory, per process: a restart forgives at most a minute.
     """
 
     node_per_minute: int
     employee_per_minute: int
+    organisation_per_minute: int
     _minute: int = 0
     _used: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def take(self, caller: Caller, persons: int) -> None:
-        """Count `persons` for the node and, where there is one, the employee.
+        """Count `persons` for the node, its organisation and, where there is one, the employee.
 
         Raises:
-            OverRate: One of both is spent for this minute; nothing is counted.
+            OverRate: One of them is spent for this minute; nothing is counted.
         """
         minute = int(time.monotonic() // 60)
         if minute != self._minute:
             self._minute, self._used = minute, {}
         said = caller.statement
-        wanted = [((said.node, ""), self.node_per_minute)]
+        wanted = [((said.node, ""), self.node_per_minute), (("", said.org), self.organisation_per_minute)]
         if said.actor:
             wanted.append(((said.node, said.actor), self.employee_per_minute))
         if any(self._used.get(who, 0) + persons > limit for who, limit in wanted):
@@ -92,6 +95,8 @@ class Hub:
     policy: PolicyVersion
     directory: Directory
     manifest: Manifest
+    versions: frozenset[int]
+    """Manifest versions served here whose keys are those of now."""
     keystore: Keystore
     rows: Rows
     tickets: Tickets
@@ -100,6 +105,7 @@ class Hub:
     engine: Engine
     sequencer: Sequencer
     budgets: Budgets
+    metrics: HubMetrics = field(default_factory=HubMetrics)
     unknown_retractions: UnknownRetractions = field(default_factory=UnknownRetractions)
     failed_authentications: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Per address and claimed node; such a call leaves no entry."""
@@ -109,10 +115,10 @@ class Hub:
         """The `count` values that this node sealed for this message, each a valid element.
 
         Raises:
-            StalePoints: Made under another manifest version than the one in use.
+            StalePoints: Made under a manifest version with another key than now, or an unknown one.
             PointsRefused: Another sender, message or count, or not elements.
         """
-        if version != self.manifest.version:
+        if version not in self.versions:
             raise StalePoints
         said = caller.statement
         try:

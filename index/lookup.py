@@ -46,6 +46,8 @@ FLOOR = 4
 """Flag rows that are opened in each asked scope, at least."""
 
 NO_RELATION = "no-relation"
+_NO_END_WEEK = 0x7FFFFFFF
+_NO_FLAG = Flag(1, 0, 0, OPEN_END, 0, bytes(16))
 _NO_RECEIPT = LogReceipt(0, "", "", "", "", "")
 _NEVER_CHOSE = KindState("none")
 _DAY = 86_400
@@ -187,8 +189,6 @@ class Question:
 
     def _decide(self, scope: str, keys: SearchKeys, relation: Held | None) -> list[Outcome]:
         """One outcome per kind of the scope, whatever exists. Without a relation there is no case."""
-        if not self.tx.relations(keys.idx_rel):
-            self.hub.rows.open_dummy("relation")
         kinds = self.hub.vocabulary.kinds_of(scope)
         try:
             states = self._states(scope, keys, kinds)
@@ -213,7 +213,10 @@ class Question:
         rows = self.tx.flags(keys.idx)
         found = [one for row in rows if (one := self._open(scope, row)) is not None]
         for _ in range(FLOOR - len(rows)):
+            # As much as `_open` does: the time of twenty rows must be that of none.
             self.hub.rows.open_dummy("flag")
+            kind = self.hub.vocabulary.kind_by_number(_NO_FLAG.kind)
+            self._alive(kind, _NO_FLAG, _NO_END_WEEK, self.tx.seconds)
         return found
 
     def _open(self, scope: str, row: FlagRow) -> Seen | None:
@@ -224,9 +227,12 @@ class Question:
             log.error("flag_unreadable", scope=scope)
             return None
         digest = self.tx.digest(row.pub_tag, row.rtag[0])
-        confirmed = digest.confirmed_at if digest else 0
+        return self._alive(kind, flag, row.expires_week, digest.confirmed_at if digest else 0)
+
+    def _alive(self, kind: Kind, flag: Flag, expires_week: int, confirmed: int) -> Seen | None:
+        """The flag when it is not expired and its source not silent."""
         end = retention_end(kind, flag.until)
-        past = row.expires_week <= week_of(self.tx.seconds) or (end is not None and self.tx.now >= end)
+        past = expires_week <= week_of(self.tx.seconds) or (end is not None and self.tx.now >= end)
         if past or confirmed + self.lease_s < self.tx.seconds:
             return None
         return Seen(kind, flag, confirmed)

@@ -49,7 +49,10 @@ class OfficerQuery:
 
 @dataclass(frozen=True, slots=True)
 class OfficerLine:
-    """One entry. `shown` counts kinds, `something` is the look that told no kind; `actor` is the pseudonymous employee of that organisation."""
+    """One entry. `shown` counts kinds, `something` is the look that told no kind.
+
+    `actor` is the pseudonymous employee of that organisation.
+    """
 
     index: int
     at: datetime

@@ -11,6 +11,7 @@ from index.api_document import openapi
 from index.errors import NOT_FOUND
 from index.gate import Public
 from index.hub import Hub
+from index.metrics import MEDIA
 from index.protocol.directory import encode
 from index.protocol.http import problem_response
 
@@ -72,14 +73,11 @@ async def _health(hub: Hub, _: Request) -> Response:
 
 async def _metrics(hub: Hub, _: Request) -> Response:
     """Figures of the process, without any label that varies with a person or asker."""
-    lines = [
-        ("vlagwijzer_hub_batches_total", "counter", hub.sequencer.batches),
-        ("vlagwijzer_hub_works_total", "counter", hub.sequencer.answered),
-        ("vlagwijzer_hub_waiting", "gauge", hub.sequencer.waiting),
-        ("vlagwijzer_hub_failed_authentications_total", "counter", hub.failed_authentications.total()),
-    ]
-    text = "".join(f"# TYPE {name} {kind}\n{name} {value}\n" for name, kind, value in lines)
-    return Response(text, media_type="text/plain; version=0.0.4")
+    figures = hub.metrics
+    figures.waiting.set(hub.sequencer.waiting)
+    figures.waiting_persons.set(hub.sequencer.persons_waiting)
+    figures.failed_authentications.set(hub.failed_authentications.total())
+    return Response(figures.text(), media_type=MEDIA)
 
 
 async def _openapi(_hub: Hub, _: Request) -> Response:

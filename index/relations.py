@@ -37,6 +37,7 @@ from index.protocol.evaluate import HolderReceipt, TokenRefused, verify_receipts
 from index.protocol.messages import (
     ClosingAnswer,
     ClosingRequest,
+    LogReceipt,
     RelationAnswer,
     RelationRequest,
     RenewalRequest,
@@ -54,6 +55,8 @@ LOOKUP, CRISIS, CITIZEN = (class_number(name) for name in ("lookup", "crisis", "
 PORTAL_CLASS = "portaal"
 RECEIPT_LIMIT = 256 * 1024
 _RECEIPT_LEEWAY_S = 10
+_CLOCK_SLACK_S = 60
+"""The node counted its days by its own clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +102,24 @@ def ticket_needs(tickets: Sequence[Ticket]) -> Needs:
 
 
 def held(tx: Tx, hub: Hub, ticket: Ticket) -> list[Held]:
-    """The ticket's own relation in each scope, whether it is still open or not."""
+    """The ticket's own relation in each scope, whether it is still open or not.
+
+    One row is opened in each scope, real or dummy, however many relations the person has.
+    """
     found = []
     for scope, (_, keys) in ticket.scopes.items():
-        for row in tx.relations(keys.idx_rel):
-            try:
-                relation = hub.rows.open_relation(row, scope)
-            except RowError:
-                log.error("relation_unreadable")
-                continue
-            if _same(relation, ticket):
-                found.append(Held(scope, row, relation))
+        key = hub.rows.relation_key(keys.idx_rel, ticket)
+        row = next((row for row in tx.relations(keys.idx_rel) if row.key == key), None)
+        if row is None:
+            hub.rows.open_dummy("relation")
+            continue
+        try:
+            relation = hub.rows.open_relation(row, scope)
+        except RowError:
+            log.error("relation_unreadable")
+            continue
+        if _same(relation, ticket):
+            found.append(Held(scope, row, relation))
     return found
 
 
@@ -186,7 +196,7 @@ class Opening:
     def apply(self, tx: Tx) -> Finish:
         earlier = tx.earlier(self.caller)
         if earlier is not None:
-            stored = msgspec.json.decode(earlier, type=RelationAnswer)
+            stored = msgspec.json.decode(earlier, type=_Stored)
             return lambda _: _answer(self.hub, self.caller, self.tickets, stored)
         for receipt in self.receipts:
             if not tx.spend(tag_of(receipt.iss, receipt.jti), receipt.exp + _RECEIPT_LEEWAY_S):
@@ -194,6 +204,14 @@ class Opening:
         for row in self.rows:
             tx.put_relation(row)
         return _recorded(tx, self.hub, self.caller, self.tickets, self.until)
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    """What the same message gets again. `opened`, per person, finds the rows of the first time."""
+
+    opened: list[int]
+    until: str
+    log: list[LogReceipt]
 
 
 def _recorded(
@@ -205,17 +223,22 @@ def _recorded(
         for ticket in tickets
     ]
 
-    def stored(sealed: SealedBatch) -> RelationAnswer:
-        return RelationAnswer(tickets=[], until=_instant(until), log=sealed.receipts(recorded))
+    def stored(sealed: SealedBatch) -> _Stored:
+        opened = [ticket.opened for ticket in tickets]
+        return _Stored(opened, _instant(until), sealed.receipts(recorded))
 
     tx.remember(caller, lambda sealed: msgspec.json.encode(stored(sealed)))
     return lambda sealed: _answer(hub, caller, tickets, stored(sealed))
 
 
-def _answer(hub: Hub, caller: Caller, tickets: Sequence[Ticket], stored: RelationAnswer) -> Response:
+def _answer(hub: Hub, caller: Caller, tickets: Sequence[Ticket], stored: _Stored) -> Response:
     """Tickets are not stored: the same message gets them sealed again."""
     until = _unix(stored.until)
-    sealed = [b64u(hub.tickets.seal(caller.node.id, replace(ticket, until=until))) for ticket in tickets]
+    held = (
+        replace(ticket, opened=opened, until=until)
+        for ticket, opened in zip(tickets, stored.opened, strict=True)
+    )
+    sealed = [b64u(hub.tickets.seal(caller.node.id, ticket)) for ticket in held]
     body = RelationAnswer(tickets=sealed, until=stored.until, log=stored.log)
     return _json(body, ",".join(str(receipt.index) for receipt in stored.log))
 
@@ -313,8 +336,7 @@ def _check_until(hub: Hub, body: RelationRequest | RenewalRequest) -> int:
     if isinstance(body, RelationRequest) and body.class_ == "citizen":
         longest = timedelta(minutes=hub.vocabulary.limits.citizen_session_minutes)
     until = _unix(body.until)
-    # A minute of slack: the node counted its days by its own clock.
-    if not now.timestamp() < until <= (now + longest + timedelta(minutes=1)).timestamp():
+    if not now.timestamp() < until <= (now + longest).timestamp() + _CLOCK_SLACK_S:
         raise Rejected("until-out-of-range")
     return until
 
@@ -369,7 +391,10 @@ class Closing:
 
 @dataclass(slots=True)
 class Renewal:
-    """Gives open relations of visits a later end, and new tickets."""
+    """Gives open relations of visits a later end, and new tickets; never beyond the limit since opening.
+
+    Without that limit one evaluation would pay for looking at a person for ever.
+    """
 
     hub: Hub
     caller: Caller
@@ -387,10 +412,13 @@ class Renewal:
     def apply(self, tx: Tx) -> Finish:
         earlier = tx.earlier(self.caller)
         if earlier is not None:
-            stored = msgspec.json.decode(earlier, type=RelationAnswer)
+            stored = msgspec.json.decode(earlier, type=_Stored)
             return lambda _: _answer(self.hub, self.caller, self.tickets, stored)
         if not all(fits(self.hub, self.caller, ticket, LOOKUP) for ticket in self.tickets):
             return record_refused(tx, self.hub, self.caller, self.tickets, TicketRefused())
+        longest = self.hub.vocabulary.limits.relation_max_days * 86_400 + _CLOCK_SLACK_S
+        if any(self.until > ticket.opened + longest for ticket in self.tickets):
+            return record_refused(tx, self.hub, self.caller, self.tickets, Rejected("until-out-of-range"))
         open_now = [in_force(tx, self.hub, ticket) for ticket in self.tickets]
         if any(len(found) != len(t.scopes) for found, t in zip(open_now, self.tickets, strict=True)):
             return record_refused(tx, self.hub, self.caller, self.tickets, TicketRefused())

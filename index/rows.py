@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
 from nacl.exceptions import CryptoError
@@ -60,6 +60,9 @@ class SearchKeys(NamedTuple):
     idx_rel: bytes
     lid: bytes
 
+    def __repr__(self) -> str:
+        return "<SearchKeys>"
+
 
 class Flag(NamedTuple):
     """A flag as it stands inside its sealed row. Months since January 2000; `OPEN_END` = open."""
@@ -84,6 +87,28 @@ class Place(NamedTuple):
     primary_key: bytes
     search_key: bytes
     scope: str
+
+
+class Names(Protocol):
+    """What tells one relation of a person from another; a ticket has it and a relation has it."""
+
+    @property
+    def class_number(self) -> int: ...
+    @property
+    def node(self) -> int: ...
+    @property
+    def team(self) -> int: ...
+    @property
+    def role(self) -> int: ...
+    @property
+    def purpose(self) -> int: ...
+    @property
+    def case_tag(self) -> bytes: ...
+    @property
+    def opened(self) -> int: ...
+
+
+_IDENTITY = struct.Struct(">IIIIB16sQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,10 +355,22 @@ class Rows:
     # --- relations -------------------------------------------------------------------
 
     def new_relation(self, scope: str, idx_rel: bytes, n: bytes, relation: Relation) -> RelationRow:
-        """A row with a random key."""
-        key = secrets.token_bytes(16)
+        """A row under the key that only its own ticket leads to."""
+        key = self.relation_key(idx_rel, relation)
         sealed = self.seal(Place("relation", key, idx_rel, scope), n, _relation_plain(relation))
         return RelationRow(key, idx_rel, sealed.sealed, sealed.escrow)
+
+    def relation_key(self, idx_rel: bytes, named: "Names") -> bytes:
+        """Key of the row of exactly this visit or session, 16 bytes that look random.
+
+        With it a ticket finds its own row without opening those of others: how many
+        relations a person has must not show in the work of anybody's question.
+        """
+        identity = _IDENTITY.pack(
+            named.class_number, named.node, named.team, named.role, named.purpose,
+            named.case_tag, named.opened,
+        )  # fmt: skip
+        return hmac.digest(self._k_pub, b"relation/v1" + idx_rel + identity, "sha256")[:16]
 
     def changed_relation(self, row: RelationRow, scope: str, relation: Relation) -> RelationRow:
         """The row of a relation that was closed, renewed or used."""

@@ -11,7 +11,9 @@ larger batches instead of more of them. What is done on failure:
 * the connection was lost before COMMIT was sent: the whole batch once more on a new one;
 * no new connection: 503 at once, and the next try after a pause that doubles up to 5 s;
 * a work fails unexpectedly: the batch is rolled back and each runs once more, alone;
-* the disk reports an input/output error: nothing more is written, the process is to stop.
+* the disk reports an input/output error: nothing more is written, the process is to stop;
+* more persons wait than `most_waiting`: 503 at once, so that neither memory nor waiting time
+  grows with the load. What was taken is always finished.
 
 Source: docs/design/access-log.md, "Storage and the order of things".
 """
@@ -33,8 +35,17 @@ from starlette.responses import Response
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import AccessLog, Recorded, SealedBatch
 from index.accesslog.spent import tag_of
-from index.errors import HubError, LogUnavailable, Unauthenticated, WorkFailed, place_of, problem_of
+from index.errors import (
+    HubError,
+    LogUnavailable,
+    Overloaded,
+    Unauthenticated,
+    WorkFailed,
+    place_of,
+    problem_of,
+)
 from index.gate import Refusal
+from index.metrics import HubMetrics
 from index.protocol.entry import EntryDraft
 from index.rows import Rows
 from index.store import batch
@@ -44,6 +55,7 @@ from index.transaction import Finish, MessageRow, Needs, Tx, Work
 log = structlog.get_logger()
 
 MAX_PERSONS = 64
+MOST_WAITING = 1024
 _SQLITE_IOERR = 10
 _HOUSEKEEPING_S = 60.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
@@ -128,6 +140,8 @@ class Sequencer:
         clock: Callable[[], datetime],
         *,
         max_persons: int = MAX_PERSONS,
+        most_waiting: int = MOST_WAITING,
+        metrics: HubMetrics | None = None,
         before: Callable[[Connection, datetime], None] = lambda _connection, _now: None,
         fatal: Callable[[], None] = lambda: None,
     ) -> None:
@@ -136,6 +150,9 @@ class Sequencer:
         self._rows = rows
         self._clock = clock
         self._max_persons = max_persons
+        self._most_waiting = most_waiting
+        self._metrics = metrics or HubMetrics()
+        self._persons_waiting = 0
         self._before = before
         self._fatal = fatal
         self._queue: deque[_Waiting] = deque()
@@ -154,6 +171,7 @@ class Sequencer:
 
         Raises:
             LogUnavailable: Nothing could be made durable; nothing is answered.
+            Overloaded: Enough waits already; nothing was done.
             Unauthenticated: The statement's `jti` was spent before.
             WorkFailed: Something unexpected; nothing was changed.
         """
@@ -162,7 +180,10 @@ class Sequencer:
         with self._wake:
             if self._stopping or self._thread is None:
                 raise LogUnavailable
+            if self.full:
+                raise Overloaded
             self._queue.append(waiting)
+            self._persons_waiting += work.persons
             self._wake.notify()
         finish, sealed = await waiting.future
         answer = finish(sealed)
@@ -174,6 +195,16 @@ class Sequencer:
     def waiting(self) -> int:
         """Works in the queue."""
         return len(self._queue)
+
+    @property
+    def persons_waiting(self) -> int:
+        """Persons in the works in the queue."""
+        return self._persons_waiting
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is taken now."""
+        return self._persons_waiting >= self._most_waiting
 
     @property
     def running(self) -> bool:
@@ -224,10 +255,12 @@ class Sequencer:
         while self._queue and persons + self._queue[0].work.persons <= self._max_persons:
             taken.append(self._queue.popleft())
             persons += taken[-1].work.persons
+        self._persons_waiting -= persons
         return taken
 
     def _batch(self, taken: Sequence[_Waiting]) -> None:
         works = [waiting.work for waiting in taken]
+        begun = time.perf_counter()
         try:
             try:
                 finishes, sealed = self._transaction(works)
@@ -242,6 +275,8 @@ class Sequencer:
             return
         self.batches += 1
         self.answered += len(taken)
+        persons = sum(waiting.work.persons for waiting in taken)
+        self._metrics.batch(persons, len(taken), time.perf_counter() - begun)
         pairs = zip(taken, finishes, strict=True)
         _deliver([(w, made if isinstance(made, HubError) else (made, sealed)) for w, made in pairs])
 
@@ -266,7 +301,8 @@ class Sequencer:
                 transaction.rollback()
             raise
         try:
-            transaction.commit()
+            with self._metrics.commit_seconds.time():
+                transaction.commit()
         except Exception as error:
             self._log.rolled_back()
             raise _CommitFailed from error
@@ -305,6 +341,7 @@ class Sequencer:
         ) or (isinstance(error, DBAPIError) and error.connection_invalidated):
             log.error("batch_not_recorded", error=type(error).__name__, works=len(taken))
             self._disconnect()
+            self._metrics.not_recorded.inc(len(taken))
             _deliver([(waiting, LogUnavailable()) for waiting in taken])
             if _is_disk_error(error):
                 log.critical("disk_failed")

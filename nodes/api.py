@@ -141,6 +141,10 @@ async def publish(call: Call) -> Response:
     if isinstance(checked, list):
         raise BadItems(checked)
     call.may_handle(checked.kind)
+    known = (await _flags(call, [checked.local_ref])).get(checked.local_ref)
+    if known is not None:
+        # An update may take the place of a flag of another kind: that one must be the key's too.
+        call.may_handle(known.kind)
     await call.node.intake.submit(API, publications=[checked])
     call.node.sender.wake()
     state = (await _flags(call, [checked.local_ref]))[checked.local_ref]
@@ -153,9 +157,9 @@ async def retract(call: Call) -> Response:
     if isinstance(local_ref, list):
         raise BadItems(local_ref)
     known = (await _flags(call, [local_ref])).get(local_ref)
-    if known is None:
+    if known is None or known.kind not in call.key.kinds:
+        # Another system's flag looks like none: its reference is not this caller's to learn.
         raise UnknownReference
-    call.may_handle(known.kind)
     await call.node.intake.submit(API, retractions=[local_ref])
     call.node.sender.wake()
     return _json(Queued(_state((await _flags(call, [local_ref]))[local_ref])), 202)
@@ -164,7 +168,7 @@ async def retract(call: Call) -> Response:
 async def batch(call: Call) -> Response:
     """POST /v1/flags/batches. Good items go; each bad one has its reason and touches nothing."""
     publications, retractions = _batch_lists(call.body)
-    known = await _flags(call, [ref for item in retractions if isinstance(ref := _reference(item, ""), str)])
+    known = await _flags(call, _references(publications, retractions))
     named: set[str] = set()
     good: list[tuple[int, Publication]] = []
     wrong: list[BatchItem] = []
@@ -173,6 +177,8 @@ async def batch(call: Call) -> Response:
         checked = call.node.rules.check(item, place=place, kinds=call.key.kinds)
         if isinstance(checked, Publication) and checked.local_ref in named:
             checked = [_duplicate(place)]
+        if isinstance(checked, Publication) and not _may_replace(call, known.get(checked.local_ref)):
+            checked = [_not_for_key(place)]
         if isinstance(checked, Publication):
             named.add(checked.local_ref)
             good.append((at, checked))
@@ -206,9 +212,9 @@ async def flag_state(call: Call) -> Response:
     if wrong := check_local_ref(local_ref):
         raise BadItems(wrong)
     known = (await _flags(call, [local_ref])).get(local_ref)
-    if known is None:
+    if known is None or known.kind not in call.key.kinds:
+        # Another system's flag looks like none: its reference is not this caller's to learn.
         raise UnknownReference
-    call.may_handle(known.kind)
     receipt = None
     state = _state(known)
     if known.message_id is not None and state in ("published", "retracted"):
@@ -254,11 +260,23 @@ def _retractable(
 ) -> str | list[Wrong]:
     if local_ref in named:
         return [_duplicate(place)]
-    if known is None:
+    if known is None or known.kind not in call.key.kinds:
         return [Wrong(place + "localRef", "unknown-reference", "This flag was never published here.")]
-    if known.kind not in call.key.kinds:
-        return [Wrong(place + "localRef", "kind-not-for-key", "This API key is not for this kind.")]
     return local_ref
+
+
+def _references(publications: list[object], retractions: list[object]) -> list[str]:
+    """The references of a batch that have their form, whatever else is wrong with the items."""
+    named = [item.get("localRef") for item in (*publications, *retractions) if isinstance(item, Mapping)]
+    return [ref for ref in named if isinstance(ref, str) and not check_local_ref(ref)]
+
+
+def _may_replace(call: Call, known: Flag | None) -> bool:
+    return known is None or known.kind in call.key.kinds
+
+
+def _not_for_key(place: str) -> Wrong:
+    return Wrong(place + "localRef", "kind-not-for-key", "This API key is not for this flag's kind.")
 
 
 def _batch_lists(body: object) -> tuple[list[object], list[object]]:

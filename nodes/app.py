@@ -124,7 +124,8 @@ def _own_routes(node: NodeRuntime) -> list[Route]:
         held.set(counts.waiting_for_holders)
         live.set(counts.live)
         rejected.set(counts.rejected)
-        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
+        figures = generate_latest(registry) + generate_latest(node.figures.registry)
+        return Response(figures, media_type="text/plain; version=0.0.4")
 
     async def document(_: Request) -> Response:
         headers = {"Access-Control-Allow-Origin": "*"}

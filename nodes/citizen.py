@@ -29,8 +29,8 @@ from consent.resolve import add_months
 from consent.state import ChoiceState, fold
 from index.protocol.codec import SCOPES, b64u, unb64u
 from index.protocol.directory import OrganisationEntry
-from index.protocol.entry import Asker as LoggedAsker
 from index.protocol.entry import SOMETHING, kinds_shown, log_id
+from index.protocol.entry import Asker as LoggedAsker
 from index.protocol.messages import (
     ChoiceEntry,
     ChoiceRequest,
@@ -44,8 +44,9 @@ from policy.decide import Asker
 from policy.engine import PolicyVersion, publish
 from policy.vocabulary import UnknownCode, Vocabulary
 
+from .ages import next_boundary, regime_of
 from .bsn import Bsn
-from .errors import BadInput, LoginExpired, NodeError, ReceiptInvalid, Refused
+from .errors import BadInput, LoginExpired, NodeError, NotAllowed, ReceiptInvalid, Refused
 from .hub import CITIZEN, Hub, new_message_id
 from .looks import check_lines
 from .pseudonymise import Pseudonymiser
@@ -152,7 +153,8 @@ class Saved:
 class LookLine:
     """One line of "wie heeft gekeken", its place in the log checked.
 
-    `seen` holds labels of kinds; `something` that only "there is something" was seen; `activity` is the entry's `t` (`lookup`, `log_view`, `relation`, ...).
+    `seen` holds labels of kinds; `something`: only that there is something was seen;
+    `activity` is the entry's `t` (`lookup`, `log_view`, `relation`, ...).
     """
 
     at: datetime
@@ -200,10 +202,13 @@ class Standing:
 class CitizenSession:
     """A citizen's session: pseudonyms and ticket in memory only, 15 minutes idle and 1 hour in all."""
 
-    __slots__ = ("_closed", "_directives", "_lids", "_pseudonyms", "_ticket", "opened_at", "used_at")
+    __slots__ = ("_born", "_closed", "_directives", "_lids", "_pseudonyms", "_ticket", "opened_at", "used_at")
 
-    def __init__(self, ticket: str, pseudonyms: Sequence[Pseudonym], opened_at: datetime) -> None:
+    def __init__(
+        self, ticket: str, pseudonyms: Sequence[Pseudonym], opened_at: datetime, born: date | None
+    ) -> None:
         self._ticket = ticket
+        self._born = born
         self._pseudonyms = {value.scope: value for value in pseudonyms}
         self._lids = {value.scope: log_id(value.scope, value.for_search_key()) for value in pseudonyms}
         self._directives: list[OwnDirective] | None = None
@@ -243,12 +248,16 @@ class Citizens:
         self._vocabulary = vocabulary
         self._settings = settings
         self._now = now
+        self._boundaries = vocabulary.limits.age_boundaries
         self._endings: set[asyncio.Task[None]] = set()
 
     # --- the session -------------------------------------------------------------------
 
-    async def open(self, bsn: Bsn, grant: str) -> CitizenSession:
+    async def open(self, bsn: Bsn, grant: str, born: date | None) -> CitizenSession:
         """Evaluate all scopes under the broker's grant and open a session at the hub.
+
+        Args:
+            born: The latest day the birth date can be; None when it is not known.
 
         Raises:
             HoldersUnreachable, HolderLied, HolderRefused, HubUnreachable, Refused,
@@ -272,7 +281,7 @@ class Citizens:
         )
         lids = [log_id(value.scope, value.for_search_key()) for value in values]
         answer = await self._hub.open_relation(request, CITIZEN, message_id, [lids])
-        return CitizenSession(answer.tickets[0], values, opened)
+        return CitizenSession(answer.tickets[0], values, opened, born)
 
     def close(self, session: CitizenSession) -> None:
         """Forget everything of the session, and let the hub end it."""
@@ -359,9 +368,11 @@ class Citizens:
         return [self._choice(group, copies) for group, copies in newest]
 
     def _choice(self, group: str, copies: Sequence[OwnDirective]) -> ChoiceView:
-        first = copies[0]
+        # A no carries the endings of each narrower yes; the choice itself is the rest.
+        made = [copy for copy in copies if copy.effect != "withdraw"] or list(copies)
+        first = made[0]
         # A choice about everything has one copy per scope and no category in any of them.
-        category = first.category if len(copies) == 1 else []
+        category = first.category if len(made) == 1 else []
         oin, team, role = [*first.receiver, "", "", ""][:3]
         return ChoiceView(
             group=group,
@@ -469,10 +480,11 @@ class Citizens:
             await self._ledger(session)
         else:
             self._use(session)
-        before = self._folded(session._directives or [])
+        standing = session._directives or []
+        before = self._folded(standing)
         after = dict(before)
-        for entry in self._entries(change):
-            state = before[entry.scope]
+        for entry in _with_closings(self._entries(change), standing):
+            state = after[entry.scope]
             number = state.number + 1 if state else 1
             after[entry.scope] = fold(state, self._drafted(entry, number))
         return await asyncio.to_thread(self._effects, before, after)
@@ -537,18 +549,33 @@ class Citizens:
     async def choose(self, session: CitizenSession, change: Change, text_shown: str) -> Saved:
         """Write the choice in all its scopes or in none. `text_shown` is what the citizen confirmed.
 
+        A no also ends every narrower yes of one's own inside it: narrower beats
+        broader, so without that a no for everything would leave it open.
+
         Raises:
             BadInput: A kind, domain, receiver or purpose that nobody can decide about.
+            NotAllowed: `age`: below 16, or of unknown age, one may close but not open; below 12 neither.
             Refused: The hub refuses; nothing was written, and the refusal is in the citizen's log.
         """
-        return await self._write(session, self._entries(change), text_shown)
+        regime = regime_of(session._born, self._now())
+        if regime == "ouder" or (regime == "samen" and change.effect == "grant"):
+            raise NotAllowed("age")
+        entries = self._entries(change, next_boundary(session._born, self._now(), self._boundaries))
+        if change.effect == "deny":
+            entries = _with_closings(entries, await self._ledger(session))
+        return await self._write(session, entries, text_shown)
 
     async def withdraw(self, session: CitizenSession, group: str, text_shown: str) -> Saved:
         """End an earlier choice of one's own; also how a choice is undone.
 
+        What a no ended comes back with its undoing, for the time it still had.
+
         Raises:
             BadInput: No choice of this group is in force.
+            NotAllowed: `age`: below 12 the parents choose.
         """
+        if regime_of(session._born, self._now()) == "ouder":
+            raise NotAllowed("age")
         own = await self._ledger(session)
         scopes = [
             scope
@@ -558,14 +585,14 @@ class Citizens:
         if not scopes:
             raise BadInput("group", "unknown-group", "This choice does not exist.")
         entries = [ChoiceEntry(scope, "withdraw", withdraws=group) for scope in scopes]  # type: ignore[arg-type]
-        return await self._write(session, entries, text_shown)
+        return await self._write(session, entries + _given_back(own, group, self._now()), text_shown)
 
-    def _entries(self, change: Change) -> list[ChoiceEntry]:
-        """One entry per scope that the change touches."""
+    def _entries(self, change: Change, boundary: datetime | None = None) -> list[ChoiceEntry]:
+        """One entry per scope that the change touches; a yes ends at an age boundary at the latest."""
         words = self._vocabulary
         until = None
         if change.effect == "grant":
-            until = instant(add_months(self._now(), change.months))
+            until = instant(min(filter(None, (add_months(self._now(), change.months), boundary))))
         receiver = [change.receiver.oin, change.receiver.team, change.receiver.role]
         path = [part for part in receiver if part]
         try:
@@ -606,6 +633,7 @@ class Citizens:
             from_=self._now(),
             until=None if entry.until is None else datetime.fromisoformat(entry.until),
             explicit=entry.explicit,
+            withdraws=unb64u(entry.withdraws),
         )
 
     async def _write(self, session: CitizenSession, entries: list[ChoiceEntry], text_shown: str) -> Saved:
@@ -622,7 +650,7 @@ class Citizens:
             points=b64u(seal_points(self._trust.hub_key, self._settings.node_id, message_id, points)),
             group=group,
             text=b64u(hashlib.sha256(text_shown.encode()).digest()),
-            regime="zelf",
+            regime=regime_of(session._born, self._now()),
             by="zelf",
             entries=entries,
         )
@@ -641,6 +669,52 @@ class Citizens:
             raise ReceiptInvalid(str(error)) from None
         if found.group != group or {term.scope for term in found.entries} != set(scopes):
             raise ReceiptInvalid("the receipt is about another choice")
+
+
+def _with_closings(entries: list[ChoiceEntry], own: Sequence[OwnDirective]) -> list[ChoiceEntry]:
+    """The entries, and after each no a withdrawal of every yes in force that lies inside it."""
+    found: list[ChoiceEntry] = []
+    for entry in entries:
+        found.append(entry)
+        if entry.effect == "deny":
+            groups = dict.fromkeys(yes.group for yes in own if _lies_inside(yes, entry))
+            found += [ChoiceEntry(entry.scope, "withdraw", withdraws=group) for group in groups]
+    return found
+
+
+def _lies_inside(yes: OwnDirective, no: ChoiceEntry) -> bool:
+    axes = (
+        (yes.category, no.category),
+        (yes.receiver, no.receiver),
+        (yes.purpose, no.purpose),
+    )
+    return (
+        yes.scope == no.scope
+        and yes.effect == "grant"
+        and yes.in_force
+        and all(list(narrow[: len(broad)]) == list(broad) for narrow, broad in axes)
+        and any(len(narrow) > len(broad) for narrow, broad in axes)
+    )
+
+
+def _given_back(own: Sequence[OwnDirective], group: str, now: datetime) -> list[ChoiceEntry]:
+    """Each yes that the choice of this group ended, as it was, as far as it has not run out since."""
+    ended = {(no.scope, no.withdraws) for no in own if no.group == group and no.effect == "withdraw"}
+    return [
+        ChoiceEntry(
+            yes.scope,
+            "grant",
+            category=yes.category,
+            receiver=yes.receiver,
+            purpose=yes.purpose,
+            until=yes.until,
+            explicit=yes.explicit,
+        )
+        for yes in own
+        if (yes.scope, yes.group) in ended
+        and yes.effect == "grant"
+        and (yes.until is None or datetime.fromisoformat(yes.until) > now)
+    ]
 
 
 def readable(team: str) -> str:

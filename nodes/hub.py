@@ -11,6 +11,7 @@ Source: docs/design/access-log.md, "Request statement" and "Receipt in each answ
 import asyncio
 import re
 import secrets
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -103,8 +104,10 @@ class Hub:
         log_vkey: str,
         receipt_key: bytes,
         now: Callable[[], datetime],
+        observe: Callable[[str, float], None] = lambda _route, _seconds: None,
     ) -> None:
         self._http = http
+        self._observe = observe
         self._hub_id = hub_id
         self._node = node
         self._oin = oin
@@ -233,6 +236,8 @@ class Hub:
             # What is on the page must be what the log says was shown.
             if not {number_of(seen.kind) for seen in person.flags} <= logged:
                 raise ReceiptInvalid("the entry does not name every kind that was answered")
+            if person.present and not logged:
+                raise ReceiptInvalid("the entry does not say that something was seen")
             if person.present and not person.flags and SOMETHING not in logged:
                 raise ReceiptInvalid("the entry does not say that something was seen")
             if person.refused != entry.asker.refused:
@@ -319,14 +324,17 @@ class Hub:
         )
         headers = sign_statement(statement, self._key)
         sent = Signed(statement, canonical(statement), unb64u(headers["Vlagwijzer-Signature"], 64))
+        begun = time.perf_counter()
         try:
             response = await self._http.post(
                 path, content=body, headers={**headers, "Content-Type": "application/json"}
             )
         except httpx.HTTPError:
             raise HubUnreachable from None
+        finally:
+            self._observe(path, time.perf_counter() - begun)
         if response.status_code != 200:
-            raise _failure(response)
+            raise _failure(response, asking)
         if len(response.content) > _MAX_ANSWER:
             raise ReceiptInvalid("the answer is too large")
         try:
@@ -335,9 +343,12 @@ class Hub:
             raise ReceiptInvalid("the answer has a wrong form") from None
 
 
-def _failure(response: httpx.Response) -> HubUnreachable | Refused:
-    """429 and 5xx pass; anything else is the hub's word about this request."""
-    if response.status_code >= 500 or response.status_code == 429:
+def _failure(response: httpx.Response, asking: Asking) -> HubUnreachable | Refused:
+    """5xx passes, and so does 429 for a message that can wait; anything else is the hub's word.
+
+    An employee over the budget is told so: "cannot be reached" would be untrue and invites another try.
+    """
+    if response.status_code >= 500 or (response.status_code == 429 and not asking.actor):
         return HubUnreachable()
     try:
         kind = str(msgspec.json.decode(response.content)["type"]).rpartition("/")[2]

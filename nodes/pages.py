@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from consent.pages import Identity, LoginSettings, Pages, PageSettings, State
 from consent.pages.pages import NotForYou
 
+from .ages import birth_date
 from .bsn import BadBsn, Bsn
 from .citizen import CitizenSession
 from .employees import Employee, employee_id
@@ -35,7 +36,9 @@ from .settings import NodeSettings
 REASONS = {
     "role": "role",
     "not-allowed": "role",
+    "role-not-allowed": "role",
     "purpose": "purpose",
+    "purpose-not-allowed": "purpose",
     "scopes": "purpose",
     "scopes-refused": "purpose",
     "no-relation": "case",
@@ -87,7 +90,7 @@ def page_settings(node: NodeSettings) -> PageSettings:
             role_claim=login.role_claim,
             team_claim=login.team_claim,
             name_claim=login.name_claim,
-            claims=(login.bsn_claim,) if "portal" in node.parts else (),
+            claims=(login.bsn_claim, login.birthdate_claim) if "portal" in node.parts else (),
         ),
     )
 
@@ -141,8 +144,12 @@ def judge(error: Exception) -> State | None:
             return State("hub_down", 503)
         case ReceiptInvalid():
             return State("not_proven", 502)
-        case Refused(reason=reason) | NotAllowed(reason=reason):
+        case NotAllowed(reason="age"):
+            return State("too_young", 403)
+        case Refused(reason=reason):
             return State("refused", 403, {"reason": REASONS.get(reason, "other")})
+        case NotAllowed(reason=reason):  # said by this node: no hub recorded it
+            return State("not_allowed", 403, {"reason": REASONS.get(reason, "other")})
         case UnknownVisit():
             return State("visit_over", 404)
         case LoginExpired():
@@ -186,5 +193,6 @@ async def _citizen(node: NodeRuntime, identity: Identity) -> Guest:
     """
     login = node.settings.login
     bsn = Bsn.parse(identity.claims.get(login.bsn_claim if login else "bsn"))
+    born = birth_date(identity.claims.get(login.birthdate_claim if login else "birthdate"))
     grant = await fetch_grant(node.settings, identity.id_token)
-    return Guest(citizen=await node.citizens.open(bsn, grant), name=identity.name)
+    return Guest(citizen=await node.citizens.open(bsn, grant, born), name=identity.name)

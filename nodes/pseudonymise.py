@@ -151,6 +151,7 @@ class Pseudonymiser:
         client: Reaches all holders; its time-outs count.
         classes: The classes the directory gives this node; a class without grant serves for canaries.
         clock: UTC.
+        observe: Told the id of a holder and the seconds that it took.
     """
 
     def __init__(
@@ -164,8 +165,10 @@ class Pseudonymiser:
         classes: Iterable[str] = ("lookup",),
         scopes: Iterable[str] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        observe: Callable[[str, float], None] = lambda _holder, _seconds: None,
     ) -> None:
         self._node = node
+        self._observe = observe
         self._signing_key = signing_key
         self._manifest = manifest
         self._pinned = dict(pinned)
@@ -340,10 +343,13 @@ class Pseudonymiser:
     ) -> _Answer | _Fault:
         """Ask one holder and verify all it says, before anybody uses any of it."""
         body = msgspec.json.encode(self._request(holder, question, blinded))
+        begun = time.perf_counter()
         try:
             status, raw = await self._post(f"{holder.url}/v1/evaluate", body)
         except (httpx.HTTPError, httpx.InvalidURL):
             return _Fault(holder.id, "unreachable", "unreachable")
+        finally:
+            self._observe(holder.id, time.perf_counter() - begun)
         if status >= 500:
             return _Fault(holder.id, "unreachable", str(status))
         if status != 200:

@@ -21,6 +21,7 @@ from .connectors.csv import Mapped, load_mapping
 from .desk_links import DeskLinks
 from .employees import EmployeeTokens
 from .errors import SettingsError
+from .figures import NodeFigures
 from .hub import Hub
 from .intake import Intake
 from .outbox import Outbox
@@ -55,6 +56,7 @@ class NodeRuntime:
     tokens: EmployeeTokens | None
     links: DeskLinks
     csv_mapping: Mapped
+    figures: NodeFigures
     now: Callable[[], datetime]
     clients: tuple[httpx.AsyncClient, ...]
 
@@ -100,6 +102,7 @@ def open_node(
     engine = open_engine(settings.database)
     hub_http = _client(settings, hub_transport, base_url=settings.hub_url)
     holder_http = _client(settings, holder_transport)
+    figures = NodeFigures()
     hub = Hub(
         hub_http,
         hub_id=settings.hub_id,
@@ -109,6 +112,7 @@ def open_node(
         log_vkey=settings.hub_log_vkey,
         receipt_key=settings.receipt_key(),
         now=now,
+        observe=figures.hub,
     )
     pseudonymiser = Pseudonymiser(
         node=settings.node_id,
@@ -119,6 +123,7 @@ def open_node(
         classes=trust.node.classes,
         scopes=trust.node.scopes,
         clock=now,
+        observe=figures.holder,
     )
     outbox = Outbox(engine, keys, settings.node_id, batch=settings.publication_batch, now=now)
     intake = Intake(outbox, pseudonymiser, trust)
@@ -160,6 +165,7 @@ def open_node(
         tokens=tokens,
         links=DeskLinks(vocabulary.limits.desk_link_seconds),
         csv_mapping=mapping,
+        figures=figures,
         now=now,
         clients=(hub_http, holder_http),
     )

@@ -1,20 +1,13 @@
-"""Settings of one node: a TOML file, overruled by environment variables `VLAGWIJZER_NODE_...`.
+"""Settings of one node, from its TOML file and `VLAGWIJZER_NODE_...`; secrets stand in files of their own."""
 
-Secrets stand in files of their own, never in a setting. Relative paths count
-from the folder of the TOML file. A setting that does not exist stops the
-process, in the file and in the environment alike.
-"""
-
-import os
-import tomllib
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from index.protocol.codec import EncodingError, unb64u
 from index.protocol.keyfile import KeyFileError, read_key_file
+from index.protocol.settings_file import ProcessSettings, reads
 
 from .errors import SettingsError
 
@@ -39,6 +32,8 @@ class OidcSettings(_Part):
     name_claim: str = "name"
     bsn_claim: str = "bsn"
     """Portal only: the claim in which the broker gives the citizen service number."""
+    birthdate_claim: str = "birthdate"
+    """Portal only: without it, or without a year in it, a citizen may close and not open."""
     acr: str = ""
     """The level of assurance to ask and to require; empty asks none."""
 
@@ -67,17 +62,11 @@ class CsvSettings(_Part):
     """A snapshot that loses a larger share of its rows than this stops and asks."""
 
 
-class NodeSettings(BaseSettings):
+class NodeSettings(ProcessSettings):
     """Everything that differs between two nodes."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        env_ignore_empty=True,
-    )
+    model_config = reads(PREFIX)
+    wrong = SettingsError
 
     node_id: str
     """Id of this node in the signed directory; the `aud` of employee tokens."""
@@ -108,8 +97,6 @@ class NodeSettings(BaseSettings):
     """Ed25519 public key of the hub's change receipts, base64url."""
     hub_consent_key: str = ""
     """Ed25519 public key of the hub's consent receipts, base64url; a portal needs it."""
-    holders: dict[str, str]
-    """Pinned Ed25519 public keys of the key holders by id, delivered out of band."""
     threshold: int = Field(default=2, ge=1)
     manifest_url: str
     """Where the manifest is fetched; any mirror will do, for all key holders signed it."""
@@ -117,8 +104,6 @@ class NodeSettings(BaseSettings):
     vocabulary_file: Path | None = None
     """Absent: the packaged starting vocabulary."""
     profile: str = "basis"
-    trust_separation: Literal["none", "organisations"] = "none"
-    """`none` as long as hub, key holders and node are run by one party; every screen says so."""
     practice: bool = False
     """Demo: every page says that no real people are in it."""
 
@@ -147,41 +132,14 @@ class NodeSettings(BaseSettings):
     """Answers leave on this time grid; 0 only for timing tests."""
     csv: CsvSettings = CsvSettings()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment before file; nothing else."""
-        return (env_settings, init_settings)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read the file, then the environment.
-
-        Raises:
-            SettingsError: Names each setting that is missing, unknown or wrong; never its value.
-        """
-        try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise SettingsError(f"settings file {path} is missing") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-            raise SettingsError(f"settings file {path} is not TOML") from None
-        _refuse_unknown_environment(set(cls.model_fields))
-        try:
-            settings = cls(**content)
-        except ValidationError as error:
-            places = ", ".join(
-                f"{'.'.join(str(step) for step in item['loc'])} ({item['type']})"
-                for item in error.errors(include_input=False, include_context=False, include_url=False)
-            )
-            raise SettingsError(f"settings file {path}: {places}") from None
-        return settings.model_copy(update=_absolute(settings, path.parent.resolve()))
+    def absolute(self, folder: Path) -> dict[str, Any]:
+        """The files named in parts too."""
+        found = super().absolute(folder)
+        for name, field in (("login", "client_secret_file"), ("csv", "mapping_file")):
+            part = getattr(self, name)
+            if part is not None and getattr(part, field) is not None:
+                found[name] = part.model_copy(update={field: folder / getattr(part, field)})
+        return found
 
     def keys(self) -> "NodeKeys":
         """The node's secrets.
@@ -198,13 +156,6 @@ class NodeSettings(BaseSettings):
             )
         except KeyFileError as error:
             raise SettingsError(str(error)) from None
-
-    def pins(self) -> dict[str, bytes]:
-        """Pinned public keys of the key holders."""
-        try:
-            return {holder: unb64u(key, 32) for holder, key in self.holders.items()}
-        except EncodingError:
-            raise SettingsError("holders: a pinned key is not 32 bytes of base64url") from None
 
     def receipt_key(self) -> bytes:
         """Public key that verifies the hub's receipts."""
@@ -234,23 +185,3 @@ class NodeKeys:
 
     def __repr__(self) -> str:
         return "<NodeKeys>"
-
-
-def _refuse_unknown_environment(known: set[str]) -> None:
-    for name in os.environ:
-        if name.startswith(PREFIX) and name[len(PREFIX) :].lower().split("__")[0] not in known:
-            raise SettingsError(f"environment variable {name} is not a setting of a node")
-
-
-def _absolute(settings: NodeSettings, folder: Path) -> dict[str, object]:
-    """Top-level path settings, made absolute; nested ones are handled by their part."""
-    update: dict[str, object] = {
-        name: folder / value
-        for name in NodeSettings.model_fields
-        if isinstance(value := getattr(settings, name), Path)
-    }
-    for name, field in (("login", "client_secret_file"), ("csv", "mapping_file")):
-        part = getattr(settings, name)
-        if part is not None and getattr(part, field) is not None:
-            update[name] = part.model_copy(update={field: folder / getattr(part, field)})
-    return update

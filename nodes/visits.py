@@ -13,7 +13,7 @@ Source: docs/design/node.md, "Visits"; docs/design/pseudonyms.md, "Ticket".
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -103,6 +103,9 @@ class _Person(msgspec.Struct, frozen=True):
     ticket: str
     lids: list[str]
     tag: str
+
+    def __repr__(self) -> str:
+        return "<_Person>"
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -269,9 +272,7 @@ class Visits:
         if new:
             asking = self._asking(employee, found.visit.purpose, found.visit.case_reference)
             added = await self._relations(asking, visit_id, new, found.visit.until)
-            kept = _Kept(found.kept.case, [*found.kept.persons, *added])
-            await asyncio.to_thread(self._replace, replace(found.visit, persons=len(kept.persons)), kept)
-            tags = [person.tag for person in kept.persons]
+            tags = await asyncio.to_thread(self._add, visit_id, added)
         return [tags.index(tag) for tag in wanted]
 
     # --- using -------------------------------------------------------------------------
@@ -372,13 +373,9 @@ class Visits:
         everybody = found.everybody
         request = RenewalRequest(found.tickets(everybody), instant(end))
         answer = await self._hub.renew(request, asking, found.lids(everybody))
-        persons = [
-            msgspec.structs.replace(person, ticket=ticket)
-            for person, ticket in zip(found.kept.persons, answer.tickets, strict=True)
-        ]
-        visit = replace(found.visit, until=end)
-        await asyncio.to_thread(self._replace, visit, _Kept(found.kept.case, persons))
-        return visit
+        tags = (person.tag for person in found.kept.persons)
+        tickets = dict(zip(tags, answer.tickets, strict=True))
+        return await asyncio.to_thread(self._prolong, visit_id, end, tickets)
 
     async def of(self, employee: Employee) -> list[Visit]:
         """The employee's own open visits, soonest end first."""
@@ -433,13 +430,46 @@ class Visits:
                 )
             )
 
-    def _replace(self, visit: Visit, kept: _Kept) -> None:
+    def _add(self, visit_id: str, added: Sequence[_Person]) -> list[str]:
+        """Put persons behind those who are there by now; the tags of all, by place.
+
+        A place that was given stays that person's: others may be added at the same moment.
+        """
+
+        def grown(now: _Open) -> tuple[Visit, _Kept]:
+            tags = {person.tag for person in now.kept.persons}
+            persons = [*now.kept.persons, *(person for person in added if person.tag not in tags)]
+            if len(persons) > MOST_PERSONS:
+                raise BadInput("clients", "count", f"A visit has 1 to {MOST_PERSONS} persons.")
+            return replace(now.visit, persons=len(persons)), _Kept(now.kept.case, persons)
+
+        return [person.tag for person in self._change(visit_id, grown).kept.persons]
+
+    def _prolong(self, visit_id: str, until: datetime, tickets: Mapping[str, str]) -> Visit:
+        """Another end, and new tickets by tag; who was added meanwhile keeps the own one."""
+
+        def renewed(now: _Open) -> tuple[Visit, _Kept]:
+            persons = [
+                msgspec.structs.replace(person, ticket=tickets.get(person.tag, person.ticket))
+                for person in now.kept.persons
+            ]
+            return replace(now.visit, until=until), _Kept(now.kept.case, persons)
+
+        return self._change(visit_id, renewed).visit
+
+    def _change(self, visit_id: str, change: Callable[[_Open], tuple[Visit, _Kept]]) -> _Open:
+        """Read a visit, change it and write it in one transaction."""
         with writing(self._engine) as connection:
+            row = connection.execute(select(visit_table).where(visit_table.c.id == visit_id)).one_or_none()
+            if row is None:
+                raise UnknownVisit
+            visit, kept = change(self._opened(row))
             connection.execute(
                 update(visit_table)
                 .where(visit_table.c.id == visit.id)
                 .values(persons=visit.persons, until=_ms(visit.until), sealed=self._seal(visit.id, kept))
             )
+        return _Open(visit, kept)
 
     def _forget(self, visit_id: str) -> None:
         with writing(self._engine) as connection:

@@ -7,6 +7,7 @@ with the keys, logins and tokens that the demo prints.
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -30,7 +31,9 @@ def free_port_base() -> int:
     """A base from which all ports of a demo are free now."""
     from deploy.demo import plan
 
-    for base in range(20000 + os.getpid() % 200 * 50, 60000, PORTS):
+    bases = list(range(20000, 32000, PORTS))  # below the ports that outgoing connections get
+    random.SystemRandom().shuffle(bases)
+    for base in bases:
         with contextlib.ExitStack() as stack:
             try:
                 for port in plan.ports(base).values():

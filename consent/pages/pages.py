@@ -94,6 +94,7 @@ class Visitor(Generic[Person]):
         self.session = session
         self.words: Words = words(language)
         self.form: FormData = FormData()
+        self.lost = False
 
     @property
     def person(self) -> Person:
@@ -147,7 +148,12 @@ class Visitor(Generic[Person]):
         return RedirectResponse(path, 303, dict(HEADERS))
 
     def _again(self) -> str:
-        """This page's address for the language switch; after a form, the page that the form was on."""
+        """This page's address for the language switch; after a form, the page that the form was on.
+
+        An address that does not exist is not repeated: what was typed there may be anything, a number too.
+        """
+        if self.lost:
+            return "/"
         query = self.request.url.query
         return f"{self.request.url.path}?{query}" if query else self.request.url.path
 
@@ -163,7 +169,7 @@ class Visitor(Generic[Person]):
             "logged_in": person is not None,
             "person": person,
             "menu": [d for d in self.pages.doors if d.who(person)] if person is not None else [],
-            "here": self.request.url.path,
+            "here": "" if self.lost else self.request.url.path,
             "here_again": self._again(),
             "login_to": self._again() if self.request.method == "GET" else "/",
             "style": self.pages.style_path,
@@ -303,7 +309,7 @@ class Pages(Generic[Person]):
         if not self._same_origin(request):
             raise FormRefused
         size = request.headers.get("content-length", "")
-        if not size.isdigit() or int(size) > limit:
+        if not size.isascii() or not size.isdigit() or len(size) > 12 or int(size) > limit:
             raise FormRefused
         if visitor.session is None:
             raise NotLoggedIn
@@ -342,7 +348,9 @@ class Pages(Generic[Person]):
 
     async def missing(self, request: Request) -> Response:
         """The page for an address that does not exist; for the process's 404 handler."""
-        return self._visitor(request).say(State("missing", 404))
+        visitor = self._visitor(request)
+        visitor.lost = True
+        return visitor.say(State("missing", 404))
 
     async def _first(self, visitor: Visitor[Person]) -> Response:
         if visitor.session is not None and visitor.session.person is not None:

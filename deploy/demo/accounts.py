@@ -30,7 +30,11 @@ def _citizens(papers: Papers) -> list[Account]:
     return [
         Account(
             citizen.user,
-            {"name": citizen.name or citizen.user, "bsn": citizen.bsn},
+            {
+                "name": citizen.name or citizen.user,
+                "bsn": citizen.bsn,
+                "birthdate": citizen.birth_date.isoformat(),
+            },
             listed=bool(citizen.name),
         )
         for citizen in papers.world.citizens

@@ -121,9 +121,14 @@ Vlagwijzer draait. Oefenomgeving: geen echte mensen, en alles draait bij één p
 
 Probeer dit:
   1. Log in als jan, kies Huisbezoek, zaaknummer Z-1, nummer {fatima.bsn} (Fatima).
-     U ziet Schuldhulp en Bijstand. Bij {rosa.bsn} (Rosa) ziet u niets: zij zei nog geen ja.
-  2. Log in als fatima en stop Schuldhulp voor het wijkteam. Kijk als jan opnieuw: het is weg.
+     U ziet Bijstand en Hulp bij schulden. Bij {rosa.bsn} (Rosa) ziet u niets: zij zei nog geen ja.
+  2. Log in als fatima, bij Wie mag wat zien: Wijkteam Noord, alle onderwerpen, Nee.
+     Kijk als jan opnieuw: er is niets zichtbaar.
   3. Kijk als fatima bij Wie heeft gekeken: beide keren staan erin.
+  4. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
+       kill $(cat {papers.folder}/keyholders/{{ombudsman,waterschap}}/keyholder.pid)
+     Start er weer een:
+       vlagwijzer keyholder serve --config {papers.folder}/keyholders/waterschap/keyholder.toml
 
 Alles van deze demo staat in {papers.folder}
 Stoppen: Ctrl-C

@@ -123,7 +123,8 @@ async def make_choices(papers: Papers, choices: Sequence[DemoChoice]) -> None:
         for user, own in groupby(choices, key=lambda choice: choice.user):
             id_token = await asyncio.to_thread(citizen_id_token, papers, user)
             grant = await fetch_grant(portal.settings, id_token)
-            session = await portal.citizens.open(Bsn.parse(papers.world.by_user(user).bsn), grant)
+            who = papers.world.by_user(user)
+            session = await portal.citizens.open(Bsn.parse(who.bsn), grant, who.birth_date)
             for choice in own:
                 await portal.citizens.choose(session, change_of(choice), TEXT_SHOWN)
             portal.citizens.close(session)

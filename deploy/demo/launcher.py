@@ -71,6 +71,7 @@ def _desk(base: int) -> str:
 def _folder(folder: Path | None) -> Iterator[Path]:
     """The demo's folder, held by this demo alone."""
     home = folder.resolve() if folder else Path(tempfile.mkdtemp(prefix="vlagwijzer-demo-"))
+    _refuse_other_folders(home)
     try:
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o700)
@@ -86,6 +87,18 @@ def _folder(folder: Path | None) -> Iterator[Path]:
     finally:
         if folder is None:
             shutil.rmtree(home, ignore_errors=True)
+
+
+def _refuse_other_folders(home: Path) -> None:
+    """A demo writes into a new or empty folder, or into its own, and never between somebody's files."""
+    if home.exists() and not home.is_dir():
+        raise DemoFailed(f"{home} is a file. Choose a folder with --data.")
+    if not home.exists() or (home / "demo.json").exists():
+        return
+    if (home / ".lock").exists() and (home / "keyholders").exists():
+        raise DemoFailed(f"An earlier first start in {home} broke off. Remove that folder and start again.")
+    if {entry.name for entry in home.iterdir()} - {".lock", "demo.log"}:
+        raise DemoFailed(f"{home} holds other files. Choose a new folder with --data.")
 
 
 @contextlib.contextmanager

@@ -20,10 +20,12 @@ import httpx
 import msgspec
 
 from deploy.node_tools import opened_node
+from index.protocol.note import parse_vkey, verified_checkpoint
 from nodes.bsn import Bsn
 from nodes.citizen import CitizenSession, LooksView
 from nodes.portal.grant import fetch_grant
 from nodes.runtime import NodeRuntime
+from nodes.settings import NodeSettings
 
 from . import plan
 from .citizens import Citizen, DemoChoice
@@ -74,7 +76,7 @@ class _Story:
         async with opened_node(self.papers.node(plan.PORTAL_NODE) / "node.toml") as portal:
             id_token = await asyncio.to_thread(citizen_id_token, self.papers, WHO)
             grant = await fetch_grant(portal.settings, id_token)
-            session = await portal.citizens.open(Bsn.parse(self.citizen.bsn), grant)
+            session = await portal.citizens.open(Bsn.parse(self.citizen.bsn), grant, self.citizen.birth_date)
             try:
                 yield portal, session
             finally:
@@ -178,7 +180,8 @@ class _Story:
         return "Er is niets zichtbaar"
 
     def verify_the_log(self) -> str:
-        """The citizen finds every look, each line proven, without a gap; the hub's own reading agrees."""
+        """The log's signature holds; the citizen finds every look, each line proven, without a gap."""
+        size = self._signed_size()
 
         async def read_it() -> LooksView:
             async with self._at_the_portal() as (portal, session):
@@ -190,7 +193,15 @@ class _Story:
         _hold(len(looks) >= 3, f"{len(looks)} looks, expected 3 or more")
         _hold(any(not line.seen for line in looks), "no empty look in the list")
         _hold(any(line.seen for line in looks), "no look that showed something")
-        return f"{found.checked} of {found.total} lines proven, no gap; {len(looks)} looks of the wijkteam"
+        own = f"{found.checked} of {found.total} own lines proven, no gap; {len(looks)} looks"
+        return f"{size} entries signed; {own}"
+
+    def _signed_size(self) -> int:
+        """Size of the log by its checkpoint, whose signature is that of the key the nodes have pinned."""
+        pinned = NodeSettings.load(self.papers.node(plan.PORTAL_NODE) / "node.toml").hub_log_vkey
+        address = f"{plan.url(self.papers.base, plan.HUB_OFFSET)}/v1/log/checkpoint"
+        note = httpx.get(address, timeout=10, trust_env=False).raise_for_status().text
+        return verified_checkpoint(note, parse_vkey(pinned)).size
 
 
 def _hold(condition: bool, otherwise: str) -> None:

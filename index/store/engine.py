@@ -18,7 +18,7 @@ _LIMITS = {
     "lock_timeout": "5s",
     # A writer that stands still inside its transaction holds the lock of all others.
     "idle_in_transaction_session_timeout": "10s",
-    "statement_timeout": "15s",
+    "statement_timeout": "8s",
 }
 _CONNECT = {
     "connect_timeout": 3,
@@ -50,6 +50,8 @@ def open_engine(url: str) -> Engine:
         isolation_level="READ COMMITTED",
         paramstyle="format",
         pool_pre_ping=True,
+        # Below the ten seconds that a node waits: who gave up must not be worked for.
+        pool_timeout=5,
         connect_args={
             **_CONNECT,
             "options": " ".join(f"-c {name}={value}" for name, value in _LIMITS.items()),

@@ -105,6 +105,15 @@ message = Table(
     sqlite_with_rowid=False,
 )
 
+scope_key = Table(
+    "scope_key",
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("scope", String(16), primary_key=True),
+    Column("a0", LargeBinary(32), nullable=False),
+)
+"""Which key each scope had under each manifest version served here: points of an outbox may be older."""
+
 policy_version = Table(
     "policy_version",
     metadata,

@@ -58,9 +58,16 @@ class ReceiverBlock:
 class LawLine:
     """A kind that one role sees by law, for these purposes; no choice here."""
 
-    role: str
     kind: str
     purposes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LawRole:
+    """Everything one role sees by law."""
+
+    role: str
+    lines: list[LawLine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,7 @@ class _Portal:
             visitor,
             "choices.html",
             blocks=[block for block in blocks if block.subjects],
-            law=_law_lines(standing.by_law),
+            law=_by_law(standing.by_law),
         )
 
     async def wish(self, visitor: PortalVisitor) -> Response:
@@ -175,7 +182,7 @@ class _Portal:
         effect, kind = visitor.field("keuze"), visitor.field("onderwerp")
         receivers = self._node.citizens.receivers()
         place = visitor.field("ontvanger")
-        fits = place.isascii() and place.isdigit() and int(place) < len(receivers)
+        fits = place.isascii() and place.isdigit() and len(place) < 5 and int(place) < len(receivers)
         if effect not in ("grant", "deny") or not fits:
             return visitor.say(State("form", 400))
         if kind and not (self._node.vocabulary.has_kind(kind)):
@@ -214,7 +221,7 @@ class _Portal:
             wish=wish,
             opened=_by_kind(effects.opened),
             closed=_by_kind(effects.closed),
-            law=_law_lines(concerned),
+            law=_by_law(concerned),
             periods=PERIODS,
             wrong=wrong,
         )
@@ -293,7 +300,7 @@ class _Portal:
             name = names.get((cell.organisation, cell.team))
             if name is not None and cell.kind not in closes.setdefault(name, []):
                 closes[name].append(cell.kind)
-        return self._show(visitor, "stop.html", closes=closes, law=_law_lines(standing.by_law))
+        return self._show(visitor, "stop.html", closes=closes, law=_by_law(standing.by_law))
 
     async def stop_all(self, visitor: PortalVisitor) -> Response:
         """End every yes that is in force."""
@@ -350,12 +357,15 @@ def _subjects(standing: Standing, receiver: Receiver) -> list[Subject]:
     return subjects
 
 
-def _law_lines(cells: Iterable[Cell]) -> list[LawLine]:
+def _by_law(cells: Iterable[Cell]) -> list[LawRole]:
     """By role and kind, each once, with its purposes."""
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for cell in cells:
-        found.setdefault((cell.role, cell.kind), []).append(cell.purpose)
-    return [LawLine(role, kind, _unique(purposes)) for (role, kind), purposes in sorted(found.items())]
+        found.setdefault(cell.role, {}).setdefault(cell.kind, []).append(cell.purpose)
+    return [
+        LawRole(role, [LawLine(kind, _unique(purposes)) for kind, purposes in kinds.items()])
+        for role, kinds in found.items()
+    ]
 
 
 def _by_kind(cells: Sequence[Cell]) -> list[Subject]:

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from index.app import PUBLIC, RULES
 from index.protocol.statement import T_OF_PATH
+from tests.attacks.test_node_and_holder_routes import flattened
 from tests.hub.world import World
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +35,7 @@ def unruled(app: FastAPI) -> list[BaseRoute]:
     ruled = {(rule.path, "POST") for rule in RULES} | {(rule.path, "GET") for rule in PUBLIC}
     return [
         route
-        for route in app.router.routes
+        for route in flattened(app.router.routes)
         if not {(getattr(route, "path", None), method) for method in getattr(route, "methods", None) or {"*"}}
         - {(rule.path, "HEAD") for rule in PUBLIC}
         <= ruled

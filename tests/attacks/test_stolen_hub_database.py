@@ -6,8 +6,11 @@ sealed bytes only. The search is shown to find each of these where it is planted
 
 from pathlib import Path
 
+import pytest
+
 from index.protocol.codec import SCOPES
 from index.protocol.entry import handle
+from index.rows import EscrowSession
 from tests.attacks.traces import search
 from tests.hub.acting import Acting
 from tests.hub.world import point
@@ -39,3 +42,16 @@ def test_a_stolen_database_holds_no_unblinded_value_log_id_or_handle(tmp_path: P
             "planted-1",
             "planted-2",
         }
+
+
+def test_a_hub_that_kept_the_values_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The defence taken out: the escrow holds `N` as it is."""
+
+    def in_clear(_: EscrowSession, _scope: str, _search_key: bytes, n: bytes) -> bytes:
+        return n + bytes(44)
+
+    monkeypatch.setattr(EscrowSession, "seal", in_clear)
+    with Acting(tmp_path) as hub:
+        person = hub.somebody()
+        hub.publish(hub.inkomen, hub.flag(person, "bijstand"))
+        assert search(tmp_path, [], [point(person, "geld")]).hits != []

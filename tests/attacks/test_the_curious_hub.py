@@ -7,6 +7,7 @@ which the hub saw while it answered and must not have kept.
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +49,13 @@ def unblinded_values(folder: Path) -> list[bytes]:
         return [value.for_sealed_points() for row in evaluated.pseudonyms for value in row]
 
     sources = sorted({fact.node for fact in written.world.facts})
-    return [value for node_id in sources for value in asyncio.run(of_node(node_id))]
+
+    async def of_all() -> list[bytes]:
+        return [value for node_id in sources for value in await of_node(node_id)]
+
+    # In a thread: a browser of another test may have a loop running in this one.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, of_all()).result()
 
 
 def test_curious_hub_finds_no_number_and_no_unblinded_value(

@@ -17,6 +17,9 @@ from pathlib import Path
 _DIGITS = re.compile(rb"\d(?:[ .\-_/]{0,2}\d){8,}")
 _NOT_DIGITS = re.compile(rb"\D")
 
+LARGE = 10_000_000
+"""A smaller number has so many zero bytes that empty pages hold it by chance, and counters reach it."""
+
 
 @dataclass
 class Found:
@@ -30,11 +33,12 @@ class Found:
 def forms_of_number(bsn: str) -> Iterator[tuple[str, bytes]]:
     """How else nine digits could stand in a file."""
     number = int(bsn)
-    yield "packed decimals", bytes.fromhex("0" + bsn)
-    yield "packed decimals, left", bytes.fromhex(bsn + "0")
-    yield "packed decimals, signed", bytes.fromhex(bsn + "c")
-    yield "64-bit integer", number.to_bytes(8, "big")
-    yield "64-bit integer, little-endian", number.to_bytes(8, "little")
+    if number >= LARGE:
+        yield "packed decimals", bytes.fromhex("0" + bsn)
+        yield "packed decimals, left", bytes.fromhex(bsn + "0")
+        yield "packed decimals, signed", bytes.fromhex(bsn + "c")
+        yield "64-bit integer", number.to_bytes(8, "big")
+        yield "64-bit integer, little-endian", number.to_bytes(8, "little")
     yield "UTF-16", bsn.encode("utf-16-le")
     yield "base64", base64.b64encode(bsn.encode())
     for name in ("md5", "sha1", "sha256", "sha512", "blake2b"):
@@ -73,7 +77,10 @@ def search(folder: Path, numbers: Iterable[str], values: Iterable[bytes] = ()) -
         for length, forms in by_length.items():
             found.hits += [f"{path.name}: {form}" for form in _raw_hits(content, length, forms)]
         if content.startswith(b"SQLite format 3\0"):
-            found.hits += [f"{path.name}: {place}" for place in _integers(path, {int(n) for n in wanted})]
+            found.hits += [
+                f"{path.name}: {place}"
+                for place in _integers(path, {int(n) for n in wanted if int(n) >= LARGE})
+            ]
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
@@ -107,7 +107,9 @@ def test_the_access_line_names_the_route_and_not_the_path(lines: io.StringIO) ->
     async def plain(_: Request) -> Response:
         return Response("ok")
 
-    app.add_route("/log/{path:path}", plain)
+    inner = APIRouter()
+    inner.add_route("/log/{path:path}", plain)
+    app.include_router(inner)
     sent: list[Any] = []
 
     async def call(path: str) -> None:

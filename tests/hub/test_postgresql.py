@@ -65,7 +65,7 @@ def test_every_limit_is_set_on_every_connection(postgresql_database: str) -> Non
     assert found == {
         "lock_timeout": "5s",
         "idle_in_transaction_session_timeout": "10s",
-        "statement_timeout": "15s",
+        "statement_timeout": "8s",
     }
 
 

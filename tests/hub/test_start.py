@@ -1,5 +1,6 @@
 """Starting the hub: whole, or not at all and saying why. And what anybody may read of it."""
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from index.protocol.directory import encode, parse_directory, parse_manifest, si
 from index.protocol.entry import EntryTooLarge
 from index.protocol.keyfile import KeyFileError
 from index.protocol.note import parse_vkey, verified_checkpoint
+from index.protocol.statement import T_OF_PATH
 from index.settings import HubSettings, SettingsError
 
 from .world import World
@@ -155,10 +157,25 @@ async def test_manifest_and_directory_are_mirrored_as_the_holders_signed_them(qu
     assert (manifest.version, directory.version) == (1, 1)
 
 
-async def test_the_figures_have_no_labels(quiet: World) -> None:
+async def test_the_figures_tell_routes_and_statuses_and_nothing_of_anybody(quiet: World) -> None:
+    visit = await quiet.wijkteam.opens("m-jan", ["Fatima"])
+    await quiet.wijkteam.looks(visit)
     text = (await quiet.client.get("/metrics")).text
-    assert "vlagwijzer_hub_works_total" in text
-    assert "{" not in text
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    labels = {name for line in lines for name in re.findall(r'[{,](\w+)="', line)}
+    values = {value for line in lines for value in re.findall(r'(?:route|status)="([^"]*)"', line)}
+    for figure in (
+        "works_total",
+        "batch_persons_bucket",
+        "commit_seconds_sum",
+        "waiting_persons",
+        "overloaded",
+    ):
+        assert f"vlagwijzer_hub_{figure}" in text
+    assert labels == {"route", "status", "le"}
+    assert {"/v1/relations", "/v1/lookups", "200"} <= values <= {*T_OF_PATH, "200"}
+    assert "m-jan" not in text
+    assert "wijkteam" not in text
 
 
 async def test_the_api_document_can_be_read_from_anywhere_and_names_every_call(quiet: World) -> None:

@@ -398,6 +398,12 @@ class World:
         blank = Manifest(1, SUITE, "2026-01-01T00:00:00Z", holders, hub, keys, {})
         return sign(blank, self.holder_keys)
 
+    def signed_again(self, version: int) -> bytes:
+        """The same manifest under another version, as its file."""
+        return encode(
+            sign(msgspec.structs.replace(self.manifest(), version=version, sigs={}), self.holder_keys)
+        )
+
     def directory(self) -> Directory:
         domestic = [k.code for k in VOCABULARY.kinds if not k.self_declared and k.code != "schuldhulp"]
         own = [k.code for k in VOCABULARY.kinds if k.self_declared]

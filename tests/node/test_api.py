@@ -187,7 +187,8 @@ async def test_a_key_publishes_its_own_kinds_only(system: Publishing, world: Nod
         assert refused.status_code == 403
         await system.post("flags", flag())
         taken = await other.post("/v1/flags/retractions", content='{"localRef":"SH-1"}')
-        assert taken.status_code == 403
+        unknown = await other.post("/v1/flags/retractions", content='{"localRef":"nooit"}')
+        assert (taken.status_code, taken.content) == (404, unknown.content)
         batch = await other.post("/v1/flags/batches", content=json.dumps({"publish": [flag(ref="SH-9")]}))
         assert batch.json()["publish"][0]["errors"][0]["code"] == "kind-not-for-key"
 

@@ -1,6 +1,6 @@
 """What the portal does for a citizen, against the real hub: own flags, choices, preview, and who looked."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from nodes.employees import Employee
 from nodes.errors import BadInput, HolderRefused, LoginExpired, ReceiptInvalid, Refused
 from nodes.runtime import NodeRuntime
 
-from .world import BSN_A, BSN_B, GEMEENTE, NodeWorld
+from .world import BORN, BSN_A, BSN_B, GEMEENTE, NodeWorld
 
 pytestmark = pytest.mark.anyio
 TEAM = Receiver(GEMEENTE, "wijkteam-noord")
@@ -20,9 +20,11 @@ JAN = Employee("jan-pseudoniem", "generalist", "wijkteam-noord")
 YES = Change("grant", kind="schuldhulp", receiver=TEAM)
 
 
-async def login(world: NodeWorld, bsn: str = BSN_A) -> tuple[NodeRuntime, CitizenSession]:
+async def login(
+    world: NodeWorld, bsn: str = BSN_A, born: date | None = BORN
+) -> tuple[NodeRuntime, CitizenSession]:
     portal = world.portal()
-    return portal, await portal.citizens.open(Bsn.parse(bsn), world.grant())
+    return portal, await portal.citizens.open(Bsn.parse(bsn), world.grant(), born)
 
 
 async def published(world: NodeWorld, bsn: str = BSN_A) -> None:
@@ -211,7 +213,7 @@ async def test_without_a_good_grant_no_session_opens(world: NodeWorld) -> None:
     portal = world.portal()
     for grant in ("", "abc", world.keys.grant("wijkteam", jti="f" * 32)):
         with pytest.raises(HolderRefused):
-            await portal.citizens.open(Bsn.parse(BSN_A), grant)
+            await portal.citizens.open(Bsn.parse(BSN_A), grant, BORN)
     assert world.network.sent == []
 
 

@@ -11,7 +11,7 @@ Only the network is replaced, and it has knobs: `hub_down`, `cut_after_send`,
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def bsns(count: int) -> list[str]:
 
 
 BSN_A, BSN_B, BSN_C = bsns(3)
+BORN = date(1980, 5, 17)
 
 
 class Network(httpx.AsyncBaseTransport):
@@ -262,7 +263,7 @@ class NodeWorld:
         from nodes.citizen import Change, Receiver
 
         portal = self.portal()
-        session = await portal.citizens.open(Bsn.parse(bsn), self.grant())
+        session = await portal.citizens.open(Bsn.parse(bsn), self.grant(), BORN)
         change = Change("grant", kind=kind, receiver=Receiver(GEMEENTE, "wijkteam-noord"))
         await portal.citizens.choose(session, change, "Ja, dit mag.")
 

@@ -21,8 +21,10 @@ class Plain:
         """Fetch a page of the site; redirects are not followed."""
         return self._send("GET", path)
 
-    def post(self, path: str, data: dict[str, Any], **headers: str) -> httpx.Response:
-        return self._send("POST", path, data=data, headers={"Origin": self.site.url, **headers})
+    def post(
+        self, path: str, data: dict[str, Any], *, files: dict[str, Any] | None = None, **headers: str
+    ) -> httpx.Response:
+        return self._send("POST", path, data=data, files=files, headers={"Origin": self.site.url, **headers})
 
     def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = more.pop("headers", {})

@@ -59,8 +59,9 @@ def issuer() -> Iterator[str]:
     thread.join(2)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Ends with its module: while it lives, its thread has a running event loop, which others need."""
     if not CHROMIUM.exists():
         pytest.skip("no /usr/bin/chromium: apt-get install -y chromium")
     with sync_playwright() as playwright:

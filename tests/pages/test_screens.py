@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page
@@ -19,6 +20,7 @@ from tests.pages.world import (
     Site,
     look_line,
     own_flag,
+    real_import,
 )
 
 Check = Callable[[str], None]
@@ -140,7 +142,7 @@ def test_the_portal_holds_every_rule_on_every_screen(
 
 
 def test_the_source_holds_every_rule_on_every_screen(
-    page: Page, source: Site, enter: Enter, check: Check
+    page: Page, source: Site, enter: Enter, check: Check, tmp_path: Path
 ) -> None:
     enter(page, source, "bea")
     check("overview")
@@ -158,6 +160,18 @@ def test_the_source_holds_every_rule_on_every_screen(
     check("nothing rejected")
     page.goto(f"{source.url}/bron/soorten")
     check("kinds")
+    for name, part in real_import(tmp_path).items():
+        setattr(source.node, name, part)
+    page.goto(f"{source.url}/bron/invoeren")
+    check("import")
+    page.get_by_role("button", name="Doe een proef").click()
+    check("import, no file")
+    rows = f"bsn;kind;local_ref;since;until\n{WITH_FLAGS};schuldhulp;zaak-1;2025-03;\n1;x;zaak-2;x;\n"
+    page.get_by_label("Bestand (CSV)").set_input_files(
+        {"name": "lijst.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+    )
+    page.get_by_role("button", name="Doe een proef").click()
+    check("trial")
 
 
 def test_the_officer_holds_every_rule_on_every_screen(
@@ -180,7 +194,7 @@ def test_the_officer_holds_every_rule_on_every_screen(
 FAILURES = [
     (HoldersUnreachable(), "Opzoeken kan nu niet. Er is niets bekeken. Probeer het over 5 minuten."),
     (HubUnreachable(), "Wij kunnen nu niets laten zien. Er is niets bekeken. Probeer het later."),
-    (Refused("role-not-allowed"), "U mag dit niet bekijken. Reden: uw functie mag dit niet."),
+    (Refused("not-allowed"), "U mag dit niet bekijken. Reden: uw functie mag dit niet."),
     (ReceiptInvalid(), "Daarom laten wij niets zien."),
     (ValueError("secret of the house"), "Er ging iets mis. Uw gegevens zijn veilig. Noem nummer"),
 ]

@@ -33,21 +33,18 @@ USERS = {
 
 
 @pytest.fixture(scope="module")
-def installed() -> Path:
-    """The provider's packages; from npm's own registry setting, at the versions of the lock file."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the provider and its packages, at the versions of the lock file."""
     if shutil.which("npm") is None or shutil.which("node") is None:
         pytest.skip("no npm: the second OpenID provider is not tested")
-    if not (FOLDER / "node_modules" / "oidc-provider").is_dir():
-        done = subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=FOLDER,
-            capture_output=True,
-            timeout=300,
-            check=False,
-        )
-        if done.returncode:
-            pytest.skip("npm could not fetch oidc-provider: the second OpenID provider is not tested")
-    return FOLDER
+    folder = tmp_path_factory.mktemp("provider")
+    for name in ("package.json", "package-lock.json", "server.mjs"):
+        shutil.copy(FOLDER / name, folder / name)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=120, check=False)
+    if done.returncode:
+        pytest.skip("npm could not fetch oidc-provider: the second OpenID provider is not tested")
+    return folder
 
 
 class Second:

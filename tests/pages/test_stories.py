@@ -247,8 +247,9 @@ def test_the_desk_story_works_with_the_keyboard_alone(page: Page, desk: Site, en
         for _ in range(30):
             page.keyboard.press("Tab")
             focused = page.locator(":focus")
-            label = focused.get_attribute("id") or ""
-            if focused.count() and (name == label or name in focused.inner_text()):
+            if focused.count() and (
+                focused.get_attribute("id") == name or name in (focused.text_content() or "")
+            ):
                 return
         raise AssertionError(f"no Tab reaches {name}")
 

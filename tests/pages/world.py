@@ -35,11 +35,15 @@ from nodes.citizen import (
     Saved,
     Standing,
 )
+from nodes.connectors.csv import Mapped
 from nodes.employees import Employee
 from nodes.errors import UnknownVisit
+from nodes.outbox import Outbox
 from nodes.pages import node_pages
+from nodes.publication import Rules
 from nodes.settings import NodeKeys, NodeSettings, OidcSettings
 from nodes.source import Overview, OwnKind, RejectedView
+from nodes.store.database import open_engine
 from nodes.visits import FlagView, PersonView, Visit
 from policy.vocabulary import load_vocabulary
 
@@ -185,11 +189,11 @@ class CitizensInMemory:
     changes: list[Change] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
-    async def open(self, bsn: Bsn, grant: str) -> CitizenSession:
+    async def open(self, bsn: Bsn, grant: str, born: date | None) -> CitizenSession:
         if self.fails:
             raise self.fails
         self.opened_with.append(grant)
-        return CitizenSession("ticket", [], AT)
+        return CitizenSession("ticket", [], AT, born)
 
     def close(self, session: CitizenSession) -> None:
         self.opened_with.clear()
@@ -334,10 +338,37 @@ class SourceInMemory:
         return [OwnKind(entry.code, entry.label, entry.act, "Schuldhulp Waterrijk", "14 000, keuze 4")]
 
 
+@dataclass
+class IntakeInMemory:
+    """Takes what an import queues, and remembers it."""
+
+    submitted: list[dict[str, Any]] = field(default_factory=list)
+
+    async def submit(self, connector: str, **what: Any) -> None:
+        self.submitted.append(what)
+
+
+def real_import(folder: Path) -> dict[str, Any]:
+    """What a source's import page needs of a node: a real store and the real rules, for debt help."""
+    keys = NodeKeys(signing=b"1" * 32, secret=b"2" * 32, case=b"3" * 32, storage=b"4" * 32)
+    registered = SimpleNamespace(kind=lambda code: code if code == "schuldhulp" else None)
+    directory = SimpleNamespace(organisation=lambda oin: registered)
+
+    def now() -> datetime:
+        return AT
+
+    return {
+        "outbox": Outbox(open_engine(folder / "node.sqlite"), keys, "proef", batch=200, now=now),
+        "rules": Rules(VOCABULARY, lambda: directory, SCHULDHULP, max_until_years=10, now=now),
+        "intake": IntakeInMemory(),
+        "csv_mapping": Mapped(),
+    }
+
+
 REJECTIONS = [
     RejectedView(1, "zaak-17", 3, "bsn", "elfproef", "not a citizen service number", AT),
-    RejectedView(2, "zaak-18", None, "until", "until-before-since", "until is before since", AT),
-    RejectedView(3, "", 9, "since", "missing", "since is missing", AT),
+    RejectedView(2, "zaak-18", None, "until", "before-since", "until is before since", AT),
+    RejectedView(3, "", 9, "since", "required", "since is missing", AT),
 ]
 
 
@@ -381,6 +412,7 @@ ENTRIES = [
         basis="",
         refused="role-not-allowed" if number == 8 else "",
         shown=number % 3,
+        something=False,
         break_glass=False,
     )
     for number in range(40)

@@ -47,6 +47,38 @@ def test_the_demo_says_what_it_is(federation: Federation) -> None:
         assert (health["trustSeparation"], health["keys"]) == ("none", "dealer")
 
 
+def test_the_first_page_answers_within_eight_seconds(tmp_path: Path) -> None:
+    """The best of three starts: other tests may run on the same two cores."""
+    from deploy.demo import plan
+
+    def seconds() -> float:
+        base = free_port_base()
+        address = plan.url(base, plan.node(plan.DESK_NODE).offset)
+        begun = time.monotonic()
+        command = [*COMMAND, "demo", "--json", "--port-base", str(base)]
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(tmp_path)}
+        ) as demo:
+            try:
+                eventually(lambda: _answers(address), 60, 0.05)
+                return time.monotonic() - begun
+            finally:
+                demo.send_signal(signal.SIGINT)
+
+    found = seconds()
+    for _ in range(2):
+        found = min(found, seconds()) if found >= 8 else found
+    print(f"first page after {found:.1f} s")
+    assert found < 8
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(address, trust_env=False, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
 def test_a_taken_port_is_named_and_nothing_starts(tmp_path: Path) -> None:
     base = free_port_base()
     with socket.socket() as taken:
@@ -65,6 +97,23 @@ def test_a_taken_port_is_named_and_nothing_starts(tmp_path: Path) -> None:
     assert "--port-base" in ran.stderr
     assert ran.stderr.count("\n") == 1
     assert ran.stdout == ""
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    before = tmp_path.stat().st_mode
+    ran = subprocess.run(
+        [*COMMAND, "demo", "--json", "--port-base", str(free_port_base()), "--data", str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert ran.returncode == 1
+    assert "holds other files" in ran.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert tmp_path.stat().st_mode == before
 
 
 def test_a_second_start_keeps_what_there_was_and_an_interrupt_ends_everything(tmp_path: Path) -> None:

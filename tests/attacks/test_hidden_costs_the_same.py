@@ -1,0 +1,139 @@
+"""Attack: learn from the work behind an answer that something is there which may not be seen.
+
+Defence: the same opens, decisions, statements and writes for everybody. Here
+they are counted; how long they take over HTTP is measured by `tests/faults/equal.py`,
+of which a short run stands below.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from index import lookup
+from index.accesslog.log import AccessLog
+from index.rows import Rows
+from tests.faults import bugs
+from tests.faults.equal import HIDDEN, SEEN, compare, distance, threshold
+from tests.faults.hubs import Ground
+from tests.faults.processes import Zygote
+from tests.hub.world import VOCABULARY, Visit, World
+
+pytestmark = pytest.mark.anyio
+
+PERSONS = ("nobody", "hidden", "denied", "seen", "seen-and-hidden")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with World(tmp_path).running() as running:
+        hidden = sorted(set(HIDDEN))
+        for person, kinds in (
+            ("hidden", hidden),
+            ("denied", [*SEEN[:2], *hidden]),
+            ("seen", SEEN),
+            ("seen-and-hidden", [*SEEN, *hidden]),
+        ):
+            own = [(person, kind) for kind in kinds if kind != "schuldhulp"]
+            assert (await running.inkomen.publishes_all(own)).response.status_code == 200
+            if "schuldhulp" in kinds:
+                await running.bron.publishes(person, "schuldhulp")
+        await running.portaal.chooses(await running.portaal.logs_in("denied"), "deny", receiver=[])
+        for person in ("seen", "seen-and-hidden"):
+            session = await running.portaal.logs_in(person)
+            for kind in SEEN:
+                domain = VOCABULARY.kind(kind).domain
+                sent = await running.portaal.chooses(session, category=[domain, kind])
+                assert sent.response.status_code == 200
+        yield running
+
+
+@contextmanager
+def counted(world: World, patch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """Every open, decision, statement with its size, and row of the log, while inside."""
+    work: Counter[str] = Counter()
+
+    def count(owner: Any, name: str, label: str) -> None:
+        original = getattr(owner, name)
+
+        def counting(*args: Any, **kwargs: Any) -> Any:
+            work[label] += 1
+            return original(*args, **kwargs)
+
+        patch.setattr(owner, name, counting)
+
+    def statement(_c: Any, _cur: Any, text: str, parameters: Any, _ctx: Any, many: bool) -> None:
+        size = len(parameters) if many else 1
+        work[f"{text[:60]} x {size} with {len(parameters[0] if many else parameters)}"] += 1
+
+    with patch.context():
+        count(Rows, "open", "row opened")
+        count(lookup, "decide", "decision")
+        count(AccessLog, "append", "entry")
+        event.listen(world.hub.engine, "before_cursor_execute", statement)
+        try:
+            yield work
+        finally:
+            event.remove(world.hub.engine, "before_cursor_execute", statement)
+
+
+async def work_of(world: World, visit: Visit, patch: pytest.MonkeyPatch) -> Counter[str]:
+    with counted(world, patch) as work:
+        sent = await world.wijkteam.tries_to_look(visit)
+    assert sent.response.status_code == 200
+    return work
+
+
+async def works(world: World, patch: pytest.MonkeyPatch) -> dict[str, Counter[str]]:
+    visits = {person: await world.wijkteam.opens("m-jan", [person]) for person in PERSONS}
+    for visit in visits.values():
+        await world.wijkteam.looks(visit)
+    found = {}
+    for person, visit in visits.items():
+        with pytest.MonkeyPatch.context() as fresh:
+            found[person] = await work_of(world, visit, fresh)
+    return found
+
+
+async def test_hidden_absent_denied_and_visible_cost_the_same_work(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await works(world, monkeypatch)
+    first = found["nobody"]
+    assert first["row opened"] >= 25
+    assert first["decision"] == 5
+    assert {person: work - first for person, work in found.items()} == {p: Counter() for p in PERSONS}
+    assert {person: first - work for person, work in found.items()} == {p: Counter() for p in PERSONS}
+
+
+@pytest.mark.parametrize("bug", bugs.TELLING)
+async def test_the_count_finds_a_planted(world: World, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+    monkeypatch.setattr(lookup.Question, "_live", lookup.Question._live)
+    bugs.TELLING[bug]()
+    found = await works(world, monkeypatch)
+    assert len({tuple(sorted(work.items())) for work in found.values()}) > 1
+
+
+def test_a_short_run_over_http_gives_equal_bytes_and_no_gross_difference_in_time(tmp_path: Path) -> None:
+    with Zygote() as zygote:
+        outcome = asyncio.run(compare(zygote, Ground(tmp_path), seed=1, pairs=60))
+    assert not any("differ" in what for what in outcome.verdict.others)
+    # Sixty pairs on a busy machine prove little; `make faults` asks 3,000.
+    assert max(v for name, v in outcome.figures.items() if name.startswith("KS")) < 0.5
+
+
+def test_the_distance_is_that_of_kolmogorov_and_smirnov() -> None:
+    assert distance([1, 2, 3, 4], [1, 2, 3, 4]) == 0
+    assert distance([1, 2], [3, 4]) == 1
+    assert distance([1, 2, 3, 4], [3, 4, 5, 6]) == 0.5
+    assert round(threshold(3000), 3) == 0.042

@@ -1,0 +1,233 @@
+"""Bugs that are planted into a hub process, to show that the harness would notice them.
+
+Each is a slip that somebody could make. `plant` is called in the child before
+it serves; a name that the program no longer has makes the child fail, so a
+bug that can no longer be planted is noticed as well.
+"""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.engine import RootTransaction
+
+from index import lookup, relations, sequencer
+from index.accesslog.log import AccessLog
+from index.transaction import Tx
+
+
+def answer_before_commit() -> None:
+    """Everybody of a batch is answered when it is written; the commit comes 30 ms later."""
+    now: dict[str, Any] = {}
+    run, apply, flush = sequencer.Sequencer._batch, sequencer.Sequencer._apply, AccessLog.flush
+    write = sequencer.batch.write
+
+    def _batch(self: Any, taken: Any) -> None:
+        now.update(taken=taken, finishes=[])
+        run(self, taken)
+
+    def _apply(self: Any, tx: Any, work: Any) -> Any:
+        now["finishes"].append(apply(self, tx, work))
+        return now["finishes"][-1]
+
+    def _flush(self: Any, connection: Any, at: Any) -> Any:
+        now["sealed"] = flush(self, connection, at)
+        return now["sealed"]
+
+    def _write(connection: Any, written: Any, messages: Any) -> None:
+        write(connection, written, messages)
+        pairs = zip(now["taken"], now["finishes"], strict=True)
+        sequencer._deliver([(w, f if isinstance(f, Exception) else (f, now["sealed"])) for w, f in pairs])
+        time.sleep(0.03)
+
+    sequencer.Sequencer._batch = _batch  # type: ignore[method-assign]
+    sequencer.Sequencer._apply = _apply  # type: ignore[method-assign]
+    AccessLog.flush = _flush  # type: ignore[method-assign]
+    sequencer.batch.write = _write
+
+
+def no_sequence_guard() -> None:
+    """Neither a later `seq` nor a marker stops a publication."""
+    flag = Tx.flag
+
+    def never_newer(self: Tx, pub_tag: bytes, rtag: bytes) -> Any:
+        held = flag(self, pub_tag, rtag)
+        return held._replace(seq=0) if held else None
+
+    Tx.flag = never_newer  # type: ignore[method-assign]
+    Tx.marker = lambda *_: None  # type: ignore[method-assign]
+
+
+def skipped_commit() -> None:
+    """Every seventh commit says that it succeeded and did not happen."""
+    commit, count = RootTransaction.commit, iter(range(10**9))
+
+    def sometimes(self: Any) -> None:
+        if next(count) % 7 == 6:
+            self.rollback()
+        else:
+            commit(self)
+
+    RootTransaction.commit = sometimes  # type: ignore[method-assign]
+    # Without the head kept outside the database, which would stop the hub at once.
+    AccessLog._keep_head = lambda *_: None  # type: ignore[method-assign]
+    AccessLog._check_last_head = lambda *_: None  # type: ignore[method-assign]
+
+
+def entry_without_handle() -> None:
+    """A lookup is recorded in nobody's chain."""
+    _drafts(lambda draft: replace(draft, lids=()) if draft.t == "lookup" else draft)
+
+
+def entry_under_another_handle() -> None:
+    """A lookup is recorded in the chain of somebody else."""
+
+    def moved(draft: Any) -> Any:
+        lids = tuple(hashlib.sha256(lid).digest()[:16] for lid in draft.lids)
+        return replace(draft, lids=lids) if draft.t == "lookup" else draft
+
+    _drafts(moved)
+
+
+def _drafts(change: Callable[[Any], Any]) -> None:
+    append = AccessLog.append
+    AccessLog.append = lambda self, draft: append(self, change(draft))  # type: ignore[method-assign]
+
+
+def receipt_spent_outside_the_transaction() -> None:
+    """Holder receipts are spent in the memory of the process, beside what the transaction stores."""
+    memory: set[bytes] = set()
+    apply, spend = relations.Opening.apply, Tx.spend
+
+    def in_memory(_tx: Tx, tag: bytes, _until: int) -> bool:
+        fresh = tag not in memory
+        memory.add(tag)
+        return fresh
+
+    def outside(self: Any, tx: Tx) -> Any:
+        Tx.spend = in_memory  # type: ignore[method-assign]
+        try:
+            return apply(self, tx)
+        finally:
+            Tx.spend = spend  # type: ignore[method-assign]
+
+    relations.Opening.apply = outside  # type: ignore[method-assign]
+
+
+def stale_consent_cache() -> None:
+    """A choice that was read is believed for two seconds."""
+    kept: dict[bytes, tuple[float, Any]] = {}
+    read = Tx.choice
+
+    def cached(self: Tx, idx_dir: bytes) -> Any:
+        at, row = kept.get(idx_dir, (0.0, None))
+        if time.monotonic() - at > 2:
+            row = read(self, idx_dir)
+            kept[idx_dir] = (time.monotonic(), row)
+        return row
+
+    question = lookup.Question._choices
+
+    def choices(self: Any, scope: str, keys: Any) -> Any:
+        Tx.choice = cached  # type: ignore[method-assign]
+        try:
+            return question(self, scope, keys)
+        finally:
+            Tx.choice = read  # type: ignore[method-assign]
+
+    lookup.Question._choices = choices  # type: ignore[method-assign]
+
+
+def snapshot_before_the_lock() -> None:
+    """What an answer rests on is read from a snapshot that was taken before the lock."""
+    read = sequencer.batch.read
+    early: list[Any] = []
+
+    def _read(connection: Any, needs: Any) -> Any:
+        engine = connection.engine
+        if not early:
+            early.append(_snapshot(engine))
+        old = early.pop()
+        try:
+            return read(old, needs)
+        finally:
+            old.close()
+            early.append(_snapshot(engine))
+
+    sequencer.batch.read = _read
+
+
+def _snapshot(engine: Any) -> Any:
+    options = {"reading": True}
+    if engine.dialect.name == "postgresql":
+        options["isolation_level"] = "REPEATABLE READ"  # type: ignore[assignment]
+    connection = engine.connect().execution_options(**options)
+    connection.exec_driver_sql("SELECT 1 FROM tree").fetchall()
+    return connection
+
+
+def messages_are_forgotten() -> None:
+    """The receipt of a message is kept where nobody finds it, so that a copy is carried out again."""
+    keep = sequencer.Sequencer._message
+
+    def astray(self: Any, tx: Any, caller: Any, receipt: bytes) -> Any:
+        row = keep(self, tx, caller, receipt)
+        return row._replace(message=hashlib.sha256(secrets.token_bytes(16)).hexdigest()[:36])
+
+    sequencer.Sequencer._message = astray  # type: ignore[method-assign]
+
+
+def decision_per_flag() -> None:
+    """Every flag that is there is decided about once more by itself."""
+    live = lookup.Question._live
+
+    def each(self: Any, scope: str, keys: Any) -> Any:
+        found = live(self, scope, keys)
+        for _ in found:
+            self._decide(scope, keys, None)
+        return found
+
+    lookup.Question._live = each  # type: ignore[method-assign]
+
+
+def early_return() -> None:
+    """Where nothing is stored nothing is opened."""
+    live = lookup.Question._live
+    lookup.Question._live = lambda self, scope, keys: (  # type: ignore[method-assign]
+        live(self, scope, keys) if self.tx.flags(keys.idx) else []
+    )
+
+
+TELLING: dict[str, Callable[[], None]] = {
+    "decision_per_flag": decision_per_flag,
+    "early_return": early_return,
+}
+"""Bugs that break no promise about what is stored, and tell by time what is there (`equal.py`)."""
+
+BUGS: dict[str, Callable[[], None]] = {
+    bug.__name__: bug
+    for bug in (
+        answer_before_commit,
+        no_sequence_guard,
+        skipped_commit,
+        entry_without_handle,
+        entry_under_another_handle,
+        receipt_spent_outside_the_transaction,
+        stale_consent_cache,
+        snapshot_before_the_lock,
+        messages_are_forgotten,
+    )
+}
+
+
+def plant(name: str) -> None:
+    """Plant one bug into this process; none for an empty name."""
+    if name:
+        (BUGS | TELLING)[name]()
+
+
+def names() -> Sequence[str]:
+    return tuple(BUGS)

@@ -1,0 +1,142 @@
+"""Twice as much as the hub can do: memory flat, nothing acknowledged is lost, back in seconds.
+
+    how much can it do? (closed loop) -> twice that, for a while (open loop) -> how soon is it itself again?
+
+Questions are sent at fixed moments whether earlier ones were answered or not.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+
+import msgspec
+
+from index.protocol.messages import LookupAnswer
+from tests.hub.world import Visit
+
+from .hubs import Ground, Served
+from .load import Load
+from .processes import Zygote
+from .scenarios import Outcome, end
+from .wire import Lost
+
+WAITING, AT_ONCE = 64, 96
+"""Small bounds, so that a small machine reaches them."""
+
+
+async def overload(
+    zygote: Zygote, ground: Ground, *, seed: int, seconds: float, factor: float = 2
+) -> Outcome:
+    """Ask `factor` times what was measured as the most, for `seconds`."""
+    begun = time.monotonic()
+    served = Served(zygote, ground).start()
+    served.client.timeout = 10
+    load = Load(ground, [served.client], seed)
+    visits = [await load.opened(ground.wijkteam, f"m-{i}", f"o{i}") for i in range(8)]
+    asking = _Asking(load, visits)
+    capacity = await asking.closed_loop(at_once=24, seconds=min(3, seconds))
+    memory = [served.process.resident_mb()]
+    calm = await asking.one()
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(max(seconds / 20, 0.25))
+            memory.append(served.process.resident_mb())
+
+    watching = asyncio.create_task(watch())
+    before = asking.answered
+    await asking.open_loop(capacity * factor, seconds)
+    watching.cancel()
+    answered = asking.answered - before
+    stopped = time.monotonic()
+    back = await asking.until_calm(max(calm * 4, 0.25))
+    if not asking.refused:
+        load.journal.violated("nothing was refused: this was no overload")
+    if back is None:
+        load.journal.violated("it did not come back within twenty seconds")
+    half = memory[len(memory) // 2 :]
+    served.process.stop()
+    return end(
+        ground, load, begun,
+        capacity_per_s=round(capacity), offered_per_s=round(asking.offered / seconds),
+        answered_per_s=round(answered / seconds), refused=asking.refused, unanswered=asking.lost,
+        p99_ms=asking.p99_ms(), memory_mb=[round(memory[0]), round(half[0]), round(memory[-1])],
+        seconds_to_return=None if back is None else round(back - stopped, 2),
+    )  # fmt: skip
+
+
+class _Asking:
+    """Lookups of a few visits, and what came of them."""
+
+    def __init__(self, load: Load, visits: list[Visit]) -> None:
+        self.load, self.visits = load, visits
+        self.answered = self.refused = self.lost = self.offered = 0
+        self.took: list[float] = []
+
+    async def one(self) -> float:
+        """One question; seconds until its answer, which may be a refusal."""
+        self.offered += 1
+        at = time.monotonic()
+        visit = self.visits[self.offered % len(self.visits)]
+        try:
+            sent = await self.load.world.wijkteam.tries_to_look(visit)
+        except Lost:
+            self.lost += 1
+            return 99.0
+        took = time.monotonic() - at
+        if sent.response.status_code == 200:
+            (person,) = msgspec.json.decode(sent.response.content, type=LookupAnswer).persons
+            self.load.journal.recorded([person.log])
+            self.load.journal.acks += 1
+            self.load.journal.lookups += 1
+            self.answered += 1
+            self.took.append(took)
+            return took
+        self.refused += 1
+        if sent.response.status_code != 503 or b"overloaded" not in sent.response.content:
+            self.load.journal.violated(f"refused with {sent.response.status_code}")
+        return 99.0
+
+    async def closed_loop(self, *, at_once: int, seconds: float) -> float:
+        """Answers per second when each asker waits for the answer."""
+        until, before = time.monotonic() + seconds, self.answered
+
+        async def asker() -> None:
+            while time.monotonic() < until:
+                await self.one()
+
+        await asyncio.gather(*(asker() for _ in range(at_once)))
+        return (self.answered - before) / seconds
+
+    async def open_loop(self, rate: float, seconds: float) -> None:
+        """`rate` questions a second, whatever comes back."""
+        self.offered, self.refused, self.took = 0, 0, []
+        begun, asked = time.monotonic(), set()
+        while (now := time.monotonic() - begun) < seconds:
+            for _ in range(int(rate * now) - self.offered):
+                task = asyncio.create_task(self.one())
+                asked.add(task)
+                task.add_done_callback(asked.discard)
+                # A task counts itself only when it runs.
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.002)
+        await asyncio.gather(*asked)
+
+    async def until_calm(self, wanted: float) -> float | None:
+        """When five questions in a row were answered as fast as before."""
+        until, good = time.monotonic() + 20, 0
+        while time.monotonic() < until:
+            good = good + 1 if await self.one() <= wanted else 0
+            if good == 5:
+                return time.monotonic()
+            await asyncio.sleep(0.01)
+        return None
+
+    def p99_ms(self) -> int:
+        ordered = sorted(self.took)
+        return round(ordered[int(len(ordered) * 0.99)] * 1000) if ordered else 0
+
+
+def ground_for(folder: Path, database: str = "") -> Ground:
+    """A hub with small bounds."""
+    return Ground(folder, database, waiting_persons=WAITING, requests_at_once=AT_ONCE)

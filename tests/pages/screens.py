@@ -1,0 +1,120 @@
+"""Screenshots of the pages of a running demo, into docs/screens: `make screens`.
+
+Each walk is one person's way through the pages, without scripts, as the
+stories test it. Look at every picture after a change of the style sheet.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
+
+from tests.federation import Federation, start_federation
+from tests.pages.conftest import ARGUMENTS, CHROMIUM, own_machine_only
+
+FOLDER = Path(__file__).parents[2] / "docs" / "screens"
+WIDTHS = (1024, 390)
+TALLEST = 2000
+"""Pixels of a long list that a picture shows."""
+
+Shoot = Callable[[Page, str], None]
+
+
+def _log_in(page: Page, address: str, user: str) -> None:
+    page.goto(address)
+    page.get_by_role("link", name="Inloggen").first.click()
+    page.get_by_role("button", name=user, exact=True).click()
+
+
+def desk(page: Page, federation: Federation, shoot: Shoot) -> None:
+    """A generalist looks, first whether there is something, then what."""
+    _log_in(page, federation.info["pages"]["desk"], "jan")
+    shoot(page, "desk-purpose")
+    page.get_by_role("button", name="Huisbezoek").or_(page.get_by_role("link", name="Huisbezoek")).click()
+    shoot(page, "desk-who")
+    page.locator("#nummer-1").fill("123456789")
+    page.get_by_label("Zaaknummer").fill("Z-1")
+    page.get_by_role("button", name="Bekijk").click()
+    shoot(page, "desk-wrong-number")
+    page.locator("#nummer-1").fill(federation.citizen("fatima")["bsn"])
+    page.get_by_label("Zaaknummer").fill("Z-1")
+    page.get_by_role("button", name="Bekijk").click()
+    shoot(page, "desk-presence")
+    page.get_by_role("button", name="Toon de onderwerpen").click()
+    shoot(page, "desk-subjects")
+    page.get_by_role("button", name="Klaar").click()
+    shoot(page, "desk-done")
+    page.get_by_role("link", name="Mijn bezoeken").click()
+    shoot(page, "desk-visits")
+    page.get_by_role("link", name="Wat mag mijn functie zien?").click()
+    shoot(page, "desk-my-role")
+
+
+def portal(page: Page, federation: Federation, shoot: Shoot) -> None:
+    """A citizen sees who may see what, what a no would change, what is known and who looked."""
+    home = federation.info["pages"]["portal"].rstrip("/")
+    _log_in(page, home, "fatima")
+    shoot(page, "portal-begin")
+    page.goto(f"{home}/mijn/keuzes")
+    shoot(page, "portal-choices")
+    team = page.locator("section").filter(has=page.get_by_role("heading", name="Wijkteam Noord"))
+    team.locator("button[value=deny]").first.click()
+    shoot(page, "portal-effect")
+    for path, name in (("bekend", "known"), ("gekeken", "looks"), ("stoppen", "stop-all")):
+        page.goto(f"{home}/mijn/{path}")
+        shoot(page, f"portal-{name}")
+
+
+def source(page: Page, federation: Federation, shoot: Shoot) -> None:
+    """A source manager sees what was passed on and what was refused."""
+    _log_in(page, federation.info["pages"]["source"], "bea")
+    shoot(page, "source-overview")
+    for name in ("Geweigerd", "Soorten", "Invoeren"):
+        page.get_by_role("link", name=name).first.click()
+        shoot(page, f"source-{name.lower()}")
+
+
+def officer(page: Page, federation: Federation, shoot: Shoot) -> None:
+    """A privacy officer reads the log, without any person."""
+    _log_in(page, federation.info["pages"]["officer"], "olga")
+    shoot(page, "officer-entries")
+
+
+def _walk(browser: Browser, federation: Federation, width: int) -> None:
+    def shoot(page: Page, name: str) -> None:
+        body = page.locator("body").bounding_box()
+        height = min(TALLEST, int(body["height"]) if body else TALLEST)
+        clip: FloatRect = {"x": 0.0, "y": 0.0, "width": float(width), "height": float(max(height, 768))}
+        page.screenshot(path=FOLDER / f"{name}-{width}.png", full_page=True, clip=clip)
+        print(f"{name}-{width}.png", flush=True)
+
+    for walk in (desk, portal, source, officer):
+        context = browser.new_context(
+            viewport={"width": width, "height": 768}, java_script_enabled=False, locale="nl-NL"
+        )
+        own_machine_only(context)
+        walk(context.new_page(), federation, shoot)
+        context.close()
+
+
+def main() -> int:
+    if not CHROMIUM.exists():
+        print("no chromium: apt-get install chromium", file=sys.stderr)
+        return 1
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        federation = start_federation(Path(folder) / "demo")
+        try:
+            browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+            for width in WIDTHS:
+                _walk(browser, federation, width)
+            browser.close()
+        finally:
+            federation.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
