@@ -129,16 +129,16 @@ def stale_consent_cache() -> None:
             kept[idx_dir] = (time.monotonic(), row)
         return row
 
-    question = lookup.Question._choices
+    question = lookup.Question._states
 
-    def choices(self: Any, scope: str, keys: Any) -> Any:
+    def states(self: Any, scope: str, keys: Any, kinds: Any) -> Any:
         Tx.choice = cached  # type: ignore[method-assign]
         try:
-            return question(self, scope, keys)
+            return question(self, scope, keys, kinds)
         finally:
             Tx.choice = read  # type: ignore[method-assign]
 
-    lookup.Question._choices = choices  # type: ignore[method-assign]
+    lookup.Question._states = states  # type: ignore[method-assign]
 
 
 def snapshot_before_the_lock() -> None:
