@@ -294,6 +294,8 @@ async def walk(town: Town, only: str = "") -> Tally:
             tag = town.world.hub.rows.pub_tag(town.world.hub.directory.node(actor.node.id).number)
             if {row for row in rows - now[table] if tag not in row}:
                 tally.leaks.append(f"{place} changed {table}")
+        # What a caller did to its own must not be laid at the door of the next one.
+        kept = now
                 kept = now
     return tally
 
