@@ -296,7 +296,6 @@ async def walk(town: Town, only: str = "") -> Tally:
                 tally.leaks.append(f"{place} changed {table}")
         # What a caller did to its own must not be laid at the door of the next one.
         kept = now
-                kept = now
     return tally
 
 
