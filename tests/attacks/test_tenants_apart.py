@@ -25,6 +25,7 @@ from index.app import RULES
 from index.protocol.codec import SCOPES, b64u
 from index.protocol.statement import T_OF_PATH
 from index.publish import Retract
+from index.rows import rtag_of
 from index.tickets import TICKET_SIZE
 from tests.hub.world import GEMEENTE, Node, Sent, World, instant, point
 
@@ -166,8 +167,6 @@ def _retract(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], st
 
 
 def _reconcile(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
-    from index.rows import rtag_of
-
     rtag = rtag_of(thing.secret)
     return {"bucket": rtag[0], "held": [{"rtag": b64u(rtag), "seq": 1}]}, ""
 
@@ -178,8 +177,6 @@ def _confirm(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], st
 
 def _publish(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
     """Take the tag of another's flag, under a message id of theirs."""
-    from index.rows import rtag_of
-
     msg = thing.msg or str(uuid.uuid4())
     kind = {"bron": "schuldhulp", "inkomen": "bijstand"}.get(actor.name, "zelf_gemeld_geldzorgen")
     item = {"seq": 9_000_002, "rtag": b64u(rtag_of(thing.secret)), "kind": kind, "since": "2025-01"}
@@ -242,9 +239,17 @@ def cells(town: Town) -> Iterator[tuple[Try, Actor, Owned, Owned]]:
 
 def _invented(thing: Owned) -> Owned:
     made = copy.copy(thing)
-    made.secret = bytes(thing.secret[:1] or b"\0") + secrets.token_bytes(31) if thing.secret else b""
+    made.secret = _of_the_same_bucket(thing.secret) if thing.secret else b""
     made.msg = str(uuid.uuid4())
     made.ticket = b64u(b"\x01" + secrets.token_bytes(TICKET_SIZE - 1)) if thing.ticket else ""
+    return made
+
+
+def _of_the_same_bucket(secret: bytes) -> bytes:
+    """Another secret; what the caller itself has in that bucket shows in both answers alike."""
+    bucket = rtag_of(secret)[0]
+    while rtag_of(made := secrets.token_bytes(32))[0] != bucket:
+        pass
     return made
 
 
