@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -64,7 +65,7 @@ class LedgerBroken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class OwnView:
+class OwnView(ABC):
     """A look of a citizen at oneself. Subclasses say what is read; this checks, records and answers."""
 
     hub: Hub
@@ -76,9 +77,9 @@ class OwnView:
         """The rows that `read` rests on."""
         return Needs()
 
+    @abstractmethod
     def read(self, tx: Tx) -> tuple[Answer, bytes]:
         """The body to be, and the bitmap of kinds that it shows."""
-        raise NotImplementedError
 
     def needs(self) -> Needs:
         return Needs.union((self.reads(), ticket_needs([self.ticket])))

@@ -268,6 +268,8 @@ def test_the_desk_story_works_with_the_keyboard_alone(page: Page, desk: Site, en
     tab_to("Klaar")
     page.keyboard.press("Enter")
     page.wait_for_url("**/kijken/klaar")
+    assert page.get_by_role("heading", level=1, name="Klaar").is_visible()
+    assert WITH_FLAGS not in page.content()
 
 
 def test_fatima_says_yes_sees_the_effect_first_and_undoes_it(page: Page, portal: Site, enter: Enter) -> None:
