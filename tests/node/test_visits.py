@@ -222,7 +222,11 @@ def _drop_one(persons: list[Any]) -> None:
     persons.pop()
 
 
-@pytest.mark.parametrize("change", [_swap, _hide_the_line, _show_more, _drop_one])
+def _claim_something(persons: list[Any]) -> None:
+    persons[1]["present"] = True
+
+
+@pytest.mark.parametrize("change", [_swap, _hide_the_line, _show_more, _drop_one, _claim_something])
 async def test_an_answer_that_is_not_proven_is_not_shown(desk: Desk, world: NodeWorld, change: Any) -> None:
     await publish(world, BSN_A)
     await world.allow(BSN_A)
