@@ -32,6 +32,11 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 
 setup: $(VENV)/.runtime ## Make .venv with the vlagwijzer command
 
+$(VENV)/.campaigns: requirements/campaigns.txt $(VENV)/.dev
+	@echo "Adding what the long campaigns need"
+	@$(PIP) install --require-hashes -r requirements/campaigns.txt
+	@touch $@
+
 setup-dev: $(VENV)/.dev ## The same with all test and lint tools
 
 demo: setup ## Start the whole federation on this machine and say where to click
@@ -78,6 +83,7 @@ screens: setup-dev browser ## Screenshots of the pages of a running demo into do
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q
 lock: setup-dev ## Lock all dependencies anew, with hashes and without addresses
 	@$(LOCK) --extra demo --group build --group dev -o requirements/dev.txt
+	@$(BIN)/uv pip compile --group campaigns --universal --python-version 3.11 --generate-hashes --no-header -q -c requirements/dev.txt -o requirements/campaigns.txt
 	@$(LOCK) --extra hub -c requirements/dev.txt -o requirements/hub.txt
 	@$(LOCK) --extra node -c requirements/dev.txt -o requirements/node.txt
 	@$(LOCK) --extra keyholder -c requirements/dev.txt -o requirements/keyholder.txt
