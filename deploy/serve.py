@@ -5,6 +5,7 @@ Used by `hub serve`, `node serve`, `keyholder serve` and by the demo alike.
 
 import errno
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -23,7 +24,14 @@ class PortTaken(Exception):
         super().__init__(f"port {port} on {host} is taken; choose another with --port or in the settings")
 
 
-def serve(app: App | Any, host: str, port: int, sock: socket.socket | None = None) -> None:
+def serve(
+    app: App | Any,
+    host: str,
+    port: int,
+    sock: socket.socket | None = None,
+    *,
+    around: Callable[[App], App] = lambda app: app,
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
@@ -31,6 +39,7 @@ def serve(app: App | Any, host: str, port: int, sock: socket.socket | None = Non
         host: Address to listen on.
         port: TCP port.
         sock: A socket that is bound already; host and port are then for the log only.
+        around: What answers before the application is asked and before a line is written.
 
     Raises:
         PortTaken: Someone else listens there.
@@ -38,7 +47,7 @@ def serve(app: App | Any, host: str, port: int, sock: socket.socket | None = Non
     if sock is None:
         sock = _bound(host, port)
     config = uvicorn.Config(
-        AccessLines(app),
+        around(AccessLines(app)),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -45,6 +45,9 @@ class HubMetrics:
         self.in_hand = Gauge(
             "vlagwijzer_hub_requests_in_hand", "Signed requests let in and not answered yet.", registry=to
         )
+        self.spent = Gauge(
+            "vlagwijzer_hub_spent_values", "One-time values held in memory until their own end.", registry=to
+        )
         self.overloaded = Counter(
             "vlagwijzer_hub_overloaded", "Requests refused because enough wait already.", registry=to
         )

@@ -34,7 +34,7 @@ from starlette.responses import Response
 
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import AccessLog, Recorded, SealedBatch
-from index.accesslog.spent import tag_of
+from index.accesslog.spent import Full, tag_of
 from index.errors import (
     HubError,
     LogUnavailable,
@@ -113,7 +113,10 @@ class _Ports:
     rows: Rows
 
     def spend(self, tag: bytes, until: int) -> bool:
-        return self.access_log.spend(tag, until)
+        try:
+            return self.access_log.spend(tag, until)
+        except Full:
+            raise Overloaded from None
 
     def append(self, draft: EntryDraft) -> Recorded:
         return self.access_log.append(draft)
@@ -277,6 +280,7 @@ class Sequencer:
         self.answered += len(taken)
         persons = sum(waiting.work.persons for waiting in taken)
         self._metrics.batch(persons, len(taken), time.perf_counter() - begun)
+        self._metrics.spent.set(len(self._log.spent))
         pairs = zip(taken, finishes, strict=True)
         _deliver([(w, made if isinstance(made, HubError) else (made, sealed)) for w, made in pairs])
 
@@ -314,8 +318,11 @@ class Sequencer:
         caller = work.caller
         if caller is not None:
             tag = tag_of(caller.statement.node, caller.statement.jti)
-            if not tx.spend(tag, caller.jti_until):
-                return Unauthenticated()
+            try:
+                if not tx.spend(tag, caller.jti_until):
+                    return Unauthenticated()
+            except Overloaded as error:
+                return error
         touched = tx.touched
         try:
             return work.apply(tx)

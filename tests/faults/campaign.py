@@ -65,6 +65,9 @@ def plan(zygote: Zygote, server: Postgres, seed: int, scale: float) -> dict[str,
             zygote, on_pg(f), seed=seed, seconds=20 * scale
         ),
         "overload, SQLite": lambda f: overload(zygote, ground_for(f), seed=seed, seconds=60 * scale),
+        "overload, PostgreSQL": lambda f: overload(
+            zygote, ground_for(f, server.database()), seed=seed, seconds=60 * scale
+        ),
     }
     runs |= {
         "equal time, SQLite": lambda f: compare(zygote, Ground(f), seed=seed, pairs=many(3000)),

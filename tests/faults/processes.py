@@ -74,12 +74,17 @@ class Running:
                 os.kill(self.pid, signal.SIGKILL)
             time.sleep(0.002)
 
-    def resident_mb(self) -> float:
-        """Memory of the process now."""
+    def memory_mb(self) -> float:
+        """Memory that the process holds for itself, without the pages of program files."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
+            if line.startswith("RssAnon"):
                 return int(line.split()[1]) / 1024
         return 0.0
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the process used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Zygote:
