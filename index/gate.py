@@ -253,7 +253,7 @@ class Gate:
 
     @property
     def full(self) -> bool:
-        """Whether no signed call is let in now: as many as fit are in hand, or enough waits for the writer."""
+        """Whether no signed call is let in now: enough are in hand, or enough waits for the writer."""
         return self.in_hand >= self.hub.settings.requests_at_once or self.hub.sequencer.full
 
     async def _within_bounds(self, rule: Rule, request: Request) -> Response:
