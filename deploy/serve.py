@@ -3,18 +3,31 @@
 Used by `hub serve`, `node serve`, `keyholder serve` and by the demo alike.
 """
 
+import asyncio
 import errno
 import socket
 from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from index.protocol.http import App
 
 from .logging_setup import AccessLines
 
 GRACE_S = 3
+MOST_CONNECTIONS = 2048
+"""Open at one time; each costs some 10 KB of memory, idle or not."""
+
+
+class _Bounded(HttpToolsProtocol):
+    """Closes a connection at once where enough are open, so that memory has a bound whoever connects."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
 
 
 class PortTaken(Exception):
@@ -56,6 +69,7 @@ def serve(
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=30,
         lifespan="auto",
+        http=_Bounded,
     )
     server = uvicorn.Server(config)
     server.run(sockets=[sock])

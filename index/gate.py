@@ -484,7 +484,7 @@ def _failed(route: str, error: Exception) -> Response:
         # A read outside the writer met a database that is away; nothing was decided or answered.
         log.error("database_away", route=route, error=type(error).__name__)
         return problem_of(LogUnavailable())
-    log.error("request_failed", route=route, error=type(error).__name__, at=place_of(error))
+    log.error("request_failed", route=route, error=type(error).__name__, place=place_of(error))
     return internal_problem()
 
 

@@ -252,10 +252,20 @@ class Sequencer:
             self._disconnect()
 
     def _take(self) -> list[_Waiting]:
-        """What waits, in order, up to the batch's persons; one that is larger goes alone."""
+        """What waits, in order, up to the batch's persons; one that is larger goes alone.
+
+        A copy of a message begins the next batch: only once the first is
+        stored has it a receipt to give.
+        """
         taken = [self._queue.popleft()]
         persons = taken[0].work.persons
+        messages = {_message_of(taken[0])} - {None}
         while self._queue and persons + self._queue[0].work.persons <= self._max_persons:
+            message = _message_of(self._queue[0])
+            if message in messages:
+                break
+            if message is not None:
+                messages.add(message)
             taken.append(self._queue.popleft())
             persons += taken[-1].work.persons
         self._persons_waiting -= persons
@@ -357,7 +367,9 @@ class Sequencer:
                 self._fatal()
             return
         if len(taken) > 1:
-            log.warning("batch_rolled_back", error=type(error).__name__, at=place_of(error), works=len(taken))
+            log.warning(
+                "batch_rolled_back", error=type(error).__name__, place=place_of(error), works=len(taken)
+            )
             for waiting in taken:
                 self._batch([waiting])
             return
@@ -367,7 +379,7 @@ class Sequencer:
             taken[0].work = Refusal(work.caller, error.code, problem_of(error))
             self._batch(taken)
             return
-        log.error("work_failed", error=type(error).__name__, at=place_of(error), work=type(work).__name__)
+        log.error("work_failed", error=type(error).__name__, place=place_of(error), work=type(work).__name__)
         _deliver([(taken[0], WorkFailed())])
 
     def _connect(self) -> Connection:
@@ -391,6 +403,11 @@ class Sequencer:
             except DBAPIError:
                 log.warning("connection_not_closed")
             self._connection = None
+
+
+def _message_of(waiting: _Waiting) -> tuple[bytes, str] | None:
+    caller = waiting.work.caller
+    return caller.message_key if caller is not None else None
 
 
 def _deliver(outcomes: "Sequence[tuple[_Waiting, tuple[Finish, SealedBatch] | BaseException]]") -> None:

@@ -6,7 +6,9 @@ bug that can no longer be planted is noticed as well.
 """
 
 import hashlib
+import os
 import secrets
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -201,6 +203,19 @@ def early_return() -> None:
     )
 
 
+def dies_after_a_commit() -> None:
+    """No bug but a fault: SIGKILL when a batch is committed and nobody is answered yet."""
+    left = iter(range(secrets.randbelow(25) + 5, -1, -1))
+    committed = AccessLog.committed
+
+    def last(self: Any) -> None:
+        committed(self)
+        if next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    AccessLog.committed = last  # type: ignore[method-assign]
+
+
 TELLING: dict[str, Callable[[], None]] = {
     "decision_per_flag": decision_per_flag,
     "early_return": early_return,
@@ -223,10 +238,10 @@ BUGS: dict[str, Callable[[], None]] = {
 }
 
 
-def plant(name: str) -> None:
-    """Plant one bug into this process; none for an empty name."""
-    if name:
-        (BUGS | TELLING)[name]()
+def plant(names: str) -> None:
+    """Plant bugs, by names with commas between, into this process; none for an empty text."""
+    for name in filter(None, names.split(",")):
+        (BUGS | TELLING | {"dies_after_a_commit": dies_after_a_commit})[name]()
 
 
 def names() -> Sequence[str]:

@@ -64,6 +64,12 @@ def plan(zygote: Zygote, server: Postgres, seed: int, scale: float) -> dict[str,
         "P12 cut before the answer, PostgreSQL": lambda f: scenarios.cuts(
             zygote, on_pg(f), seed=seed, seconds=20 * scale
         ),
+        "P1 P12 death between commit and answer, SQLite": lambda f: scenarios.deaths_before_the_answer(
+            zygote, Ground(f), seed=seed, count=many(20)
+        ),
+        "P1 P12 death between commit and answer, PostgreSQL": lambda f: scenarios.deaths_before_the_answer(
+            zygote, on_pg(f), seed=seed, count=many(20)
+        ),
         "overload, SQLite": lambda f: overload(zygote, ground_for(f), seed=seed, seconds=60 * scale),
         "overload, PostgreSQL": lambda f: overload(
             zygote, ground_for(f, server.database()), seed=seed, seconds=60 * scale
@@ -74,7 +80,12 @@ def plan(zygote: Zygote, server: Postgres, seed: int, scale: float) -> dict[str,
         "equal time, PostgreSQL": lambda f: compare(zygote, on_pg(f), seed=seed, pairs=many(3000)),
     }
     if os.geteuid() == 0:
-        runs["P4 disk full"] = lambda f: scenarios.disk_full(zygote, f / "disk", seed=seed, rounds=many(8))
+        runs["P4 disk full, SQLite"] = lambda f: scenarios.disk_full_sqlite(
+            zygote, f / "disk", seed=seed, rounds=many(8)
+        )
+        runs["P4 disk full, PostgreSQL"] = lambda f: scenarios.disk_full_postgresql(
+            zygote, f, seed=seed, rounds=many(8)
+        )
     if not reason_to_skip():
         runs["P6 partition of an outbox"] = lambda f: partition(
             zygote, f, seed=seed, cuts=many(7), changes=many(122)

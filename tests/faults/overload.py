@@ -42,10 +42,13 @@ async def overload(
     capacity = max([await asking.closed_loop(at_once=24, seconds=min(3, seconds / 3)) for _ in range(3)])
     calm = await asking.one()
     samples: list[tuple[float, float]] = []
+    connections = 0
     started = time.monotonic()
 
     async def watch() -> None:
+        nonlocal connections
         while True:
+            connections = max(connections, served.process.connections())
             samples.append((time.monotonic() - started, served.process.memory_mb()))
             await asyncio.sleep(max(seconds / 100, 0.25))
 
@@ -71,7 +74,7 @@ async def overload(
         answered_per_s=round(answered / seconds), refused=refused, unanswered=asking.lost,
         p99_ms=asking.p99_ms(), processor=round(used / seconds, 2),
         memory_mb={round(at): round(mb) for at, mb in samples[:: max(len(samples) // 10, 1)]},
-        one_time_values=values,
+        one_time_values=values, most_connections=connections,
         seconds_to_return=None if back is None else round(back - stopped, 2),
     )  # fmt: skip
 

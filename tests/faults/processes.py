@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -80,6 +80,10 @@ class Running:
             if line.startswith("RssAnon"):
                 return int(line.split()[1]) / 1024
         return 0.0
+
+    def connections(self) -> int:
+        """Open files and connections."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def cpu_seconds(self) -> float:
         """Processor time that the process used so far."""
@@ -210,23 +214,45 @@ class Postgres:
         )
 
     def start(self) -> None:
-        """Start it again; it recovers from its write-ahead log."""
-        self._server.ensure_postgres_running()
+        """Start it again; it recovers from its write-ahead log, which a busy machine may take long for."""
+        for _ in range(5):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._server.ensure_postgres_running()
+                return
+        raise RuntimeError("the database server does not come back")
+
+    def revive(self) -> bool:
+        """Start it again if it is down; whether it was."""
+        try:
+            self._server.psql("SELECT 1;")
+        except subprocess.CalledProcessError:
+            self.start()
+            return True
+        return False
 
     def close(self) -> None:
         self._server.cleanup()
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
-    """In a folder that the server's own user may enter; pytest's folders are closed to others."""
+def open_folder() -> Iterator[Path]:
+    """A folder that the server's own user may enter; pytest's folders are closed to others."""
     folder = Path(tempfile.mkdtemp(prefix="vlagwijzer-pg-"))
-    server = Postgres(folder / "data")
+    folder.chmod(0o755)
     try:
-        yield server
+        yield folder
     finally:
-        server.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def postgres(folder: Path | None = None) -> Iterator[Postgres]:
+    """A server with its data below `folder`, else below one of its own."""
+    with ExitStack() as stack:
+        place = folder or stack.enter_context(open_folder())
+        server = Postgres(place / "data")
+        stack.callback(server.close)
+        yield server
 
 
 if __name__ == "__main__":
