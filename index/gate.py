@@ -57,6 +57,7 @@ from index.errors import (
     Overloaded,
     Unauthenticated,
     WorkFailed,
+    counted_as,
     internal_problem,
     place_of,
     problem_of,
@@ -247,6 +248,8 @@ class Gate:
             except Exception as error:
                 response = _failed(rule.path, error)
             self.hub.metrics.answers.labels(rule.path, str(response.status_code)).inc()
+            if response.status_code >= 400:
+                self.hub.metrics.refusals.labels(counted_as(response)).inc()
             return response
 
         return endpoint
@@ -450,6 +453,7 @@ class Shedding:
         metrics = self._gate.hub.metrics
         metrics.overloaded.inc()
         metrics.answers.labels(path, str(self._head["status"])).inc()
+        metrics.refusals.labels(Overloaded.code).inc()
         self._refused += 1
         now = time.monotonic()
         if now - self._told >= 1:

@@ -54,6 +54,9 @@ class HubMetrics:
         self.answers = Counter(
             "vlagwijzer_hub_answers", "Signed requests by route and status.", ["route", "status"], registry=to
         )
+        self.refusals = Counter(
+            "vlagwijzer_hub_refusals", "Signed requests refused, by code.", ["code"], registry=to
+        )
         self.failed_authentications = Gauge(
             "vlagwijzer_hub_failed_authentications_total", "Calls that were not proven.", registry=to
         )

@@ -222,6 +222,9 @@ TELLING: dict[str, Callable[[], None]] = {
 }
 """Bugs that break no promise about what is stored, and tell by time what is there (`equal.py`)."""
 
+SIDES = {"decision_per_flag": "visible", "early_return": "nothing"}
+"""Which comparison of `equal.py` a telling bug shows in."""
+
 BUGS: dict[str, Callable[[], None]] = {
     bug.__name__: bug
     for bug in (

@@ -160,6 +160,8 @@ async def test_manifest_and_directory_are_mirrored_as_the_holders_signed_them(qu
 async def test_the_figures_tell_routes_and_statuses_and_nothing_of_anybody(quiet: World) -> None:
     visit = await quiet.wijkteam.opens("m-jan", ["Fatima"])
     await quiet.wijkteam.looks(visit)
+    refused = await quiet.wijkteam.tries_to_look(visit, role="bron")
+    assert refused.response.status_code == 403
     text = (await quiet.client.get("/metrics")).text
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     labels = {name for line in lines for name in re.findall(r'[{,](\w+)="', line)}
@@ -168,12 +170,15 @@ async def test_the_figures_tell_routes_and_statuses_and_nothing_of_anybody(quiet
         "works_total",
         "batch_persons_bucket",
         "commit_seconds_sum",
+        "commit_seconds_bucket",
         "waiting_persons",
         "overloaded",
+        "spent_values",
+        'refusals_total{code="not-allowed"} 1.0',
     ):
         assert f"vlagwijzer_hub_{figure}" in text
-    assert labels == {"route", "status", "le"}
-    assert {"/v1/relations", "/v1/lookups", "200"} <= values <= {*T_OF_PATH, "200"}
+    assert labels == {"route", "status", "le", "code"}
+    assert {"/v1/relations", "/v1/lookups", "200"} <= values <= {*T_OF_PATH, "200", "403"}
     assert "m-jan" not in text
     assert "wijkteam" not in text
 
