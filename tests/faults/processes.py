@@ -113,7 +113,7 @@ class Zygote:
             running.stop()
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def fork(self, config: Path, log: Path, *, bug: str = "", namespace: str = "") -> int:
         """Fork one hub; it may not listen yet."""
