@@ -54,7 +54,11 @@ Key = Sequence[Any]
 
 
 def read(connection: Connection, needs: Needs) -> Read:
-    """All rows that a batch rests on. Runs every statement, also for nothing, always in this order."""
+    """All rows that a batch rests on, always in this order.
+
+    Which statements run, and for how many keys, follows from what was asked, never from what
+    is there: the digests of flags are asked for with room for `FLAGS_EXPECTED`, found or not.
+    """
     out = Read(publishers=needs.publishers)
     out.flags = {idx: {} for idx in needs.flags}
     found: set[tuple[bytes, int]] = set()
@@ -126,11 +130,11 @@ def _bucket(connection: Connection, pub_tag: bytes, bucket: int) -> dict[bytes, 
 
 
 def _by_keys(
-    connection: Connection, table: Table, columns: tuple[str, ...], keys: Iterable[Key], at_least: int = 1
+    connection: Connection, table: Table, columns: tuple[str, ...], keys: Iterable[Key], at_least: int = 0
 ) -> list[Any]:
     listed = list(keys)
-    # Filled up, and asked also for nothing: neither number nor size of statements tells what was found.
-    listed += [_nothing(columns)] * max(at_least - len(listed), not listed)
+    # Filled up: neither number nor size of statements tells what was found.
+    listed += [_nothing(columns)] * (at_least - len(listed))
     rows: list[Any] = []
     for at in range(0, len(listed), _LARGEST):
         part = listed[at : at + _LARGEST]
