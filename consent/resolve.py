@@ -118,11 +118,11 @@ class _Question:
         self._known: dict[tuple[tuple[int, ...], str], Resolution] = {}
 
     def resolve(self, kind: Kind, measures: frozenset[str]) -> Resolution:
-        path = (kind.domain, kind.code)
+        places = ((), (kind.domain,), (kind.domain, kind.code))
         taken = [
             directive
             for directive in self._taken
-            if path[: len(directive.category)] == directive.category and _counts_for(directive, kind)
+            if directive.category in places and _counts_for(directive, kind)
         ]
         if not taken:
             return NONE
