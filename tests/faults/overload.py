@@ -25,8 +25,11 @@ from .wire import Lost, Wire
 WAITING, AT_ONCE = 64, 96
 """Small bounds, so that a small machine reaches them."""
 
-LEVEL_S, GROWTH_MB = 300, 4
-"""From when on memory must be flat, and what may come on top after that."""
+LEVEL_S, GROWTH_MB, CONNECTION_MB = 300, 4, 0.012
+"""From when on memory must be flat, what may come on top after that, and what a connection costs.
+
+Connections have a bound of their own (`deploy.serve.MOST_CONNECTIONS`) and are counted apart.
+"""
 
 
 async def overload(
@@ -41,15 +44,17 @@ async def overload(
     asking = _Asking(load, visits)
     capacity = max([await asking.closed_loop(at_once=24, seconds=min(3, seconds / 3)) for _ in range(3)])
     calm = await asking.one()
-    samples: list[tuple[float, float]] = []
+    samples: list[tuple[float, float, float]] = []
     connections = 0
     started = time.monotonic()
 
     async def watch() -> None:
         nonlocal connections
         while True:
-            connections = max(connections, served.process.connections())
-            samples.append((time.monotonic() - started, served.process.memory_mb()))
+            now, memory = served.process.connections(), served.process.memory_mb()
+            connections = max(connections, now)
+            # What a connection took is not given back when it closes.
+            samples.append((time.monotonic() - started, memory, memory - connections * CONNECTION_MB))
             await asyncio.sleep(max(seconds / 100, 0.25))
 
     watching = asyncio.create_task(watch())
@@ -73,16 +78,16 @@ async def overload(
         capacity_per_s=round(capacity), offered_per_s=round(asking.offered / seconds),
         answered_per_s=round(answered / seconds), refused=refused, unanswered=asking.lost,
         p99_ms=asking.p99_ms(), processor=round(used / seconds, 2),
-        memory_mb={round(at): round(mb) for at, mb in samples[:: max(len(samples) // 10, 1)]},
+        memory_mb={round(at): round(mb) for at, mb, _ in samples[:: max(len(samples) // 10, 1)]},
         one_time_values=values, most_connections=connections,
         seconds_to_return=None if back is None else round(back - stopped, 2),
     )  # fmt: skip
 
 
-def _grows(samples: list[tuple[float, float]]) -> bool:
+def _grows(samples: list[tuple[float, float, float]]) -> bool:
     """Whether the last tenth lies above what was reached when values began to end; False when too short."""
-    level = [mb for at, mb in samples if LEVEL_S <= at < LEVEL_S * 1.2]
-    last = [mb for at, mb in samples if at >= samples[-1][0] * 0.9]
+    level = [mb for at, _, mb in samples if LEVEL_S <= at < LEVEL_S * 1.2]
+    last = [mb for at, _, mb in samples if at >= samples[-1][0] * 0.9]
     if not level or samples[-1][0] < LEVEL_S * 1.5:
         return False
     return sum(last) / len(last) > sum(level) / len(level) + GROWTH_MB
