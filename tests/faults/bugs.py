@@ -43,12 +43,18 @@ def answer_before_commit() -> None:
         write(connection, written, messages)
         pairs = zip(now["taken"], now["finishes"], strict=True)
         sequencer._deliver([(w, f if isinstance(f, Exception) else (f, now["sealed"])) for w, f in pairs])
+
+    commit = RootTransaction.commit
+
+    def _commit(self: Any) -> None:
         time.sleep(0.03)
+        commit(self)
 
     sequencer.Sequencer._batch = _batch  # type: ignore[method-assign]
     sequencer.Sequencer._apply = _apply  # type: ignore[method-assign]
     AccessLog.flush = _flush  # type: ignore[method-assign]
     sequencer.batch.write = _write
+    RootTransaction.commit = _commit  # type: ignore[method-assign]
 
 
 def no_sequence_guard() -> None:

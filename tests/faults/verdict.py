@@ -100,8 +100,9 @@ def _log(connection: Connection, world: World, journal: Journal, found: Verdict)
     reader = LogReader(prefix, world.keystore)
     keys = {node.id: [bytes(node.key.verify_key)] for node in world.nodes.values()}
     status = verify_all(connection, reader, node_keys=lambda node: keys.get(node, []))
-    found.entries = status.size
-    found.forked = len(status.problems)
+    if status is not None:
+        found.entries = status.size
+        found.forked = len(status.problems)
     leaves = {row[0]: bytes(row[1]) for row in connection.execute(text('SELECT "index", leaf FROM entry'))}
     found.unlogged = sum(leaves.get(index) != leaf for index, leaf in journal.leaves.items())
     found.twice = sum(count - 1 for count in messages(connection, reader).values() if count > 1)
