@@ -110,7 +110,7 @@ def unjcs(raw: bytes) -> Any:
     """
     try:
         value = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise EncodingError("not JSON") from None
     if jcs(value) != raw:
         raise EncodingError("not canonical JSON")
