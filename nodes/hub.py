@@ -350,6 +350,6 @@ def _failure(response: httpx.Response, asking: Asking) -> HubUnreachable | Refus
         return HubUnreachable()
     try:
         kind = str(msgspec.json.decode(response.content)["type"]).rpartition("/")[2]
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
         kind = ""
     return Refused(kind if _CODE.fullmatch(kind) else f"http-{response.status_code}")

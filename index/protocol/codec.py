@@ -117,6 +117,19 @@ def unjcs(raw: bytes) -> Any:
     return value
 
 
+def place_of(error: msgspec.ValidationError) -> str:
+    """Where a value is wrong, as a path such as `$.items[0].seq`; never what stands there.
+
+    The message quotes values and, for an unknown field, its name, which may itself
+    look like a path: then only the whole (`$`) is named.
+    """
+    said = str(error)
+    if said.startswith("Object contains unknown field"):
+        return "$"
+    _, found, place = said.rpartition(" - at `")
+    return place.rstrip("`") if found else "$"
+
+
 def scope_mask(scopes: tuple[str, ...] | list[str] | set[str] | frozenset[str]) -> int:
     """Bits of scopes in their fixed order; `geld` is 1."""
     return sum(1 << SCOPES.index(scope) for scope in scopes)

@@ -16,6 +16,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from .codec import place_of
+
 API_VERSION = "1.0.0"
 MAX_BODY = 64 * 1024
 MAX_DEPTH = 32
@@ -171,12 +173,8 @@ def decode_body(raw: bytes, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
-        # msgspec ends its message with " - at `$.path`"; the part before it may quote a value.
-        _, _, place = str(error).rpartition(" - at `")
-        location = place.rstrip("`") or "$"
-        raise BadBody(
-            MALFORMED, "A field has a wrong form.", [FieldError("body", location, "form", "Wrong form.")]
-        ) from None
+        place = FieldError("body", place_of(error), "form", "Wrong form, or a field that is not known.")
+        raise BadBody(MALFORMED, "A field has a wrong form.", [place]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadBody(MALFORMED, "The body is not JSON.") from None
 
