@@ -241,4 +241,3 @@ def _header(headers: Mapping[str, str], name: str, limit: int) -> bytes:
     if len(text) > limit * 4 // 3 + 4:
         raise StatementError(f"header {name} is too long")
     return unb64u(text)
-

@@ -76,7 +76,12 @@ def holds_number(raw: bytes, numbers: set[str]) -> bool:
 
 def numbers_in(raw: bytes) -> set[str]:
     """Numbers that may be a citizen's in what was sent."""
-    return {nine for reading in readings(raw) for nine in _NINE.findall(reading) if nine.strip("0") and passes_elfproef(nine)}
+    return {
+        nine
+        for reading in readings(raw)
+        for nine in _NINE.findall(reading)
+        if nine.strip("0") and passes_elfproef(nine)
+    }
 
 
 # --- one exchange and its checks ------------------------------------------------------------
@@ -113,18 +118,23 @@ def _unproven_is_refused(seen: Exchange) -> bool:
 
 
 CHECKS: dict[str, Check] = {
-    "number in answer": lambda seen: not holds_number(seen.headers + b"\n" + seen.answer.content, WORLD | seen.sent),
+    "number in answer": lambda seen: (
+        not holds_number(seen.headers + b"\n" + seen.answer.content, WORLD | seen.sent)
+    ),
     "number in log": lambda seen: not holds_number(seen.logged, WORLD | seen.sent),
     "no 401": _unproven_is_refused,
-    "stored by caches": lambda seen: seen.answer.headers.get("cache-control") == "no-store"
-    or bool(CACHEABLE.match(seen.path)),
+    "stored by caches": lambda seen: (
+        seen.answer.headers.get("cache-control") == "no-store" or bool(CACHEABLE.match(seen.path))
+    ),
     "echo": lambda seen: not seen.failed or CANARY.encode() not in seen.answer.content + seen.headers,
     "server error": lambda seen: seen.answer.status_code != 500,
-    "not a problem": lambda seen: not seen.failed
-    or (
-        seen.answer.headers.get("content-type") == "application/problem+json"
-        and seen.answer.json().keys() >= {"type", "title", "status", "detail"}
-        and seen.answer.json()["status"] == seen.answer.status_code
+    "not a problem": lambda seen: (
+        not seen.failed
+        or (
+            seen.answer.headers.get("content-type") == "application/problem+json"
+            and seen.answer.json().keys() >= {"type", "title", "status", "detail"}
+            and seen.answer.json()["status"] == seen.answer.status_code
+        )
     ),
 }
 
@@ -199,7 +209,9 @@ class Sweep:
             for mode in GenerationMode:
                 self._operation(operation, mode, proven, examples, seed_)
 
-    def _operation(self, operation: Any, mode: GenerationMode, proven: bool, examples: int, seed_: int) -> None:
+    def _operation(
+        self, operation: Any, mode: GenerationMode, proven: bool, examples: int, seed_: int
+    ) -> None:
         if mode is GenerationMode.NEGATIVE and operation.method == "get":
             return
 
@@ -221,7 +233,9 @@ class Sweep:
         template = operation.path
         body = None if operation.method == "get" else self._filled(case.body, random, "")
         place = {name: str(self._filled(value, random, name)) for name, value in case.path_parameters.items()}
-        path = "/v1" + template.format_map({name: urllib.parse.quote(value, safe="") for name, value in place.items()})
+        path = "/v1" + template.format_map(
+            {name: urllib.parse.quote(value, safe="") for name, value in place.items()}
+        )
         if random.random() < 0.2:
             path += "?" + urllib.parse.urlencode({CANARY: random.choice(INVENTED)})
         if self.door.name == "keyholder" and isinstance(body, dict) and proven and random.random() < 0.7:
@@ -230,7 +244,14 @@ class Sweep:
             raw = b"" if body is None else json.dumps(body).encode()
         except (TypeError, ValueError, RecursionError):
             raw = CANARY.encode()
-        self.send(operation.method.upper(), path, template, raw, proven, bool(operation.definition.raw.get("security")))
+        self.send(
+            operation.method.upper(),
+            path,
+            template,
+            raw,
+            proven,
+            bool(operation.definition.raw.get("security")),
+        )
 
     def send(self, method: str, path: str, template: str, raw: bytes, proven: bool, protected: bool) -> None:
         """One call, checked."""
@@ -247,7 +268,7 @@ class Sweep:
             self.door.name,
             clean,
             template,
-            protected or self.door.name == "keyholder" and method == "POST",
+            protected or (self.door.name == "keyholder" and method == "POST"),
             proven,
             raw,
             numbers_in(raw) | numbers_in(path.encode()),
@@ -262,6 +283,9 @@ class Sweep:
 
     def _filled(self, value: Any, random: Any, name: str) -> Any:
         """The value with what exists in some places, a citizen's number in others, and the canary."""
+        dice = random.random()
+        if name in self.real and dice < 0.8:
+            return random.choice(self.real[name])
         if isinstance(value, dict):
             filled = {key: self._filled(item, random, key) for key, item in value.items()}
             if random.random() < 0.05:
@@ -269,11 +293,10 @@ class Sweep:
             return filled
         if isinstance(value, list):
             return [self._filled(item, random, name) for item in value]
-        dice = random.random()
-        if name in self.real and dice < 0.75:
-            return random.choice(self.real[name])
         if isinstance(value, str) and dice < 0.85:
-            return random.choice([CANARY, random.choice(INVENTED), f"{CANARY} {random.choice(INVENTED)}", value])
+            return random.choice(
+                [CANARY, random.choice(INVENTED), f"{CANARY} {random.choice(INVENTED)}", value]
+            )
         if isinstance(value, int) and not isinstance(value, bool) and dice < 0.8:
             return int(random.choice(INVENTED))
         return value if isinstance(value, str | int | float | bool | None) else CANARY
@@ -294,6 +317,6 @@ class Sweep:
                 "kh-a", node=made["node"], version=made["version"], class_=made["class"], ts=made["ts"],
                 nonce=made["nonce"], grant=made["grant"], groups=groups,
             )  # fmt: skip
-        except Exception:  # noqa: BLE001 - what cannot be signed is sent unsigned
+        except Exception:
             return {**made, "sig": CANARY}
         return {**made, "sig": b64u(self.world.keys.node_keys["bron"].sign(message).signature)}

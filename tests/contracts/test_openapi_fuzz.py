@@ -4,11 +4,11 @@ With `FUZZ_MINUTES` set (`make fuzz`) there are more examples and another seed e
 """
 
 import asyncio
+import base64
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import httpx
 import pytest
 import structlog
 
+from index.protocol.codec import b64u
 from nodes import apikeys
 from tests.house.openapi_documents import made
 from tests.node.world import BSN_A, BSN_B, NodeWorld
@@ -59,7 +60,7 @@ class Site:
             "caseReference": ["Z-1"],
             "version": [1],
             "points": [sent["points"]],
-            "receipts": [sent["receipts"][0]],
+            "receipts": [sent["receipts"]],
             "class": [sent["class"]],
             "persons": [1],
         }
@@ -78,7 +79,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     found.close()
 
 
-def swept(site: Site, name: str, *, proven: bool, examples: int = 5, seed: int = SEED, door: Door | None = None) -> Sweep:
+def swept(
+    site: Site, name: str, *, proven: bool, examples: int = 5, seed: int = SEED, door: Door | None = None
+) -> Sweep:
     with logged() as lines:
         sweep = Sweep(site.world, door or site.doors[name], made()[DOORS[name]], site.loop, site.real, lines)
         sweep.run(proven=proven, examples=examples, seed_=seed)
@@ -106,14 +109,18 @@ def test_every_answer_keeps_to_the_rules(site: Site, name: str, proven: bool) ->
         past += sum(count for (_, status), count in sweep.statuses.items() if status != 401)
         failures += sum(count for (_, status), count in sweep.statuses.items() if status < 300)
     if MINUTES:
-        print(f"\n{name} {'proven' if proven else 'unproven'}: {calls} calls, {past} past the gate, {failures} accepted")
-    assert calls > 20
+        print(
+            f"\n{name} {'proven' if proven else 'unproven'}: {calls} calls, {past} past the gate, {failures} accepted"
+        )
+    assert calls >= 15
     if proven:
         assert past > calls * 0.6
 
 
 @pytest.mark.parametrize("name", DOORS)
-def test_with_and_without_credentials_some_calls_are_accepted_and_all_are_refused(site: Site, name: str) -> None:
+def test_with_and_without_credentials_some_calls_are_accepted_and_all_are_refused(
+    site: Site, name: str
+) -> None:
     good = {status for _, status in swept(site, name, proven=True, examples=15).statuses}
     assert good & {200, 201, 202}
 
@@ -128,15 +135,24 @@ def planted(door: Door, change: Callable[[bytes, httpx.Response], httpx.Response
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             answer = await door.client._transport.handle_async_request(request)
             body = await answer.aread()
-            return change(request.content + str(request.url).encode(), httpx.Response(answer.status_code, headers=answer.headers, content=body))
+            return change(
+                request.content + str(request.url).encode(),
+                httpx.Response(answer.status_code, headers=answer.headers, content=body),
+            )
 
     client = httpx.AsyncClient(transport=Faulty(), base_url="https://faulty.test")
     return Door(door.name, client, door.posts, door.prove)
 
 
-def _with(answer: httpx.Response, content: bytes | None = None, status: int | None = None, **headers: str) -> httpx.Response:
-    kept = {k: v for k, v in answer.headers.items() if k != "content-length"} | {k.replace("_", "-"): v for k, v in headers.items()}
-    return httpx.Response(status or answer.status_code, headers=kept, content=answer.content if content is None else content)
+def _with(
+    answer: httpx.Response, content: bytes | None = None, status: int | None = None, **headers: str
+) -> httpx.Response:
+    kept = {k: v for k, v in answer.headers.items() if k != "content-length"} | {
+        k.replace("_", "-"): v for k, v in headers.items()
+    }
+    return httpx.Response(
+        status or answer.status_code, headers=kept, content=answer.content if content is None else content
+    )
 
 
 def _logging(request: bytes, answer: httpx.Response) -> httpx.Response:
@@ -152,12 +168,16 @@ def _with_detail(answer: httpx.Response, text: str) -> bytes:
 
 
 FAULTS: dict[str, Callable[[bytes, httpx.Response], httpx.Response]] = {
-    "number in answer": lambda request, answer: _with(answer, _with_detail(answer, request.decode("utf-8", "replace"))),
+    "number in answer": lambda request, answer: _with(
+        answer, _with_detail(answer, request.decode("utf-8", "replace"))
+    ),
     "number in log": _logging,
     "no 401": lambda request, answer: _with(answer, status=403) if answer.status_code == 401 else answer,
     "stored by caches": lambda request, answer: _with(answer, cache_control="private"),
     "echo": lambda request, answer: _with(answer, _with_detail(answer, request.decode("utf-8", "replace"))),
-    "server error": lambda request, answer: _with(answer, status=500) if answer.status_code == 400 else answer,
+    "server error": lambda request, answer: (
+        _with(answer, status=500) if answer.status_code == 400 else answer
+    ),
     "not a problem": lambda request, answer: _with(answer, content_type="application/json"),
 }
 
@@ -188,13 +208,12 @@ def test_a_gate_that_lets_everybody_in_is_caught(site: Site, monkeypatch: pytest
         " ".join(BSN_A),
         "".join(f"%3{digit}" for digit in BSN_A),
         "".join(f"\\u003{digit}" for digit in BSN_A),
-        "OTk5OTkwMDE5",
-        "eyJic24iOiI5OTk5OTAwMTkifQ",
-        "393939393930303139",
+        base64.b64encode(BSN_A.encode()).decode(),
+        b64u(json.dumps({"bsn": BSN_A}).encode()),
+        BSN_A.encode().hex(),
     ],
 )
 def test_a_number_is_found_in_any_form(form: str) -> None:
-    assert BSN_A == "999990019"
     assert holds_number(f'{{"detail":"x {form} y"}}'.encode(), {BSN_A})
     assert not holds_number(f'{{"detail":"x {form} y"}}'.encode(), {BSN_B})
 

@@ -18,13 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .seeds import CORPUS
 from .targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
+CORPUS = Path(__file__).parent / "corpus"
 REGRESSIONS = Path(__file__).parent / "regressions"
 _RUNS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 _COVERED = re.compile(r"cov: (\d+)")
@@ -32,26 +33,26 @@ PLANTED = "planted_bug"
 SUITES = ("tests/contracts/test_openapi_fuzz.py", "tests/contracts/test_rule_machine.py")
 
 
-def fuzz(name: str, seconds: int, seed: int, folder: Path) -> dict[str, Any]:
-    """One target for so many seconds, in a process of its own."""
-    found = folder / name
-    found.mkdir()
-    known = [str(path / name) for path in (CORPUS, REGRESSIONS) if (path / name).is_dir()]
-    command = [
-        sys.executable, "-m", "tests.fuzz.one", name, f"-max_total_time={seconds}", f"-seed={seed}",
-        "-max_len=8192", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1",
-        f"-artifact_prefix={found}/finding-", str(found), *known,
-    ]  # fmt: skip
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
-    runs, covered = _RUNS.search(ran.stderr), _COVERED.findall(ran.stderr)
-    findings = sorted(str(path) for path in found.glob("finding-*"))
-    crashed = ran.returncode != 0
+def fuzz(names: list[str], seconds: int, seed: int, folder: Path) -> Iterator[dict[str, Any]]:
+    """Each target for so many seconds; its figures as soon as it is done."""
+    command = [sys.executable, "-m", "tests.fuzz.one", str(folder), str(seconds), str(seed), *names]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as running:
+        for name, line in zip(names, running.stdout or (), strict=True):
+            yield _figures(name, int(line.split()[1]), folder)
+
+
+def _figures(name: str, code: int, folder: Path) -> dict[str, Any]:
+    said = (folder / f"{name}.log").read_text(errors="replace")
+    runs, covered = _RUNS.search(said), _COVERED.findall(said)
+    findings = sorted(str(path) for path in (folder / name).glob("finding-*"))
     return {
         "target": name,
         "runs": int(runs[1]) if runs else 0,
         "coverage": int(covered[-1]) if covered else 0,
-        "findings": findings or (["no input kept"] if crashed else []),
-        "said": (ran.stdout + ran.stderr)[-3_000:] if crashed else "",
+        "findings": findings or (["no input kept"] if code else []),
+        "said": said[-3_000:] if code else "",
     }
 
 
@@ -71,19 +72,23 @@ def main() -> int:
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="vlagwijzer-fuzz-"))
     begun = time.monotonic()
-    planted = fuzz(PLANTED, 60, asked.seed, folder)
+    (planted,) = fuzz([PLANTED], 60, asked.seed, folder)
     if not planted["findings"]:
-        print(f"the planted bug was not found in {planted['runs']} runs; the campaign proves nothing\n{planted['said']}")
+        print(
+            f"the planted bug was not found in {planted['runs']} runs; the campaign proves nothing\n{planted['said']}"
+        )
         return 2
     print(f"planted bug found after {planted['runs']} runs")
     names = asked.only or [name for name in TARGETS if name != PLANTED]
     share = asked.minutes * 60 * (1 if asked.only else 0.5)
     seconds = max(1, round(share / len(names)))
     results = []
-    for name in names:
-        result = fuzz(name, seconds, asked.seed, folder)
+    for result in fuzz(names, seconds, asked.seed, folder):
         results.append(result)
-        print(f"{name:24} {result['runs']:>9} runs  cov {result['coverage']:>6}  findings {len(result['findings'])}", flush=True)
+        print(
+            f"{result['target']:24} {result['runs']:>9} runs  cov {result['coverage']:>6}  findings {len(result['findings'])}",
+            flush=True,
+        )
         if result["findings"]:
             print(result["said"], *result["findings"], sep="\n")
     failed = 0 if asked.only else suites(asked.minutes / 2, asked.seed)
@@ -99,7 +104,9 @@ def main() -> int:
     }
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1))
-    print(f"{figures['runs']} runs over {len(results)} parsers, {found} with findings; suites {figures['suites']}")
+    print(
+        f"{figures['runs']} runs over {len(results)} parsers, {found} with findings; suites {figures['suites']}"
+    )
     if not found:
         with contextlib.suppress(OSError):
             shutil.rmtree(folder)

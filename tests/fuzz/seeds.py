@@ -50,8 +50,13 @@ def seeds() -> dict[str, list[bytes]]:
         "hub_answers": _answers(said),
         "json_depth": [said, b"[" * 32 + b"]" * 32, b"[" * 33 + b"]" * 33, b'["\\"[{",{"a":"\\\\"}]'],
         "entry_asker": [_asker(said)],
-        "entry_chain": [entry.chain_part([(1, -1), (4, 77)], bytes(38)), answers["leaf"]["chain(utf-8)"].encode()],
-        "entry_plain": [entry.plain_of(entry.Opened(SEED, SEED, SEED, _asker(said), b'{"subj":[]}'), "lookup")],
+        "entry_chain": [
+            entry.chain_part([(1, -1), (4, 77)], bytes(38)),
+            answers["leaf"]["chain(utf-8)"].encode(),
+        ],
+        "entry_plain": [
+            entry.plain_of(entry.Opened(SEED, SEED, SEED, _asker(said), b'{"subj":[]}'), "lookup")
+        ],
         "entry_decisions": [entry.decision_bytes(SEED, [(1, 2, 3), (0, 0, 0)])],
         "signed_note": [cosigned["checkpoint"].encode()],
         "note_vkey": [cosigned["log_vkey"].encode(), cosigned["witness_vkeys"][0].encode()],
@@ -67,19 +72,31 @@ def seeds() -> dict[str, list[bytes]]:
         "evaluate_request": [_evaluate(element)],
         "evaluate_answer": [
             msgspec.json.encode(
-                evaluate.EvaluateAnswer("kh-a", 1, [evaluate.EvaluatedGroup("geld.e1", [b64u(element)], "AA")], "x")
+                evaluate.EvaluateAnswer(
+                    "kh-a", 1, [evaluate.EvaluatedGroup("geld.e1", [b64u(element)], "AA")], "x"
+                )
             )
         ],
         "sealed_points": [plain_points("bron", "m", [element])],
         "visit_tickets": [_HEAD.pack(1, 2, 3, 4, 1, bytes(16), now, now + 60, 3)],
         "holder_receipt": [
-            _claims(iss="kh-a", aud=HUB, sub="bron", iat=now, exp=now + 60, jti=JTI, n={"geld": 1}, cls="publish"),
+            _claims(
+                iss="kh-a", aud=HUB, sub="bron", iat=now, exp=now + 60, jti=JTI, n={"geld": 1}, cls="publish"
+            ),
             evaluate.issue_holder_receipt(
                 "kh-a", SIGNER, node="bron", hub=HUB, class_="publish", counts={"geld": 1}, nonce=JTI, now=NOW
             ).encode(),
         ],
         "broker_grant": [
-            _claims(iss="broker", aud="keyholders", sub="portaal", iat=now, exp=now + 60, jti=JTI, n={"geld.e1": 1}),
+            _claims(
+                iss="broker",
+                aud="keyholders",
+                sub="portaal",
+                iat=now,
+                exp=now + 60,
+                jti=JTI,
+                n={"geld.e1": 1},
+            ),
             evaluate.issue_grant(
                 "broker", SIGNER, node="portaal", counts={"geld.e1": 1}, jti=JTI, now=NOW
             ).encode(),
@@ -88,8 +105,14 @@ def seeds() -> dict[str, list[bytes]]:
         "consent_receipts": _consent(),
         "employee_token": [
             _claims(
-                iss=ISSUER, aud="wijkteam", sub="jan", iat=now, exp=now + 300, jti=JTI,
-                roles=["generalist"], team="noord",
+                iss=ISSUER,
+                aud="wijkteam",
+                sub="jan",
+                iat=now,
+                exp=now + 300,
+                jti=JTI,
+                roles=["generalist"],
+                team="noord",
             )
         ],  # fmt: skip
         "oidc_claims": [_claims(iss=ISSUER, aud="node", sub="jan", nonce="n", roles=["a"])],
@@ -107,7 +130,12 @@ def seeds() -> dict[str, list[bytes]]:
             for body in (
                 ITEM,
                 {"publish": [ITEM], "retract": [{"localRef": "SH-1"}]},
-                {"clients": [{"bsn": "999990019"}], "purpose": "huisbezoek", "caseReference": "Z", "until": "2026-12-24"},
+                {
+                    "clients": [{"bsn": "999990019"}],
+                    "purpose": "huisbezoek",
+                    "caseReference": "Z",
+                    "until": "2026-12-24",
+                },
                 {"localRef": "SH-1"},
             )
         ],
@@ -116,7 +144,9 @@ def seeds() -> dict[str, list[bytes]]:
         "desk_link": [b"l" + b"A" * 32],
         "problems_from_others": [b'{"type":"https://x/problems/over-rate","status":429}'],
         "settings_files": [_settings()],
-        "list_mapping": [b'kind = "schuldhulp"\n[columns]\nbsn = ["burgerservicenummer"]\n[kinds]\nSHV = "schuldhulp"\n'],
+        "list_mapping": [
+            b'kind = "schuldhulp"\n[columns]\nbsn = ["burgerservicenummer"]\n[kinds]\nSHV = "schuldhulp"\n'
+        ],
         "vocabulary_file": [_vocabulary()],
         "log_masking": [b"bsn=999990019 en 9999.90.019 %39%39%39%39%39%30%30%31%39"],
     }
@@ -150,7 +180,11 @@ def _bodies(element: bytes) -> list[bytes]:
             "entries": [{"scope": "geld", "effect": "grant", "category": ["geld"], "until": None, "explicit": True}],
         },
     }  # fmt: skip
-    return [bytes([at]) + msgspec.json.encode(made[kind.__name__]) for at, kind in enumerate(BODIES) if kind.__name__ in made]
+    return [
+        bytes([at]) + msgspec.json.encode(made[kind.__name__])
+        for at, kind in enumerate(BODIES)
+        if kind.__name__ in made
+    ]
 
 
 def _answers(said: bytes) -> list[bytes]:
@@ -201,7 +235,9 @@ def _change(said: bytes) -> bytes:
 
     from index.protocol.statement import Signed, Statement
 
-    spoken = msgspec.structs.replace(msgspec.json.decode(said, type=Statement), node="bron", msg="m", t="publish")
+    spoken = msgspec.structs.replace(
+        msgspec.json.decode(said, type=Statement), node="bron", msg="m", t="publish"
+    )
     token = receipt.issue_change_receipt(
         SigningKey(SEED), hub_id=HUB, sent=Signed(spoken, b"", b""), results=[], jti=bytes(16), size=7,
         root=bytes(32), now=NOW,
@@ -228,7 +264,7 @@ def _directive(number: int, effect: Any = "grant") -> Directive:
 
 def _settings() -> bytes:
     return (
-        "\x02holder_id = \"kh-a\"\nmanifest_file = \"m\"\ndirectory_file = \"d\"\nsigning_key_file = \"s\"\n"
+        '\x02holder_id = "kh-a"\nmanifest_file = "m"\ndirectory_file = "d"\nsigning_key_file = "s"\n'
         f'shares_dir = "shares"\ndatabase = "c.db"\n[holders]\nkh-a = "{b64u(PUBLIC)}"\n'
     ).encode()
 

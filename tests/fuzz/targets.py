@@ -36,7 +36,19 @@ from index import tickets
 from index.accesslog import tiles
 from index.aead import seal_box
 from index.app import RULES
-from index.protocol import codec, entry, evaluate, http, merkle, messages, note, points, proof, receipt, statement
+from index.protocol import (
+    codec,
+    entry,
+    evaluate,
+    http,
+    merkle,
+    messages,
+    note,
+    points,
+    proof,
+    receipt,
+    statement,
+)
 from index.protocol.directory import (
     SUITE,
     BrokerEntry,
@@ -284,7 +296,9 @@ def sealed_points(data: bytes) -> object:
     key = PrivateKey(SEED)
     with contextlib.suppress(points.PointsError):
         points.open_points(bytes(key), data, "bron", "m", 1)
-    return points.open_points(bytes(key), SealedBox(key.public_key).encrypt(data), "bron", "m", len(data) // 32)
+    return points.open_points(
+        bytes(key), SealedBox(key.public_key).encrypt(data), "bron", "m", len(data) // 32
+    )
 
 
 @target(tickets.TicketRefused)
@@ -456,7 +470,8 @@ def ristretto_elements(data: bytes) -> object:
 @target(ristretto.BadScalar)
 def ristretto_scalars(data: bytes) -> object:
     assert ristretto.is_scalar(data[:32]) == (
-        len(data[:32]) == 32 and int.from_bytes(data[:32], "little") < 2**252 + 27742317777372353535851937790883648493
+        len(data[:32]) == 32
+        and int.from_bytes(data[:32], "little") < 2**252 + 27742317777372353535851937790883648493
     )
     return ristretto.Secret.from_bytes(data[:32])
 

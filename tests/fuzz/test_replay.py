@@ -32,7 +32,11 @@ def test_every_cut_and_every_flipped_byte_of_the_corpus_is_taken_or_refused(name
     for raw in inputs(name, campaign.CORPUS):
         places = range(0, len(raw), max(1, len(raw) // 24))
         for at in places:
-            for changed in (raw[:at], raw[:at] + bytes([raw[at] ^ 0x81]) + raw[at + 1 :], raw[at:] + raw[:at]):
+            for changed in (
+                raw[:at],
+                raw[:at] + bytes([raw[at] ^ 0x81]) + raw[at + 1 :],
+                raw[at:] + raw[:at],
+            ):
                 TARGETS[name](changed)
                 tried += 1
     assert tried
