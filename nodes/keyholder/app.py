@@ -81,7 +81,7 @@ OPERATIONS = (
         "evaluate",
         EvaluateRequest,
         EvaluateAnswer,
-        problems=(401, 403, 409, 413, 429, 503),
+        problems=(401, 403, 408, 409, 413, 415, 429, 431, 503),
     ),
     openapi.Operation(
         "get",

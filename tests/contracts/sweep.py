@@ -249,11 +249,13 @@ class Sweep:
             path,
             template,
             raw,
-            proven,
-            bool(operation.definition.raw.get("security")),
+            proven=proven,
+            protected=bool(operation.definition.raw.get("security")),
         )
 
-    def send(self, method: str, path: str, template: str, raw: bytes, proven: bool, protected: bool) -> None:
+    def send(
+        self, method: str, path: str, template: str, raw: bytes, *, proven: bool, protected: bool
+    ) -> None:
         """One call, checked."""
         clean = path.partition("?")[0]
         headers = self.door.headers(raw, clean) if proven and protected and self.door.name != "hub" else {}

@@ -110,7 +110,8 @@ def test_every_answer_keeps_to_the_rules(site: Site, name: str, proven: bool) ->
         failures += sum(count for (_, status), count in sweep.statuses.items() if status < 300)
     if MINUTES:
         print(
-            f"\n{name} {'proven' if proven else 'unproven'}: {calls} calls, {past} past the gate, {failures} accepted"
+            f"\n{name} {'proven' if proven else 'unproven'}: {calls} calls, "
+            f"{past} past the gate, {failures} accepted"
         )
     assert calls >= 15
     if proven:

@@ -75,7 +75,8 @@ def main() -> int:
     (planted,) = fuzz([PLANTED], 60, asked.seed, folder)
     if not planted["findings"]:
         print(
-            f"the planted bug was not found in {planted['runs']} runs; the campaign proves nothing\n{planted['said']}"
+            f"the planted bug was not found in {planted['runs']} runs; the campaign proves nothing",
+            planted["said"],
         )
         return 2
     print(f"planted bug found after {planted['runs']} runs")
@@ -86,7 +87,8 @@ def main() -> int:
     for result in fuzz(names, seconds, asked.seed, folder):
         results.append(result)
         print(
-            f"{result['target']:24} {result['runs']:>9} runs  cov {result['coverage']:>6}  findings {len(result['findings'])}",
+            f"{result['target']:24} {result['runs']:>9} runs  cov {result['coverage']:>6}  "
+            f"findings {len(result['findings'])}",
             flush=True,
         )
         if result["findings"]:
@@ -105,7 +107,8 @@ def main() -> int:
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1))
     print(
-        f"{figures['runs']} runs over {len(results)} parsers, {found} with findings; suites {figures['suites']}"
+        f"{figures['runs']} runs over {len(results)} parsers, {found} with findings; "
+        f"suites {figures['suites']}"
     )
     if not found:
         with contextlib.suppress(OSError):

@@ -114,7 +114,7 @@ def seeds() -> dict[str, list[bytes]]:
                 roles=["generalist"],
                 team="noord",
             )
-        ],  # fmt: skip
+        ],
         "oidc_claims": [_claims(iss=ISSUER, aud="node", sub="jan", nonce="n", roles=["a"])],
         "ledger_entry": [canonical(_directive(1), bytes(32)), canonical(_directive(2, "withdraw"), SEED)],
         "choice_state": [encode(fold(fold(None, _directive(1)), _directive(2, "deny")))],
@@ -177,7 +177,7 @@ def _bodies(element: bytes) -> list[bytes]:
         "ChoiceRequest": {
             "ticket": ticket, "version": 1, "points": b64u(element), "group": b64u(bytes(16)), "text": sum_,
             "regime": "zelf", "by": "zelf",
-            "entries": [{"scope": "geld", "effect": "grant", "category": ["geld"], "until": None, "explicit": True}],
+            "entries": [{"scope": "geld", "effect": "grant", "category": ["geld"], "explicit": True}],
         },
     }  # fmt: skip
     return [
