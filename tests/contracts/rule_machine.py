@@ -130,13 +130,6 @@ class HubMachine(RuleBasedStateMachine):
 
     # --- steps ---------------------------------------------------------------------------
 
-    @initialize()
-    def log_in(self) -> None:
-        for person in PERSONS:
-            self.sessions[person] = self.run(self.world.portaal.logs_in(person))
-            self.standing[person] = self.run(self.world.wijkteam.opens("m-els", [person]))
-            self.model.open[id(self.standing[person])] = person
-
     @rule(
         person=st.sampled_from(PERSONS),
         kind=st.sampled_from(KINDS),
@@ -192,13 +185,26 @@ class HubMachine(RuleBasedStateMachine):
             # The sums are left at zero, so that just the buckets with flags differ.
             assert differing == {sender.rtag(person, kind)[0] for person, kind in held}
 
-    @rule(
-        person=st.sampled_from(PERSONS),
-        effect=st.sampled_from(["grant", "grant", "deny"]),
-        category=st.sampled_from(CATEGORIES),
-        target=choices,
-    )
-    def choose(self, person: str, effect: str, category: tuple[str, ...]) -> Any:
+    @initialize(target=choices, yes=st.sampled_from(PERSONS))
+    def begin(self, yes: str) -> Any:
+        """Everybody is logged in and everything known; one person has said yes to all."""
+        for person in PERSONS:
+            self.sessions[person] = self.run(self.world.portaal.logs_in(person))
+            self.standing[person] = self.run(self.world.wijkteam.opens("m-els", [person]))
+            self.model.open[id(self.standing[person])] = person
+            for kind in KINDS:
+                self.publish_or_update(person, kind, "2025-03")
+        return self._choose(yes, "grant", ())
+
+    @rule(person=st.sampled_from(PERSONS), category=st.sampled_from(CATEGORIES), target=choices)
+    def say_yes(self, person: str, category: tuple[str, ...]) -> Any:
+        return self._choose(person, "grant", category)
+
+    @rule(person=st.sampled_from(PERSONS), category=st.sampled_from(CATEGORIES), target=choices)
+    def say_no(self, person: str, category: tuple[str, ...]) -> Any:
+        return self._choose(person, "deny", category)
+
+    def _choose(self, person: str, effect: str, category: tuple[str, ...]) -> Any:
         scopes = [category[0]] if category else list(SCOPES)
         group = b64u(secrets.token_bytes(16))
         entries = [
