@@ -17,7 +17,8 @@ from index.protocol.http import App
 from .logging_setup import AccessLines
 
 GRACE_S = 3
-<<<<<<< HEAD
+_YOUNG, _MIDDLE, _OLD = 20_000, 50, 100
+"""Collections of the garbage collector; a full one then comes at every hundred millionth object or so."""
 HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 15.0
 MESSAGE_BYTES = 32 * 1024 * 1024
@@ -91,10 +92,6 @@ class BoundedHttp(HttpToolsProtocol):
         self._end_wait()
         if not self.transport.is_closing():
             self.send_400_response("Invalid HTTP request received.")
-=======
-_YOUNG, _MIDDLE, _OLD = 20_000, 50, 100
-"""Collections of the garbage collector; a full one then comes at every hundred millionth object or so."""
->>>>>>> main
 
 
 class PortTaken(Exception):

@@ -63,14 +63,10 @@ from index.errors import (
 from index.protocol.codec import unb64u
 from index.protocol.directory import NodeEntry, OrganisationEntry
 from index.protocol.entry import EntryDraft
-<<<<<<< HEAD
-from index.protocol.http import MAX_BODY, BadBody, decode_body, problem_response, read_bounded
-=======
 from index.protocol.http import (
     MAX_BODY,
     App,
     BadBody,
-    Problem,
     Receive,
     Scope,
     Send,
@@ -78,7 +74,6 @@ from index.protocol.http import (
     problem_response,
     read_bounded,
 )
->>>>>>> main
 from index.protocol.messages import Message
 from index.protocol.statement import (
     JTI_WINDOW_S,
