@@ -42,10 +42,10 @@ from .employees import Employee, role_for
 from .errors import (
     BadInput,
     BadItems,
+    BrpUnavailable,
     HolderLied,
     HolderRefused,
     HoldersUnreachable,
-    BrpUnavailable,
     HubUnreachable,
     LoginExpired,
     LoginUnreachable,

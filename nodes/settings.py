@@ -62,7 +62,7 @@ class BrpSettings(_Part):
     """
 
     url: str = ""
-    """Haal Centraal BRP Personen bevragen 2, up to and without `/personen`; https, or http on this machine."""
+    """Haal Centraal BRP Personen bevragen 2, without `/personen`; https, or http on this machine."""
     api_key_file: Path | None = None
     api_key_header: str = "X-API-Key"
     token_url: str = ""

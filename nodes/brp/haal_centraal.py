@@ -1,6 +1,7 @@
 """Asking the BRP through its web service: Haal Centraal BRP Personen bevragen, version 2.
 
-    POST {url}/personen {"type": "RaadpleegMetBurgerservicenummer", "burgerservicenummer": [...], "fields": [...]}
+    POST {url}/personen {"type": "RaadpleegMetBurgerservicenummer",
+                         "burgerservicenummer": [...], "fields": [...]}
 
 Numbers stand in the body and nowhere else: not in an address, a header, a log or
 an error. An answer that is late, too long, not in the documented form or about
@@ -83,7 +84,7 @@ class HaalCentraal:
             return await _json(answer)
 
     async def _proof(self) -> dict[str, str]:
-        """The header that says who asks; key and secret are read at use, so a replaced file counts at once."""
+        """The header that says who asks; files are read at use, so a replaced one counts at once."""
         ours = self._settings
         if ours.token_url:
             return {"Authorization": f"Bearer {await self._fresh_token()}"}
