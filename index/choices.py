@@ -318,8 +318,8 @@ class Choose:
         row = tx.choice(part.keys.idx_dir)
         return NOTHING_CHOSEN if row is None else decode(self.hub.rows.open_choice(row, part.scope)[1])
 
-    def _authority(self, entry: ChoiceEntry, state: ChoiceState, now: datetime) -> datetime | None:
-        """Until when the giver may speak in this scope; None where no regime entry limits it.
+    def _authority(self, entry: ChoiceEntry, state: ChoiceState, now: datetime) -> Directive | None:
+        """The regime entry by which the giver may speak in this scope; None where none is needed.
 
         Raises:
             Rejected: No regime entry of this giver is in force here, its mandate does not cover the
@@ -331,27 +331,27 @@ class Choose:
             if entry.effect == "grant" and _OWN_YES_IS_NOT_ENOUGH & measures_of(state, now):
                 raise Rejected("no-say")
             return None
-        own = [
-            held
-            for held in regimes_in_force(state, now)
-            if (held.by, held.giver) == (self.body.by, self.body.giver)
-        ]
+        giver = (self.body.by, self.body.giver)
+        own = [held for held in regimes_in_force(state, now) if (held.by, held.giver) == giver]
         if not own:
             raise Rejected("no-authority")
-        if self.body.by != "curator" and "curatele" in measures_of(state, now):
+        covering = [held for held in own if _inside(entry, held)]
+        if not covering or (self.body.by != "curator" and "curatele" in measures_of(state, now)):
             raise Rejected("no-say")
-        covering = [held.until for held in own if held.until and _inside(entry, held)]
-        if not covering:
-            raise Rejected("no-say")
-        return max(covering)
+        return max(covering, key=lambda held: held.until or now)
 
     def _directive(self, entry: ChoiceEntry, state: ChoiceState, now: datetime) -> Directive:
         until = _instant(entry.until) if entry.until else None
         if entry.effect == "grant" and until is None:
             until = add_months(now, self.hub.vocabulary.limits.consent_default_months)
         authority = self._authority(entry, state, now)
-        if entry.effect == "grant" and authority is not None and until is not None:
-            until = min(until, authority)
+        evidence = "" if entry.effect == "withdraw" else self.body.evidence
+        lasts = None
+        if authority is not None and authority.until is not None:
+            # The regime entry holds the reference; here is little room, so this names it by its number.
+            evidence = f"r{authority.number}"
+            until = min(until, authority.until) if until else None
+            lasts = None if until else authority.until
         return Directive(
             number=state.number + 1,
             group=self.group,
@@ -365,8 +365,8 @@ class Choose:
             by=self.body.by,
             regime=self.body.regime,
             giver=self.body.giver,
-            evidence="" if entry.effect == "withdraw" else self.body.evidence,
-            evidence_until=until if entry.effect == "regime" else authority,
+            evidence=evidence,
+            evidence_until=lasts,
             channel=self.body.channel,
             text=self.text,
             policy=self.hub.policy.number,

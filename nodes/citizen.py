@@ -637,11 +637,8 @@ class Citizens:
 
     async def preview(self, session: CitizenSession, change: Change) -> Effects:
         """What the change would open and close; nothing is written."""
-        if session._directives is None:
-            await self._ledger(session)
-        else:
-            self._use(session)
-        standing = session._directives or []
+        # Anew each time: another who has a say may have chosen since.
+        standing = await self._ledger(session)
         before = self._folded(standing)
         after = dict(before)
         for entry in _with_closings(self._entries(session, change), standing, session):

@@ -353,7 +353,10 @@ def _failure(response: httpx.Response, asking: Asking) -> HubUnreachable | Refus
     if response.status_code >= 500 or (response.status_code == 429 and not asking.actor):
         return HubUnreachable()
     try:
-        kind = str(msgspec.json.decode(response.content)["type"]).rpartition("/")[2]
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        body = msgspec.json.decode(response.content)
+        kind = str(body["type"]).rpartition("/")[2]
+        if kind == "rejected":
+            kind = str(body["errors"][0]["code"])  # the rule, which is what a person needs to hear
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError):
         kind = ""
     return Refused(kind if _CODE.fullmatch(kind) else f"http-{response.status_code}")

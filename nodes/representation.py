@@ -78,9 +78,13 @@ def giver_of(secret: bytes, speaker: Bsn, about: Bsn) -> str:
 
     Args:
         secret: The node's own; without it nobody can make or check one.
+
+    Returns:
+        Eight characters: an entry of the ledger has little room, and they only have to differ
+        among the few who speak for one person.
     """
     pair = person_tag(secret, about, "represented")
-    return b64u(person_tag(secret, speaker, f"speaker {b64u(pair)}"))
+    return b64u(person_tag(secret, speaker, f"speaker {b64u(pair)}")[:6])
 
 
 def known_of(secret: bytes, record: BrpPerson) -> Known:

@@ -35,7 +35,10 @@ class OidcSettings(_Part):
     bsn_claim: str = "bsn"
     """Portal only: the claim in which the broker gives the citizen service number."""
     birthdate_claim: str = "birthdate"
-    """Portal only: without it, or without a year in it, a citizen may close and not open."""
+    """Portal without `[brp]` only: without a year in it the strictest age regime holds."""
+    represents_claim: str = "represents"
+    """Portal only: whom a login speaks for, as the login broker proved it. `{"sub": <number>, "as":
+    "gemachtigde" | "bewindvoerder" | "mentor" | "curator", "evidence": <reference>, "until": <RFC 3339>}`."""
     acr: str = ""
     """The level of assurance to ask and to require; empty asks none."""
 
