@@ -5,7 +5,7 @@ alone. Nobody acts on the birthday: what a regime allowed ends at 00:00 of that
 day in the Netherlands. A birth date that is not known means the regime in
 which least can be opened alone: `samen`.
 
-Source: docs/design/policy-and-consent.md, "In this version"; policy "Resolution".
+Source: docs/design/policy-and-consent.md, "Representation and ages".
 """
 
 from datetime import date, datetime, timedelta
