@@ -5,7 +5,7 @@
 One grant of the broker opens one person. Numbers of children stay in memory,
 for this login only, until a session was opened or the login ends.
 
-Source: docs/adr/0009-a-grant-for-each-person-a-parent-chooses-for.md; screens.md P10.
+Source: docs/adr/0011-a-grant-for-each-person-a-parent-chooses-for.md; screens.md P10.
 """
 
 from dataclasses import dataclass, field
