@@ -6,11 +6,9 @@ of work and reference by turns, and gives medians with the range beside them.
 """
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import median
 
 from index.protocol.codec import unb64u
@@ -20,80 +18,10 @@ from nodes.oprf.dealer import deal
 from nodes.oprf.ristretto import Secret
 
 from .measuring.figures import Figure, machine, percentile, spread, versions
+from .measuring.lookups import cpu_seconds
 
 REFERENCE_RATE = 1e6 / 655
 """Inputs a second of docs/design/performance.md: 655 µs of all parties' cryptography each, on one core."""
-
-_WARM_S = 1.0
-
-
-# --- lookups ------------------------------------------------------------------------
-
-
-def bench_lookup(engine: str, flags: int, concurrency: int, seconds: int, rounds: int) -> Figure:
-    """Lookups at a hub in a process of its own, over loopback, by turns with the reference.
-
-    Args:
-        engine: `sqlite` or `postgresql`.
-        flags: Stored flags.
-        concurrency: Requests in flight; each asks about one person.
-        seconds: Of each round of lookups; the reference takes half of that, at least 1.
-    """
-    from .measuring.hub import MeasuredHub
-    from .measuring.load import Asking, lookups
-    from .measuring.reference import PgBench, SqliteBench
-    from .measuring.server import place
-
-    with place(engine) as (folder, database):
-        hub = MeasuredHub(folder, database)
-        hub.fill(flags)
-        reference = PgBench(database, folder) if engine == "postgresql" else SqliteBench(folder)
-        asking = Asking.of(hub)
-        rates, references, ratios, millis, cpu, checked = [], [], [], [], [], 0
-        with hub.served() as (process, address):
-            lookups(asking, address, concurrency, _WARM_S)
-            for _ in range(rounds):
-                used = cpu_seconds(process)
-                done = lookups(asking, address, concurrency, seconds)
-                cpu.append((cpu_seconds(process) - used) / max(len(done.millis), 1) * 1e6)
-                references.append(reference.rate(concurrency, max(seconds // 2, 1)))
-                rates.append(done.rate)
-                ratios.append(done.rate / references[-1])
-                millis += done.millis
-                checked += done.checked
-    millis.sort()
-    return Figure(
-        work="lookup",
-        engine=engine,
-        flags=flags,
-        concurrency=concurrency,
-        seconds=seconds * rounds,
-        rate=round(median(rates), 1),
-        p50_ms=round(percentile(millis, 0.5), 2),
-        p99_ms=round(percentile(millis, 0.99), 2),
-        reference=round(median(references), 1),
-        ratio=round(median(ratios), 3),
-        machine=machine(),
-        versions=versions("psycopg") if engine == "postgresql" else versions(),
-        detail={
-            "rounds": rounds,
-            "rate": spread(rates),
-            "reference": spread(references),
-            "ratio": spread(ratios, 3),
-            "hubCpuUs": spread(cpu, 0),
-            "scopes": len(hub.scopes),
-            "answersChecked": checked,
-        },
-    )
-
-
-def cpu_seconds(process: int) -> float:
-    """Processor time that a process used so far; 0 where the system does not tell."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # --- publications -------------------------------------------------------------------

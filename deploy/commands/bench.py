@@ -1,5 +1,6 @@
 """`vlagwijzer bench`: figures of this machine, one JSON object a line."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,16 +26,22 @@ def bench() -> None:
 def lookup(  # noqa: PLR0917
     engine: Engine = "sqlite",
     flags: Flags = 100_000,
-    concurrency: Concurrency = 8,
-    seconds: Annotated[int, typer.Option(min=1, max=600, help="Of each round.")] = 5,
-    rounds: Annotated[int, typer.Option(min=1, max=50)] = 3,
+    concurrency: Annotated[
+        str, typer.Option(help="Requests in flight; several with commas take turns: 1,8,32.")
+    ] = "8",
+    seconds: Annotated[float, typer.Option(min=0.2, max=600, help="Of each round.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, max=200)] = 7,
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder where the filled database stays; with more flags it grows.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Lookups at the hub with everything on, by turns with the reference of the same engine."""
     with plainly():
-        from deploy.benchmarks import bench_lookup
+        from deploy.measuring.lookups import bench_lookup
 
-        _print(bench_lookup(_known(engine), flags, concurrency, seconds, rounds), as_json, "lookups")
+        for figure in bench_lookup(_known(engine), flags, _numbers(concurrency), seconds, rounds, keep):
+            _print(figure, as_json, "lookups")
 
 
 @app.command("publish")
@@ -85,11 +92,19 @@ def _known(engine: str) -> str:
     return engine
 
 
+def _numbers(text: str) -> list[int]:
+    found = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if not all(1 <= number <= 256 for number in found):
+        raise typer.BadParameter("numbers from 1 to 256 with commas between", param_hint="--concurrency")
+    return list(dict.fromkeys(found))
+
+
 def _print(figure: "Figure", as_json: bool, what: str) -> None:
     import msgspec
 
     text = (
-        f"{figure.work} on {figure.engine}: {figure.rate:.0f} {what} a second "
+        f"{figure.work} on {figure.engine}, {figure.flags} stored, {figure.concurrency} in flight: "
+        f"{figure.rate:.0f} {what} a second "
         f"(p50 {figure.p50_ms} ms, p99 {figure.p99_ms} ms); "
         f"{figure.ratio} of the reference's {figure.reference:.0f} a second"
     )

@@ -44,16 +44,17 @@ class PgBench:
             connection.exec_driver_sql("VACUUM ANALYZE bench_row")
         engine.dispose()
 
-    def rate(self, concurrency: int, seconds: int) -> float:
-        """Transactions a second of one round."""
+    def rate(self, concurrency: int, seconds: float) -> float:
+        """Transactions a second of one round; `pgbench` counts whole seconds, so at least one."""
+        whole = max(1, round(seconds))
         host = parse_qs(self._url.query).get("host", [self._url.hostname or "127.0.0.1"])[0]
         command = [
             pgbench(), "-n", "-M", "prepared", "-f", str(self._script), "-c", str(concurrency),
-            "-j", str(min(concurrency, 2)), "-T", str(seconds), "-h", host,
+            "-j", str(min(concurrency, 2)), "-T", str(whole), "-h", host,
             "-p", str(self._url.port or 5432), "-U", self._url.username or "postgres", self._url.path[1:],
         ]  # fmt: skip
         # No input of anybody: a fixed program with our own address.
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=whole + 60)  # noqa: S603
         line = next(line for line in done.stdout.splitlines() if line.startswith("tps ="))
         return float(line.split()[2])
 
@@ -84,7 +85,8 @@ class SqliteBench:
         run("PRAGMA journal_mode=WAL")
         run("PRAGMA synchronous=FULL")
         run("CREATE TABLE IF NOT EXISTS bench_row (k INTEGER PRIMARY KEY, v BLOB)")
-        run("CREATE TABLE IF NOT EXISTS bench_line (id INTEGER PRIMARY KEY, v BLOB)")
+        run("DROP TABLE IF EXISTS bench_line")
+        run("CREATE TABLE bench_line (id INTEGER PRIMARY KEY, v BLOB)")
         run("BEGIN")
         self._connection.executemany(
             "INSERT OR REPLACE INTO bench_row VALUES (?, ?)",
@@ -92,7 +94,7 @@ class SqliteBench:
         )
         run("COMMIT")
 
-    def rate(self, concurrency: int, seconds: int) -> float:
+    def rate(self, concurrency: int, seconds: float) -> float:
         """Transactions a second of one round; `concurrency` cannot matter to one writer."""
         run, done = self._connection.execute, 0
         until = (begun := time.perf_counter()) + seconds
