@@ -40,8 +40,36 @@ def lookup(  # noqa: PLR0917
     with plainly():
         from deploy.measuring.lookups import bench_lookup
 
-        for figure in bench_lookup(_known(engine), flags, _numbers(concurrency), seconds, rounds, keep):
+        for figure in bench_lookup(_known(engine), flags, _numbers(concurrency), seconds, rounds, keep=keep):
             _print(figure, as_json, "lookups")
+
+
+@app.command("visit")
+def visit(
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="Visits to open, then to look in.")] = 200,
+    persons: Annotated[int, typer.Option(min=1, max=8, help="Persons of each visit.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Opening a visit and one lookup in it, seen from the node: real node, key holders and hub, grid off."""
+    with plainly():
+        from deploy.measuring.visits import bench_visit
+
+        for figure in bench_visit(count, persons):
+            _print(figure, as_json, "calls")
+
+
+@app.command("start")
+def start(
+    rounds: Annotated[int, typer.Option(min=1, max=50)] = 3,
+    demo: Annotated[bool, typer.Option(help="The whole demo too, until its first page.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """How long until `hub serve`, and `demo`, answer; and the hub's memory then."""
+    with plainly():
+        from deploy.measuring.starting import bench_start
+
+        for figure in bench_start(rounds, demo):
+            _print(figure, as_json, "starts")
 
 
 @app.command("publish")

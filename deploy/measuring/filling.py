@@ -164,7 +164,8 @@ def _postgresql(engine: Engine, tag: bytes, count: int) -> None:
         if anew:
             connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '512MB'")
             connection.exec_driver_sql(
-                f"ALTER TABLE flag ADD CONSTRAINT pk_flag PRIMARY KEY (pub_tag, rtag) WITH (fillfactor={_FILL})"
+                "ALTER TABLE flag ADD CONSTRAINT pk_flag PRIMARY KEY (pub_tag, rtag) "
+                f"WITH (fillfactor={_FILL})"
             )
             connection.exec_driver_sql(f"CREATE INDEX ix_flag_idx ON flag (idx) WITH (fillfactor={_FILL})")
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import httpx
 import msgspec
@@ -37,9 +38,9 @@ from policy.decide import scopes_for
 from policy.vocabulary import load_vocabulary
 
 from . import filling
-from .filling import DESK, PURPOSE, ROLE, TEAM, Asked
-from .filling import OIN as OIN
-from .filling import SOURCE as SOURCE
+from .filling import DESK, OIN, PURPOSE, ROLE, SOURCE, TEAM, Asked
+
+__all__ = ["HUB_ID", "OIN", "SOURCE", "CannotMeasure", "MeasuredHub", "started", "until_up"]
 
 HUB_ID = "hub.bench.vlagwijzer.example"
 ASKED = 5000
@@ -208,15 +209,17 @@ class MeasuredHub:
 
 
 @contextmanager
-def started(*arguments: str, output: object = subprocess.DEVNULL) -> Iterator["subprocess.Popen[bytes]"]:
+def started(
+    *arguments: str, output: int | IO[bytes] = subprocess.DEVNULL
+) -> Iterator["subprocess.Popen[bytes]"]:
     """The `vlagwijzer` command of this very code as a process of its own; ended at the end."""
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
     process = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-c", "from deploy.cli import app; app()", *arguments],
         stdin=subprocess.DEVNULL,
-        stdout=output,  # type: ignore[arg-type]
-        stderr=output,  # type: ignore[arg-type]
+        stdout=output,
+        stderr=output,
         env={**os.environ, "PYTHONPATH": path},
     )
     try:

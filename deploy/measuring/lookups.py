@@ -60,6 +60,7 @@ def bench_lookup(
     concurrencies: Sequence[int],
     seconds: float,
     rounds: int,
+    *,
     keep: Path | None = None,
     beside: Sequence[Beside] = (),
 ) -> list[Figure]:
@@ -109,13 +110,13 @@ def bench_lookup(
             "bytesPerFlag": each,
         }
         return [
-            _figure(engine, flags, concurrency, seconds * rounds, of, detail)
+            _figure(engine, flags, concurrency, seconds=seconds * rounds, found=of, detail=detail)
             for concurrency, of in found.items()
         ]
 
 
 def _figure(
-    engine: str, flags: int, concurrency: int, seconds: float, found: _Rounds, detail: dict[str, Any]
+    engine: str, flags: int, concurrency: int, *, seconds: float, found: _Rounds, detail: dict[str, Any]
 ) -> Figure:
     found.millis.sort()
     return Figure(

