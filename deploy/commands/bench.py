@@ -72,6 +72,18 @@ def start(
             _print(figure, as_json, "starts")
 
 
+@app.command("decide")
+def decide(
+    rounds: Annotated[int, typer.Option(min=1, max=10_000)] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """One decision over all kinds: from the published table, and from Cedar by turns."""
+    with plainly():
+        from deploy.measuring.deciding import bench_decide
+
+        _print(bench_decide(rounds), as_json, "decisions")
+
+
 @app.command("publish")
 def publish(
     engine: Engine = "sqlite",
