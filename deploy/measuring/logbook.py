@@ -102,13 +102,14 @@ def officer_seconds(log: Logbook) -> float:
 
 
 def citizen_ms(log: Logbook) -> float:
-    """1,000 lines fetched with their proofs and checked as the portal does."""
+    """1,000 entries, each a line in every scope, fetched with their proofs and checked as the portal does."""
     begun = time.perf_counter()
     with log.hub.reading() as connection:
         found = log.hub.log_reader.lines_of(connection, {scope: [lid] for scope, lid in log.lids.items()})
     answer = OwnLogAnswer(found.lines, found.checkpoint, [])
     checked = check_lines(answer, log.lids, log.vkey)
-    if not checked.entries or not checked.verified:
+    # Nobody looked here, so there is no newest line to be among them: `verified` cannot be true.
+    if not checked.entries or len(checked.entries) != checked.total:
         raise RuntimeError("not every line held")
     return (time.perf_counter() - begun) * 1000
 
