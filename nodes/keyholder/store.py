@@ -11,6 +11,7 @@ Source: docs/design/pseudonyms.md, "Evaluate", checks 4 and 8.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import (
     Connection,
     Engine,
+    Integer,
     Table,
+    bindparam,
     create_engine,
     delete,
     event,
@@ -46,6 +49,9 @@ DAY_S = 86_400
 MINUTE_S = 60
 _KEEP_COUNTERS_S = 3 * DAY_S
 _KEEP_GRANTS_S = 3_600
+_LATEST = select(func.max(tables.nonce.c.seen_at))
+_NONCE = insert(tables.nonce)
+_EVENT = insert(tables.event)
 
 
 def create(path: Path) -> None:
@@ -109,12 +115,12 @@ class CounterStore:
             self._claim(connection, node, nonce, now)
 
     def _claim(self, connection: Connection, node: str, nonce: bytes, now: int) -> None:
-        latest = connection.execute(select(func.max(tables.nonce.c.seen_at))).scalar()
+        latest = connection.execute(_LATEST).scalar()
         if latest is not None and now < latest - MAX_CLOCK_STEP_S:
             raise ClockWentBack("the clock stands before times that are already stored")
         self._forget_old(connection, now)
         try:
-            connection.execute(insert(tables.nonce).values(node=node, nonce=nonce, seen_at=now))
+            connection.execute(_NONCE, {"node": node, "nonce": nonce, "seen_at": now})
         except IntegrityError:
             raise NonceSeen from None
 
@@ -215,11 +221,8 @@ class CounterStore:
                 connection, tables.grant_units, key, column="spent", add=count, limit=left, extra=extra
             ):
                 raise GrantRefused
-        connection.execute(
-            insert(tables.event).values(
-                at=now, node=node, class_=class_, version=version, counts=json.dumps(counts)
-            )
-        )
+        happened = {"at": now, "node": node, "class_": class_, "version": version}
+        connection.execute(_EVENT, {**happened, "counts": json.dumps(counts)})
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -243,17 +246,29 @@ def _count(
     """Raise a counter by `add` if it then is not above `limit`; False when it would be."""
     if add > limit:
         return False
-    makers: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-    fresh = makers[connection.dialect.name](table).values(**key, **{column: add}, **(extra or {}))
-    used = table.c[column]
+    values = {**key, **(extra or {})}
     raised = connection.execute(
-        fresh.on_conflict_do_update(
-            index_elements=[table.c[name] for name in key],
-            set_={table.c[column].name: used + add},
-            where=used + add <= limit,
-        )
+        _counting(connection.dialect.name, table, tuple(key), column=column, extra=tuple(extra or ())),
+        {**{f"its_{name}": value for name, value in values.items()}, "raised_by": add, "most": limit},
     )
     return raised.rowcount == 1
+
+
+@lru_cache(maxsize=16)
+def _counting(
+    dialect: str, table: Table, key: tuple[str, ...], *, column: str, extra: tuple[str, ...]
+) -> Any:
+    """The statement of `_count`, built once: building it cost more than running it."""
+    makers: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+    add, used = bindparam("raised_by", type_=Integer), table.c[column]
+    fresh = makers[dialect](table).values(
+        {**{name: bindparam(f"its_{name}") for name in (*key, *extra)}, column: add}
+    )
+    return fresh.on_conflict_do_update(
+        index_elements=[table.c[name] for name in key],
+        set_={used.name: used + add},
+        where=used + add <= bindparam("most", type_=Integer),
+    )
 
 
 def _engine(path: Path) -> Engine:

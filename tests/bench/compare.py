@@ -7,10 +7,12 @@ the stand-in, and the stand-in's own p50 and p99.
 """
 
 import argparse
+import logging
 from pathlib import Path
 
 import msgspec
 
+from deploy.logging_setup import set_up_logging
 from deploy.measuring.figures import percentile
 from deploy.measuring.lookups import bench_lookup
 
@@ -26,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--persons", type=int, default=PERSONS, help="in the stand-in, three rows each")
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args(arguments)
+    set_up_logging("bench", level=logging.WARNING)
     registry = Registry(asked.persons)
     numbers = [int(number) for number in asked.concurrency.split(",")]
     figures = bench_lookup(
