@@ -1,7 +1,11 @@
-"""`vlagwijzer policy`: check the vocabulary and the rules made from it."""
+"""`vlagwijzer policy`: what rules and vocabulary allow, before anybody is served by them.
+
+Nothing here touches a hub: a candidate is read from files, the packaged data is
+the default, and what comes out is printed.
+"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,30 +13,90 @@ from .output import FAILED, AsJson, emit, fail, plainly
 
 app = typer.Typer(no_args_is_help=True, help="Who may see what, and why.")
 
+Candidate = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Folders or files: vocabulary.toml, forbids.cedar, other *.cedar. Absent: packaged."),
+]
+Rules = Annotated[
+    list[Path] | None,
+    typer.Option("--rules", help="Folder or file of a candidate; repeatable. Absent: packaged."),
+]
+OneProfile = Annotated[str | None, typer.Option("--profile", help="Absent: every profile.")]
+
 
 @app.command("check")
 def check(
-    vocabulary: Annotated[Path | None, typer.Option(help="Absent: the packaged one.")] = None,
+    candidate: Candidate = None,
+    vocabulary: Annotated[Path | None, typer.Option(help="A vocabulary file; the same as naming it.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Load the vocabulary, validate the rules strictly and fill the decision table, as publication does."""
+    """Refuse a candidate with file, line and reason of everything that is wrong with it."""
     with plainly():
-        from policy.engine import PublishError, publish
-        from policy.vocabulary import load_vocabulary
+        from policy.check import check, summary
 
-        words = load_vocabulary(vocabulary)
-        try:
-            version = publish(words, version=1)
-        except PublishError as error:
-            raise fail(str(error), FAILED) from None
+        checked = check([*(candidate or []), *([vocabulary] if vocabulary else [])])
+        found = summary(checked)
+        lines = [str(fault) for fault in checked.faults]
+        if checked.version is None:
+            lines.append(f"{len(lines)} found. This candidate cannot be published.")
+        else:
+            lines = [
+                f"{found['kinds']} kinds, {found['roles']} roles, {found['rules']} rules: all fit.",
+                found["hash"],
+            ]
+        emit(found, as_json, "\n".join(lines))
+        if checked.version is None:
+            raise typer.Exit(FAILED)
+
+
+@app.command("prove")
+def prove(candidate: Candidate = None, profile: OneProfile = None, as_json: AsJson = False) -> None:
+    """Prove P1 to P12 for every profile, or give a counterexample; P13 is reported only."""
+    with plainly():
+        from policy.proof.properties import PROPERTIES, holds, in_words
+        from policy.proof.properties import prove as prove_rules
+
+        content = _content(candidate)
+        profiles = _profiles(content, profile)
+        proofs = prove_rules(content.vocabulary, content.rules(profiles), profiles)
         found = {
-            "kinds": len(words.kinds),
-            "roles": len(words.roles),
-            "rules": len(version.rules),
-            "hash": version.hash.hex(),
+            "holds": holds(proofs),
+            "properties": PROPERTIES,
+            "proofs": [
+                {
+                    "property": one.code,
+                    "profile": one.profile,
+                    "required": one.required,
+                    "holds": one.holds,
+                    "milliseconds": round(one.seconds * 1000, 1),
+                    "counterexample": in_words(content.vocabulary, one.counterexample)
+                    if one.counterexample
+                    else None,
+                    "request": one.counterexample.request if one.counterexample else None,
+                }
+                for one in proofs
+            ],
         }
-        summary = f"{found['kinds']} kinds, {found['roles']} roles, {found['rules']} rules: all fit."
-        emit(found, as_json, f"{summary}\n{found['hash']}")
+        emit(found, as_json, "\n".join(_proof_lines(content.vocabulary, proofs)))
+        if not found["holds"]:
+            raise typer.Exit(FAILED)
+
+
+def _proof_lines(vocabulary: Any, proofs: list[Any]) -> list[str]:
+    from policy.proof.properties import PROPERTIES, in_words
+
+    lines = []
+    for code, sentence in PROPERTIES.items():
+        of_code = [proof for proof in proofs if proof.code == code]
+        broken = [proof for proof in of_code if not proof.holds]
+        verdict = f"bewezen voor {len(of_code)} profielen" if not broken else "GELDT NIET"
+        if broken and not broken[0].required:
+            verdict = f"bewezen voor {len(of_code) - len(broken)} van {len(of_code)} profielen (hoeft niet)"
+        lines.append(f"{code:<4} {verdict}: {sentence}")
+        lines += [
+            f"       profiel {one.profile}: {in_words(vocabulary, one.counterexample)}" for one in broken
+        ]
+    return lines
 
 
 @app.command("cases")
@@ -60,3 +124,21 @@ def cases(
         emit(found, as_json, "\n".join([*lines, f"{len(results)} cases, {len(wrong)} differences."]))
         if wrong:
             raise typer.Exit(FAILED)
+
+
+def _content(paths: list[Path] | None) -> Any:
+    """A candidate that loads, or one line per reason and exit code 1."""
+    from policy.content import ContentError, load_content
+
+    try:
+        return load_content(paths or [])
+    except ContentError as error:
+        raise fail(str(error), FAILED) from None
+
+
+def _profiles(content: Any, chosen: str | None) -> tuple[str, ...]:
+    if chosen is None:
+        return tuple(content.profiles)
+    if chosen not in content.profiles:
+        raise typer.BadParameter(f"no such profile; there are {', '.join(content.profiles)}")
+    return (chosen,)
