@@ -138,7 +138,7 @@ def _faults_of(one: Written, codes: Codes, schema: cedarpy.Schema) -> Iterator[F
 
 
 def _named_in(message: str, statement: Statement) -> tuple[str, ...]:
-    """The last word between marks in Cedar's message that the rule has too; else a comparison of two types."""
+    """The last word between marks in Cedar's message that the rule has; else a comparison of two types."""
     words = re.findall(r"[`'\"]([^`'\"]+)[`'\"]", message)
     texts = [token.text for token in statement.tokens]
     named = next(((word,) for word in reversed(words) if word in texts), ())

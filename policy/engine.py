@@ -90,6 +90,27 @@ class Bundle:
         results = cedarpy.is_authorized_batch(requests, self._policies, self._entities, schema=self._schema)
         return [self._number(question, result) for question, result in zip(questions, results, strict=True)]
 
+    def stops(self, question: Question) -> tuple[str, ...]:
+        """The ids of the forbids by which Cedar denies; none when it allows, or when no permit applies.
+
+        Raises:
+            PublishError: NoDecision, or an error in a rule.
+        """
+        if self.ask([question]) != [0]:
+            return ()
+        result = cedarpy.is_authorized(
+            {
+                "principal": 'User::"asker"',
+                "action": 'Action::"view"',
+                "resource": f'Kind::"{question.kind}"',
+                "context": question.context,
+            },
+            self._policies,
+            self._entities,
+            schema=self._schema,
+        )
+        return tuple(sorted(result.diagnostics.id_annotations_by_reason.values()))
+
     def _number(self, question: Question, result: cedarpy.AuthzResult) -> int:
         if result.decision is cedarpy.Decision.NoDecision or result.diagnostics.errors:
             raise PublishError(f"Cedar gave no decision for {question.kind}: {question.context}")

@@ -13,7 +13,7 @@ Source: docs/design/policy-and-consent.md, "The sentence of a rule"; screens D12
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -251,11 +251,21 @@ def _permit_sentence(vocabulary: Vocabulary, cell: Cell) -> str:
             named = [purpose.label for purpose in vocabulary.purposes if purpose.code in purposes]
             if len(named) != len(purposes):
                 raise KeyError
-            return (
-                f"{vocabulary.role(cell.role).label} mag zien: {vocabulary.kind(cell.kind).label}. "
-                f"Waarvoor: {_enumerated(named)}. Waarom: {_WHY[basis]}."
-            )
+            return permit_words(vocabulary, (cell.role, cell.kind, basis), purposes)
     raise KeyError
+
+
+def permit_words(
+    vocabulary: Vocabulary, cell: tuple[str, str, str], purposes: Iterable[str], *, verb: str = "mag zien"
+) -> str:
+    """What a role may do with a kind on a basis, in the words of a permit. `cell`: role, kind, basis."""
+    role, kind, basis = cell
+    asked = set(purposes)
+    named = [purpose.label for purpose in vocabulary.purposes if purpose.code in asked]
+    return (
+        f"{vocabulary.role(role).label} {verb}: {vocabulary.kind(kind).label}. "
+        f"Waarvoor: {_enumerated(named)}. Waarom: {_WHY[basis]}."
+    )
 
 
 def _quoted(vocabulary: Vocabulary, what: str, code: str) -> str:

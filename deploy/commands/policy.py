@@ -99,6 +99,143 @@ def _proof_lines(vocabulary: Any, proofs: list[Any]) -> list[str]:
     return lines
 
 
+@app.command("matrix")
+def matrix(
+    candidate: Candidate = None,
+    profile: OneProfile = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The page docs/policy-matrix.md.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Roles by kinds per profile, with the legal bases, and marks for mandate and convenant."""
+    with plainly():
+        from policy.matrix import as_page, as_rows, as_text, published
+        from policy.matrix import matrix as matrix_of
+
+        content = _content(candidate)
+        profiles = _profiles(content, profile)
+        version = published(content, profiles)
+        found = [matrix_of(version, code) for code in profiles]
+        text = "\n\n".join(as_text(version.vocabulary, one) for one in found)
+        if markdown:
+            text = as_page(version).rstrip("\n")
+        emit([row for one in found for row in as_rows(version.vocabulary, one)], as_json, text)
+
+
+@app.command("explain")
+def explain(  # noqa: PLR0917
+    role: Annotated[str, typer.Option(help="Code of the role.")],
+    kind: Annotated[str, typer.Option(help="Code of the kind.")],
+    purpose: Annotated[str, typer.Option(help="Code of the purpose.")],
+    profile: Annotated[str, typer.Option(help="Code of the profile.")] = "basis",
+    organisation_class: Annotated[
+        str | None,
+        typer.Option("--organisation-class", help="Absent: zorgverzekeraar for extern_zorg, else gemeente."),
+    ] = None,
+    consent: Annotated[str, typer.Option(help="grant, deny or none.")] = "none",
+    explicit: Annotated[bool, typer.Option("--explicit", help="The yes is an explicit one.")] = False,
+    objection: Annotated[str, typer.Option(help="none, pending, rejected or upheld.")] = "none",
+    restricted: Annotated[bool, typer.Option("--restricted", help="A restriction is in force.")] = False,
+    case: Annotated[bool, typer.Option("--case/--no-case", help="An active case relation.")] = True,
+    break_glass: Annotated[bool, typer.Option("--break-glass", help="Danger was declared.")] = False,
+    others_at_risk: Annotated[
+        bool, typer.Option("--others-at-risk", help="Somebody else is at risk.")
+    ] = False,
+    incapable: Annotated[bool, typer.Option("--incapable", help="The citizen cannot decide.")] = False,
+    convenant: Annotated[bool, typer.Option("--convenant", help="A convenant is in force.")] = False,
+    mandate: Annotated[
+        list[str] | None, typer.Option(help="An act in the mandate register; repeatable.")
+    ] = None,
+    rules: Rules = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which row and rule decide for a role and a kind, in Dutch, and why not. Never about a person."""
+    with plainly():
+        from typing import get_args
+
+        from policy.decide import Asker, Circumstances, Consent, KindState, Objection
+        from policy.explain import explain as explain_cell
+        from policy.explain import in_words
+        from policy.matrix import published
+        from policy.vocabulary import UnknownCode
+
+        if consent not in get_args(Consent) or objection not in get_args(Objection):
+            raise typer.BadParameter(
+                "consent is grant, deny or none; objection none, pending, rejected or upheld"
+            )
+        content = _content(rules)
+        words = content.vocabulary
+        default = "zorgverzekeraar" if role == "extern_zorg" else "gemeente"
+        asker = Asker(
+            role, organisation_class or default, profile, purpose, convenant, frozenset(mandate or ())
+        )
+        state = KindState(consent, explicit, restricted, objection)  # type: ignore[arg-type]
+        try:
+            for act in asker.mandate:
+                words.mandate_act(act)
+            words.profile(profile)
+            version = published(content, (profile,))
+            found = explain_cell(
+                version,
+                asker,
+                words.kind(kind),
+                state,
+                Circumstances(case, break_glass, others_at_risk, incapable),
+            )
+        except UnknownCode as error:
+            raise typer.BadParameter(str(error)) from None
+        emit(found, as_json, in_words(version, asker, words.kind(kind), found))
+
+
+@app.command("simulate")
+def simulate(
+    candidate: Annotated[list[Path], typer.Argument(help="Folders or files of the candidate.")],
+    against: Annotated[
+        list[Path] | None, typer.Option("--against", help="What it is compared with. Absent: packaged.")
+    ] = None,
+    profile: OneProfile = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a candidate opens and closes: exactly, with an example, and cell by cell in Dutch."""
+    with plainly():
+        from policy.difference import counted, difference, in_words
+        from policy.proof.properties import request_in_words
+
+        new, old = _content(candidate), _content(against)
+        found = difference(old, new, _profiles(new, profile) if profile else ())
+        sentences = in_words(old.vocabulary, new.vocabulary, found.changes)
+        examples = {
+            "gained": {code: request_in_words(new.vocabulary, one) for code, one in found.gained.items()},
+            "lost": {code: request_in_words(old.vocabulary, one) for code, one in found.lost.items()},
+        }
+        result = {
+            "change": not found.nothing,
+            "changes": found.changes,
+            "sentences": sentences,
+            "grouped": counted(found.changes),
+            "examples": examples,
+            "profilesAdded": found.profiles_added,
+            "profilesRemoved": found.profiles_removed,
+        }
+        emit(result, as_json, "\n".join(_change_lines(result)))
+
+
+def _change_lines(result: dict[str, Any]) -> list[str]:
+    from policy.difference import SORTS
+
+    if not result["change"]:
+        return ["Geen verandering: niemand ziet meer of minder."]
+    lines = [f"Nieuw profiel: {code}." for code in result["profilesAdded"]]
+    lines += [f"Vervallen profiel: {code}." for code in result["profilesRemoved"]]
+    lines += [f"Voorbeeld, nu wel [{code}]: {one}" for code, one in result["examples"]["gained"].items()]
+    lines += [f"Voorbeeld, niet meer [{code}]: {one}" for code, one in result["examples"]["lost"].items()]
+    lines += result["sentences"]
+    for axis, title in (("role", "Per functie"), ("kind", "Per onderwerp")):
+        for code, counts in result["grouped"][axis].items():
+            told = ", ".join(f"{SORTS[sort]} {count}" for sort, count in counts.items())
+            lines.append(f"{title}: {code}: {told}")
+    return lines
+
+
 @app.command("cases")
 def cases(
     file: Annotated[Path, typer.Argument(help="Worked cases (JSON).", exists=True, dir_okay=False)],
