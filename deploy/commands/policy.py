@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import FAILED, AsJson, emit, fail, plainly
+from .output import FAILED, WRONG_USE, AsJson, emit, fail, plainly
 
 app = typer.Typer(no_args_is_help=True, help="Who may see what, and why.")
 
@@ -239,28 +239,93 @@ def _change_lines(result: dict[str, Any]) -> list[str]:
 @app.command("cases")
 def cases(
     file: Annotated[Path, typer.Argument(help="Worked cases (JSON).", exists=True, dir_okay=False)],
+    rules: Rules = None,
     as_json: AsJson = False,
 ) -> None:
     """Decide worked cases with the real engine; every difference is named with the row that decided."""
     with plainly():
-        from consent.cases import run
+        from consent.cases import CasesError, run
         from policy.engine import publish
-        from policy.vocabulary import load_vocabulary
 
-        words = load_vocabulary()
-        version = publish(words, version=1, profiles=tuple(profile.code for profile in words.profiles))
-        results = run(file, version)
+        content = _content(rules)
+        version = publish(
+            content.vocabulary,
+            version=1,
+            profiles=content.profiles,
+            written=content.written,
+            organisation_classes=("gemeente", "zorgverzekeraar"),
+        )
+        try:
+            results = run(file, version)
+        except CasesError as error:
+            raise fail(f"{file}: {error}", WRONG_USE) from None
         wrong = [result for result in results if not result.holds]
         found = {
             "cases": len(results),
             "differences": [
-                {"id": one.id, "story": one.story, "expected": one.expected, "got": one.got} for one in wrong
+                {"id": one.id, "story": one.story, "expected": one.expected, "got": one.got, "rule": one.rule}
+                for one in wrong
             ],
         }
-        lines = [f"{one.id}: expected {one.expected}, got {one.got}. {one.story}" for one in wrong]
+        lines = [
+            f"{one.id}: expected {_told(one.expected)}, got {_told(one.got)}"
+            f"{f' by rule {one.rule}' if one.rule else ''}. {one.story}"
+            for one in wrong
+        ]
         emit(found, as_json, "\n".join([*lines, f"{len(results)} cases, {len(wrong)} differences."]))
         if wrong:
             raise typer.Exit(FAILED)
+
+
+def _told(outcome: tuple[bool, str | None, int]) -> str:
+    visible, basis, row = outcome
+    return f"{'visible' if visible else 'hidden'} on row {row}{f' ({basis})' if basis else ''}"
+
+
+@app.command("notices")
+def notices(  # noqa: PLR0917
+    what: Annotated[
+        str, typer.Option("--what", help="letters, register (AVG 30) or dpia (the annex).")
+    ] = "letters",
+    form: Annotated[str, typer.Option("--as", help="text, markdown or html (letters only).")] = "text",
+    kind: Annotated[str | None, typer.Option(help="One kind. Absent: every one.")] = None,
+    profile: Annotated[str, typer.Option(help="Whose roles are the receivers.")] = "basis",
+    controller: Annotated[str, typer.Option(help="Name of the organisation that is responsible.")] = "",
+    contact: Annotated[str, typer.Option(help="Its address, telephone or e-mail.")] = "",
+    dpo: Annotated[str, typer.Option(help="Data protection officer (FG), with contact.")] = "",
+    website: Annotated[str, typer.Option(help="Where citizens see their own page.")] = "",
+    rules: Rules = None,
+    as_json: AsJson = False,
+) -> None:
+    """Letters to citizens (AVG 13/14), the register (AVG 30) and the DPIA annex, from the vocabulary."""
+    with plainly():
+        from policy import notices as made
+        from policy.matrix import published
+
+        if what not in ("letters", "register", "dpia") or form not in ("text", "markdown", "html"):
+            raise typer.BadParameter("--what is letters, register or dpia; --as is text, markdown or html")
+        content = _content(rules)
+        (chosen,) = _profiles(content, profile)
+        if kind is not None and not content.vocabulary.has_kind(kind):
+            raise typer.BadParameter("no such kind in the vocabulary")
+        version = published(content, (chosen,))
+        organisation = made.Organisation(controller, contact, dpo, website)
+        if what == "letters":
+            letters = [one for one in made.notices(version, organisation, chosen) if kind in (None, one.kind)]
+            printed = {"text": made.as_text, "markdown": made.as_markdown, "html": made.as_html}[form]
+            emit(
+                {"blanks": made.blanks(organisation), "notices": letters},
+                as_json,
+                "\n\n".join(printed(one) for one in letters),
+            )
+            return
+        rows = [row for row in made.register(version, organisation, chosen) if kind in (None, row.kind)]
+        title = "Register van verwerkingen (AVG 30)" if what == "register" else "Bijlage bij de DPIA (AVG 35)"
+        emit(
+            {"blanks": made.blanks(organisation), "rows": rows},
+            as_json,
+            made.register_markdown(rows, title=title),
+        )
 
 
 def _content(paths: list[Path] | None) -> Any:
