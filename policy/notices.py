@@ -203,7 +203,8 @@ def _blocks(
             (
                 pick(
                     f"Op {given('website')} ziet u wat over u bekend is en wie er keek. "
-                    "U kunt daar vragen om dit te verbeteren, te wissen of te beperken, en om alles mee te nemen.",
+                    "U kunt daar vragen om dit te verbeteren, te wissen of te beperken, "
+                    "en om alles mee te nemen.",
                     f"On {given('website')} you see what is known about you and who looked. "
                     "There you can ask to correct, erase or restrict it, and to take everything with you.",
                 ),
