@@ -31,8 +31,12 @@ from .sender import Sender
 from .settings import NodeKeys, NodeSettings
 from .source import SourceDesk
 from .store.database import open_engine
+from .transport import LeanTransport
 from .trust import Trust, establish
 from .visits import Visits
+
+_HUB_MOST = 64 * 1024 * 1024
+_HOLDER_MOST = 8 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -100,8 +104,10 @@ def open_node(
     if "source" in settings.parts and "publish" not in trust.node.classes:
         raise SettingsError("parts: the directory does not let this node publish")
     engine = open_engine(settings.database)
-    hub_http = _client(settings, hub_transport, base_url=settings.hub_url)
-    holder_http = _client(settings, holder_transport)
+    hub_http = _client(settings, hub_transport or LeanTransport(_HUB_MOST), base_url=settings.hub_url)
+    holder_http = _client(settings, holder_transport or LeanTransport(_HOLDER_MOST))
+    # The organisation's own identity provider may be any server: the library's own transport.
+    other_http = _client(settings, holder_transport)
     figures = NodeFigures()
     hub = Hub(
         hub_http,
@@ -133,7 +139,7 @@ def open_node(
     tokens = None
     if settings.tokens is not None:
         tokens = EmployeeTokens(
-            settings.tokens, holder_http, audience=settings.node_id, node_secret=keys.secret, now=now
+            settings.tokens, other_http, audience=settings.node_id, node_secret=keys.secret, now=now
         )
     return NodeRuntime(
         settings=settings,
@@ -167,7 +173,7 @@ def open_node(
         csv_mapping=mapping,
         figures=figures,
         now=now,
-        clients=(hub_http, holder_http),
+        clients=(hub_http, holder_http, other_http),
     )
 
 

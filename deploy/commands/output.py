@@ -91,6 +91,7 @@ _CANNOT_START = {
     "index.settings.SettingsError",
     "nodes.errors.SettingsError",
     "nodes.keyholder.errors.CannotStart",
+    "deploy.measuring.hub.CannotMeasure",
     "policy.vocabulary.VocabularyError",
     "index.store.migrate.SchemaNotCurrent",
     "index.accesslog.errors.LogError",
