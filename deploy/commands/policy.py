@@ -159,8 +159,8 @@ def explain(  # noqa: PLR0917
         from policy.vocabulary import UnknownCode
 
         if consent not in get_args(Consent) or objection not in get_args(Objection):
-            raise typer.BadParameter(
-                "consent is grant, deny or none; objection none, pending, rejected or upheld"
+            raise fail(
+                "consent is grant, deny or none; objection none, pending, rejected or upheld", WRONG_USE
             )
         content = _content(rules)
         words = content.vocabulary
@@ -182,7 +182,7 @@ def explain(  # noqa: PLR0917
                 Circumstances(case, break_glass, others_at_risk, incapable),
             )
         except UnknownCode as error:
-            raise typer.BadParameter(str(error)) from None
+            raise fail(str(error), WRONG_USE) from None
         emit(found, as_json, in_words(version, asker, words.kind(kind), found))
 
 
@@ -303,11 +303,11 @@ def notices(  # noqa: PLR0917
         from policy.matrix import published
 
         if what not in ("letters", "register", "dpia") or form not in ("text", "markdown", "html"):
-            raise typer.BadParameter("--what is letters, register or dpia; --as is text, markdown or html")
+            raise fail("--what is letters, register or dpia; --as is text, markdown or html", WRONG_USE)
         content = _content(rules)
         (chosen,) = _profiles(content, profile)
         if kind is not None and not content.vocabulary.has_kind(kind):
-            raise typer.BadParameter("no such kind in the vocabulary")
+            raise fail("no such kind in the vocabulary", WRONG_USE)
         version = published(content, (chosen,))
         organisation = made.Organisation(controller, contact, dpo, website)
         if what == "letters":
@@ -342,5 +342,5 @@ def _profiles(content: Any, chosen: str | None) -> tuple[str, ...]:
     if chosen is None:
         return tuple(content.profiles)
     if chosen not in content.profiles:
-        raise typer.BadParameter(f"no such profile; there are {', '.join(content.profiles)}")
+        raise fail(f"no such profile; there are {', '.join(content.profiles)}", WRONG_USE)
     return (chosen,)
