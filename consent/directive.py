@@ -146,7 +146,7 @@ def parse_canonical(raw: bytes) -> tuple[Directive, bytes]:
         entry = json.loads(raw)
         directive = _from_json(dict(entry))
         prev = _bytes(entry["prevHash"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DirectiveInvalid("not an entry of the ledger") from None
     if canonical(directive, prev) != raw:
         raise DirectiveInvalid("not the canonical form of an entry")
