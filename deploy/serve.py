@@ -7,6 +7,7 @@ import asyncio
 import errno
 import gc
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -19,6 +20,8 @@ from .logging_setup import AccessLines
 GRACE_S = 3
 _YOUNG, _MIDDLE, _OLD = 20_000, 50, 100
 """Collections of the garbage collector; a full one then comes at every hundred millionth object or so."""
+MOST_CONNECTIONS = 2048
+"""Open at one time; each costs some 10 KB of memory, idle or not."""
 HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 15.0
 MESSAGE_BYTES = 32 * 1024 * 1024
@@ -34,14 +37,18 @@ class BoundedHttp(HttpToolsProtocol):
 
     A head has `HEAD_BYTES` and `HEAD_SECONDS` (counted from the connection or from its first
     part), a request with its chunk frames and trailers `MESSAGE_BYTES`. `Bounds` refuses
-    smaller heads with a problem; this one only keeps memory and connections.
+    smaller heads with a problem; this one only keeps memory and connections. One more
+    than `MOST_CONNECTIONS` is closed at once.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
         self._in_head = True
         self._head = self._received = 0
         self._deadline: asyncio.TimerHandle | None = None
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+            return
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -101,7 +108,14 @@ class PortTaken(Exception):
         super().__init__(f"port {port} on {host} is taken; choose another with --port or in the settings")
 
 
-def serve(app: App | Any, host: str, port: int, sock: socket.socket | None = None) -> None:
+def serve(
+    app: App | Any,
+    host: str,
+    port: int,
+    sock: socket.socket | None = None,
+    *,
+    around: Callable[[App], App] = lambda app: app,
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
@@ -109,6 +123,7 @@ def serve(app: App | Any, host: str, port: int, sock: socket.socket | None = Non
         host: Address to listen on.
         port: TCP port.
         sock: A socket that is bound already; host and port are then for the log only.
+        around: What answers before the application is asked and before a line is written.
 
     Raises:
         PortTaken: Someone else listens there.
@@ -116,7 +131,7 @@ def serve(app: App | Any, host: str, port: int, sock: socket.socket | None = Non
     if sock is None:
         sock = _bound(host, port)
     config = uvicorn.Config(
-        AccessLines(app),
+        around(AccessLines(app)),
         http=BoundedHttp,
         ws="none",
         log_config=None,

@@ -354,7 +354,7 @@ class Pseudonymiser:
             return _Fault(holder.id, "unreachable", str(status))
         if status != 200:
             return _Fault(holder.id, "refused", _problem_code(raw))
-        return await asyncio.to_thread(self._verified, holder, question, blinded, raw)
+        return await _computed(question.size, self._verified, holder, question, blinded, raw)
 
     def _request(
         self, holder: HolderEntry, question: _Question, blinded: Mapping[str, list[bytes]]
@@ -394,7 +394,7 @@ class Pseudonymiser:
     def _verified(
         self, holder: HolderEntry, question: _Question, blinded: Mapping[str, list[bytes]], raw: bytes
     ) -> _Answer | _Fault:
-        """Check one answer; runs in a thread.
+        """Check one answer; a large one in a thread.
 
         1. It is of this holder, for the version asked, with the same groups in the same order.
         2. Each group has as many elements as were asked, and a proof under Y_i, which is computed.
