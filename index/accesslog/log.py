@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Dialect, bindparam, func, insert, select, update
 
@@ -28,7 +28,7 @@ from index.protocol.merkle import Frontier, MerkleError, inclusion_proof, leaf_h
 from index.protocol.messages import LogReceipt
 from index.protocol.note import Checkpoint, origin_of, sign_checkpoint
 from index.protocol.proof import make_proof
-from index.store import driver
+from index.store import bulk, driver
 
 from . import tables
 from .errors import LogInconsistent, LogNotBegun
@@ -429,15 +429,22 @@ def _heads_of(
 ) -> dict[bytes, tuple[int, int]]:
     """Highest n and its index, of each handle that has a line; `keys_of` maps handles to their keys."""
     by_key = {key: handle for handle, key in keys_of.items()}
-    keys, found = sorted(by_key), {}
+    found = {}
+    for key, n, masked in _last_lines(conn, sorted(by_key)):
+        handle = by_key[key]
+        found[handle] = (n, fmt.index_behind(secret, handle, n, masked))
+    return found
+
+
+def _last_lines(conn: Connection, keys: Sequence[bytes]) -> list[Any]:
+    if bulk.fits(conn, len(keys), bulk.KEYS_FROM):
+        return bulk.last_lines(conn, tables.handle, keys)
+    rows: list[Any] = []
     for at in range(0, len(keys), _HEADS_AT_ONCE):
         part = keys[at : at + _HEADS_AT_ONCE]
         size = 1 << (len(part) - 1).bit_length()
-        text = _heads_text(conn.dialect, size)
-        for key, n, masked in driver.rows(conn, text, (*part, *[b""] * (size - len(part)))):
-            handle = by_key[key]
-            found[handle] = (n, fmt.index_behind(secret, handle, n, masked))
-    return found
+        rows += driver.rows(conn, _heads_text(conn.dialect, size), (*part, *[b""] * (size - len(part))))
+    return rows
 
 
 @lru_cache(maxsize=32)

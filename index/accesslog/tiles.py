@@ -87,7 +87,7 @@ class Edge:
         return Edge(self.size, {level: list(hashes) for level, hashes in self.levels.items()})
 
     def grow(self, made: Mapping[tuple[int, int], bytes]) -> list[tuple[int, int, bytes]]:
-        """Take in the nodes of appended leaves; returns tiles (level, number, hashes) that are complete now."""
+        """Take in the nodes of appended leaves; returns tiles (level, number, hashes) they completed."""
         complete: list[tuple[int, int, bytes]] = []
         for (level, number), hash_ in made.items():
             self.size += not level
