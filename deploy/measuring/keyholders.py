@@ -66,7 +66,9 @@ class MeasuredHolders:
             for index, holder in enumerate(_HOLDERS, 1)
         ]
         hub = d.HubEntry("hub.bench.vlagwijzer.example", [b64u(bytes(PrivateKey.generate().public_key))])
-        blank = d.Manifest(1, d.SUITE, "2026-01-01T00:00:00Z", holders, hub, self._dealing.keys, {})
+        blank = d.Manifest(
+            1, "ristretto255-SHA512", "2026-01-01T00:00:00Z", holders, hub, self._dealing.keys, {}
+        )
         return d.sign(blank, self._keys)
 
     def _directory(self) -> d.Directory:
