@@ -106,7 +106,7 @@ def bench_publish(engine: str, flags: int, concurrency: int) -> Figure:
     The reference writes the same number of bare rows, nothing sealed, checked or logged.
     """
     from .measuring.hub import MeasuredHub
-    from .measuring.publishing import bare_rows, publications
+    from .measuring.publishing import bare_rows, bytes_per_flag, publications
     from .measuring.server import place
 
     with place(engine) as (folder, database):
@@ -116,6 +116,7 @@ def bench_publish(engine: str, flags: int, concurrency: int) -> Figure:
             used = cpu_seconds(process)
             done = asyncio.run(publications(hub, address, flags, concurrency))
             cpu = (cpu_seconds(process) - used) / flags * 1e6
+        stored = bytes_per_flag(hub.settings.database_url)
         reference = bare_rows(hub.settings.database_url, flags)
     return Figure(
         work="publish",
@@ -130,7 +131,7 @@ def bench_publish(engine: str, flags: int, concurrency: int) -> Figure:
         ratio=round(flags / done.seconds / reference, 4),
         machine=machine(),
         versions=versions("psycopg") if engine == "postgresql" else versions(),
-        detail={"perMessage": 1000, "hubCpuUs": round(cpu, 1)},
+        detail={"perMessage": 1000, "hubCpuUs": round(cpu, 1), "bytesPerFlag": stored},
     )
 
 

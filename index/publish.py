@@ -141,7 +141,10 @@ def _all_bytes32(texts: Sequence[str]) -> list[bytes | None]:
     """`_bytes32` of each. With a filler each text is 44 characters, so one call decodes well-formed ones."""
     if all(len(text) == _B64_OF_32 for text in texts):
         joined = "A".join([*texts, ""]).translate(_STANDARD)
-        raw = binascii.a2b_base64(joined)
+        try:
+            raw = binascii.a2b_base64(joined)
+        except binascii.Error:
+            raw = b""
         # Every 33rd byte holds the bits beyond 32 bytes: anything there is no canonical text.
         if len(raw) == 33 * len(texts) and not any(raw[32::33]):
             return [raw[at : at + 32] for at in range(0, len(raw), 33)]

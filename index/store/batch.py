@@ -193,7 +193,7 @@ def _upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]
         _run(connection, _insert(connection.dialect, table, True), rows)
 
 
-def _run(connection: Connection, text: str, rows: Sequence[Key]) -> None:
+def _run(connection: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if rows:
         # Many go in sorted by their random keys: that says as little as shuffling, and keeps to fewer pages.
         mixed = shuffled(rows) if len(rows) < bulk.ROWS_FROM else sorted(rows)

@@ -76,7 +76,7 @@ def _sqlite_settings(connection: Any, _: object) -> None:
         # What is deleted is overwritten: a retracted flag leaves no bytes in free pages.
         "secure_delete=ON",
         # A message of a thousand flags touches some 2,000 pages. With SQLite's own 2 MB of cache they are
-        # written out and read back within the transaction, with its own 4 MB of log copied back at each commit.
+        # written out and read back inside the transaction; with its 4 MB of log, copied back at each commit.
         "cache_size=-16384",
         "wal_autocheckpoint=8000",
     ):
