@@ -186,7 +186,7 @@ class EscrowSession:
     def seal(self, scope: str, search_key: bytes, n: bytes, nonce: bytes | None = None) -> bytes:
         """The escrow of `n` beside a row: 76 bytes."""
         nonce = nonce or secrets.token_bytes(_NONCE)
-        box = seal_box(n, _lp_name(scope) + search_key, nonce, self._key)
+        box = seal_box(n, _lp(scope) + search_key, nonce, self._key)
         return u32(self.sid) + nonce + box
 
     def open(self, scope: str, search_key: bytes, escrow: bytes) -> bytes:
@@ -267,7 +267,7 @@ class Rows:
 
     def idx_of(self, scope: str, n: bytes) -> bytes:
         """The search key of flags alone."""
-        return mac_under(self._h_flag)(_idx_head(scope) + n)
+        return mac_under(self._h_flag)(b"idx/v1" + _lp(scope) + n)
 
     def pub_tag(self, publisher: int) -> bytes:
         """What stands for a publisher (the node's number) in rows, 16 bytes."""
@@ -460,11 +460,7 @@ def _ends(table: str, size: int, scope: str) -> tuple[bytes, bytes]:
 
 
 _sha256 = hashlib.sha256
-
-
-@lru_cache(maxsize=8)
-def _idx_head(scope: str) -> bytes:
-    return b"idx/v1" + lp(scope)
+_lp = lru_cache(maxsize=8)(lp)
 
 
 def flag_plain(flag: Flag) -> bytes:
