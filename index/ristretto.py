@@ -38,7 +38,9 @@ def _libsodium() -> Callable[[bytes], bool] | None:
     for place in (Path(folder) / name for folder in _FOLDERS for name in _NAMES):
         if not place.is_file():
             continue
-        library = ctypes.CDLL(str(place))
+        # `PyDLL` keeps the interpreter lock for these 4 µs: a message asks a thousand times, and each
+        # time the lock is given up, the writer may hold it for as long as the interpreter's switch interval.
+        library = ctypes.PyDLL(str(place))
         if library.sodium_init() >= 0 and hasattr(library, "crypto_core_ristretto255_is_valid_point"):
             check = library.crypto_core_ristretto255_is_valid_point
             check.argtypes = [ctypes.c_char_p]

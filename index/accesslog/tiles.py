@@ -87,10 +87,10 @@ class Edge:
         return Edge(self.size, {level: list(hashes) for level, hashes in self.levels.items()})
 
     def grow(self, made: Mapping[tuple[int, int], bytes]) -> list[tuple[int, int, bytes]]:
-        """Take in the nodes of one appended leaf; returns tiles (level, number, hashes) it completed."""
+        """Take in the nodes of appended leaves; returns tiles (level, number, hashes) they completed."""
         complete: list[tuple[int, int, bytes]] = []
-        self.size += 1
         for (level, number), hash_ in made.items():
+            self.size += not level
             if level % _TILE_BITS:
                 continue
             hashes = self.levels.setdefault(level // _TILE_BITS, [])
