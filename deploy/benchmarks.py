@@ -6,6 +6,7 @@ of work and reference by turns, and gives medians with the range beside them.
 """
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
