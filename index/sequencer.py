@@ -50,7 +50,7 @@ from index.errors import (
 )
 from index.gate import Refusal
 from index.metrics import HubMetrics
-from index.protocol.entry import EntryDraft
+from index.protocol.entry import Alike, EntryDraft
 from index.rows import Rows
 from index.store import batch
 from index.store.engine import lock
@@ -126,6 +126,9 @@ class _Ports:
 
     def append(self, draft: EntryDraft) -> Recorded:
         return self.access_log.append(draft)
+
+    def append_alike(self, alike: Alike, lids: Sequence[bytes]) -> Recorded:
+        return self.access_log.append_alike(alike, lids)
 
     def open_message(self, row: MessageRow) -> bytes:
         return self.rows.open_message(row.node_tag, row.message, row.body, row.sealed)
