@@ -118,6 +118,8 @@ class Caller:
     role_number: int = 0
     purpose_number: int = 0
     node_tag: bytes = b""
+    policy_number: int = 0
+    """The version it was let in under; a work is applied under no other."""
 
     @property
     def statement(self) -> Statement:
@@ -359,7 +361,8 @@ class Gate:
         wanted = (Who.CITIZEN, Who.EMPLOYEE) if rule.who is Who.ASKER else (rule.who,)
         if speaks not in wanted:
             raise NotAllowed
-        vocabulary = self.hub.vocabulary
+        policy = self.hub.policy
+        vocabulary = policy.vocabulary
         try:
             role = vocabulary.role(said.role)
             purpose = vocabulary.purpose(said.purpose) if said.purpose else None
@@ -381,6 +384,7 @@ class Gate:
             role_number=role.number,
             purpose_number=purpose.number if purpose else 0,
             node_tag=caller.node_tag,
+            policy_number=policy.number,
         )
 
     async def _refuse(self, caller: Caller, code: str, problem: Response) -> Response:

@@ -9,7 +9,7 @@ Source: docs/design/policy.md, "Cedar" and "House subset".
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,28 @@ def schema_text() -> str:
     return (_DATA / "schema.cedarschema").read_text(encoding="utf-8")
 
 
-def rules_of(vocabulary: Vocabulary, profiles: tuple[str, ...]) -> tuple[Rule, ...]:
+def written_in(text: str) -> tuple[str, ...]:
+    """The rules of a file that people wrote, one text each."""
+    return tuple(_split(text))
+
+
+def packaged_rules() -> tuple[str, ...]:
+    """The rules that people wrote, as packaged: one text each."""
+    return written_in((_DATA / "forbids.cedar").read_text(encoding="utf-8"))
+
+
+def rules_of(
+    vocabulary: Vocabulary, profiles: tuple[str, ...], written: Sequence[str] | None = None
+) -> tuple[Rule, ...]:
     """All rules of a version in the order of their numbers.
+
+    Args:
+        written: The rules that people wrote, one text each; without it the packaged ones.
 
     Raises:
         RuleError: A construct outside the house subset.
     """
-    sources = [("", text) for text in _split((_DATA / "forbids.cedar").read_text(encoding="utf-8"))]
+    sources = [("", text) for text in (packaged_rules() if written is None else written)]
     sources += [("", text) for text in _permits(vocabulary)]
     for code in profiles:
         profile = vocabulary.profile(code)
