@@ -207,6 +207,19 @@ def organisation_classes(directory: Directory) -> tuple[str, ...]:
     return tuple(sorted({organisation.class_ for organisation in directory.organisations}))
 
 
+def open_office(settings: HubSettings, clock: Clock = utc_now) -> tuple[Office, Directory]:
+    """What a command needs to take an act of a person beside running hubs: keys, database, directory.
+
+    Raises:
+        KeyFileError, SettingsError, SchemaNotCurrent: As `open_hub`.
+    """
+    keystore = load_keystore(settings.keystore)
+    _, directory = _documents(settings, keystore)
+    engine = open_engine(settings.database_url)
+    migrate.check(engine)
+    return Office(settings, keystore, engine, clock), directory
+
+
 def _policies(office: Office, directory: Directory) -> Policies:
     """The versions of the database; a new hub gets its first one from the settings."""
     classes = organisation_classes(directory)

@@ -16,6 +16,7 @@
     └── LogUnavailable       nothing could be recorded, so nothing was answered
         ├── Overloaded       enough waits already: refused before it was read or decided
         └── PolicyAway       the version in force is not at hand in this process yet
+            └── PolicyChanged  another came into force while the call was on its way
 
 An error speaks of the asker, never of a person, and repeats no input. No HTTP
 here but in the table; anything that is not a `HubError` becomes one constant 500.
@@ -99,6 +100,10 @@ class PolicyAway(LogUnavailable):
     code = "policy-away"
 
 
+class PolicyChanged(PolicyAway):
+    """It was let in under a version that is in force no more; nothing was done or spent."""
+
+
 class PolicyStopped(HubError):
     """Answers under this version are stopped until another is in force; recorded like any refusal."""
 
@@ -158,6 +163,10 @@ PROBLEMS: Mapping[type[HubError], tuple[Problem, str]] = {
     PolicyAway: (
         Problem("policy-away", 503, "Another policy has come into force"),
         "This process is loading it. Nothing was read, answered or changed; try again in a moment.",
+    ),
+    PolicyChanged: (
+        Problem("policy-away", 503, "Another policy has come into force"),
+        "It came into force while this call was on its way. Nothing was done; try again.",
     ),
     PolicyStopped: (
         Problem("policy-stopped", 503, "Answers are stopped"),

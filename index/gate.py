@@ -54,6 +54,7 @@ from index.errors import (
     LogUnavailable,
     NotAllowed,
     Overloaded,
+    PolicyChanged,
     Unauthenticated,
     WorkFailed,
     internal_problem,
@@ -289,7 +290,11 @@ class Gate:
             caller = self.permit(rule, caller)  # 3
             body = decode_body(raw, rule.body)  # 4
             self.hub.budgets.take(caller, rule.persons(body))
-            return await rule.handle(self.hub, caller, body)  # 5
+            try:
+                return await rule.handle(self.hub, caller, body)  # 5
+            except PolicyChanged:
+                # Let in under a version that is in force no more; nothing was done: once more.
+                return await rule.handle(self.hub, self.permit(rule, caller), body)
         except Unauthenticated as error:
             # A replay, seen in the transaction.
             self._count(rule, request)

@@ -49,10 +49,10 @@ from index.protocol.entry import EntryTooLarge, check_fits
 from index.registers import Registers, first_load
 from index.settings import SettingsError
 from index.store import tables as t
-from policy.content import Content, packaged
 from policy.engine import PolicyVersion, PublishError, build
+from policy.texts import Texts, packaged
 from policy.versions import Cell, broken_promises, more_than_permits, opened
-from policy.vocabulary import Vocabulary, VocabularyError
+from policy.vocabulary import Vocabulary, VocabularyError, parse_vocabulary
 
 log = structlog.get_logger()
 
@@ -228,7 +228,7 @@ class Policies:
         args = (number, digest, content, self.needed)
         threading.Thread(target=self._fetch, args=args, name="policy-loading", daemon=True).start()
 
-    def _fetch(self, number: int, digest: bytes, content: Content, needed: frozenset[str]) -> None:
+    def _fetch(self, number: int, digest: bytes, content: Texts, needed: frozenset[str]) -> None:
         """In a thread that waits for a process: Cedar's batches hold the interpreter lock."""
         try:
             version = apart(_built, content, number, tuple(sorted(needed)), self._classes)
@@ -252,11 +252,11 @@ def apart(work: Callable[..., Any], *args: Any) -> Any:
         return pool.submit(work, *args).result()
 
 
-def _built(content: Content, number: int, filled: tuple[str, ...], classes: tuple[str, ...]) -> PolicyVersion:
+def _built(content: Texts, number: int, filled: tuple[str, ...], classes: tuple[str, ...]) -> PolicyVersion:
     return build(content, number=number, filled=filled, organisation_classes=classes)
 
 
-def stored(connection: Connection, number: int) -> tuple[bytes, Content]:
+def stored(connection: Connection, number: int) -> tuple[bytes, Texts]:
     """Hash and texts of a version.
 
     Raises:
@@ -266,7 +266,7 @@ def stored(connection: Connection, number: int) -> tuple[bytes, Content]:
     row = connection.execute(select(c.hash, c.content).where(c.number == number)).first()
     if row is None:
         raise Refused(f"There is no version {number}.")
-    return bytes(row.hash), Content.decode(bytes(row.content))
+    return bytes(row.hash), Texts.decode(bytes(row.content))
 
 
 def first_version(office: Office, classes: tuple[str, ...]) -> None:
@@ -292,7 +292,7 @@ def first_version(office: Office, classes: tuple[str, ...]) -> None:
         first_load(settings, sitting)
 
 
-def _store(sitting: Sitting, number: int, digest: bytes, content: Content) -> None:
+def _store(sitting: Sitting, number: int, digest: bytes, content: Texts) -> None:
     sitting.connection.execute(
         insert(t.policy_version), [{"number": number, "hash": digest, "content": content.encode()}]
     )
@@ -338,11 +338,17 @@ def prove(version: PolicyVersion) -> None:
     Raises:
         NotProven: A property does not hold; or there is no prover, so nothing is known.
     """
-    if find_spec("policy.prove") is None:
+    if find_spec("policy.proof") is None:
         raise NotProven("There is no prover here, so nothing can be published.")
-    found = import_module("policy.prove").counterexamples(version)
-    if found:
-        raise NotProven("\n".join(["This candidate breaks what must always hold.", *map(str, found)]))
+    prover = import_module("policy.proof.properties")
+    proofs = prover.prove(version.vocabulary, version.rules, version.profiles)
+    broken = [proof for proof in proofs if proof.required and not proof.holds]
+    if broken:
+        lines = [
+            f"{proof.property} ({proof.profile}): {prover.in_words(version.vocabulary, proof.counterexample)}"
+            for proof in broken
+        ]
+        raise NotProven("\n".join(["This candidate breaks what must always hold.", *lines]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +362,7 @@ class Publishing:
     office: Office
     classes: tuple[str, ...]
 
-    def publish(self, who: Signer, content: Content, *, cause: str = "published") -> tuple[int, Differences]:
+    def publish(self, who: Signer, content: Texts, *, cause: str = "published") -> tuple[int, Differences]:
         """Check a candidate and let it wait for two other people.
 
         1. parse, strict validation, the house subset;
@@ -367,7 +373,7 @@ class Publishing:
         Raises:
             Refused, VocabularyError, PublishError: What does not hold. Nothing is stored.
         """
-        base, old, profiles = self._running()
+        base, old, profiles = self.running()
         version = self._build(content, profiles)  # 1
         prove(version)  # 2
         self._check(old.vocabulary, version.vocabulary)  # 3
@@ -394,7 +400,7 @@ class Publishing:
 
     def differences(self, number: int) -> Differences:
         """What an approver is to look at before approving."""
-        _, old, profiles = self._running()
+        _, old, profiles = self.running()
         with self.office.engine.connect() as connection, connection.begin():
             content = stored(connection, number)[1]
         return replace(_differences(old, self._build(content, profiles, number)), number=number)
@@ -425,7 +431,7 @@ class Publishing:
                 self._activate(sitting, "policy-activate", number, known.hash)
             return self._candidate(sitting, number)
 
-    def close(self, who: Signer, content: Content) -> tuple[int, Differences]:
+    def close(self, who: Signer, content: Texts) -> tuple[int, Differences]:
         """Put a candidate in force at once that only closes; a second person confirms it within 24 hours.
 
         Emergency opening does not exist: the candidate may differ from the
@@ -434,7 +440,7 @@ class Publishing:
         Raises:
             Refused: It opens something, changes something else, or another closing waits.
         """
-        base, old, profiles = self._running()
+        base, old, profiles = self.running()
         version = self._build(content, profiles)
         prove(version)
         self._check(old.vocabulary, version.vocabulary)
@@ -494,8 +500,8 @@ class Publishing:
         if who.name in known.approvers:
             raise Refused(f"{who.name} closed it; another person confirms. Nothing was done.")
 
-    def _running(self) -> tuple[int, PolicyVersion, frozenset[str]]:
-        """Number and content of the version in force, filled for the profiles in use."""
+    def running(self, more: Sequence[str] = ()) -> tuple[int, PolicyVersion, frozenset[str]]:
+        """Number and content of the version in force, filled for the profiles in use and `more` of them."""
         with self.office.engine.connect() as connection, connection.begin():
             standing = read_standing(connection)
             if not standing.policy:
@@ -503,15 +509,16 @@ class Publishing:
             number = standing.number_at(self._now())
             registers = Registers().after(history(connection, self.office.keystore))
             digest, content = stored(connection, number)
-        profiles = registers.profiles_in_use()
+        known = {profile.code for profile in parse_vocabulary(content.vocabulary).profiles}
+        profiles = registers.profiles_in_use() | (known & set(more))
         version = self._build(content, profiles, number)
         if version.hash != digest:
             log.warning("policy_made_differently", number=number)
         return number, version, profiles
 
-    def _build(self, content: Content, profiles: frozenset[str], number: int = 0) -> PolicyVersion:
-        known = build(content, number=number, organisation_classes=self.classes).profiles
-        lost = sorted(profiles - set(known))
+    def _build(self, content: Texts, profiles: frozenset[str], number: int = 0) -> PolicyVersion:
+        known = {profile.code for profile in parse_vocabulary(content.vocabulary).profiles}
+        lost = sorted(profiles - known)
         if lost:
             raise Refused(f"Organisations use the profile {lost[0]}, which this candidate does not have.")
         return build(

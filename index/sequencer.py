@@ -41,6 +41,7 @@ from index.errors import (
     LogUnavailable,
     Overloaded,
     PolicyAway,
+    PolicyChanged,
     Unauthenticated,
     WorkFailed,
     place_of,
@@ -324,7 +325,7 @@ class Sequencer:
         if caller is not None:
             if self._policies and caller.policy_number not in (0, self._policies.current.number):
                 # It was let in under another version than is in force now: not half under each.
-                return PolicyAway()
+                return PolicyChanged()
             tag = tag_of(caller.statement.node, caller.statement.jti)
             if not tx.spend(tag, caller.jti_until):
                 return Unauthenticated()

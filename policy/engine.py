@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import cedarpy
 
-from .content import Content
 from .rules import Rule, RuleError, fall, rules_of, schema_text, written_in
 from .table import Question, Sheet, Table, fill
+from .texts import Texts
 from .vocabulary import Kind, Vocabulary, parse_vocabulary
 
 __all__ = ["Bundle", "PolicyVersion", "PublishError", "RuleError", "build", "bundle", "publish"]
@@ -146,7 +146,7 @@ def publish(
 
 
 def build(
-    content: Content,
+    content: Texts,
     *,
     number: int,
     filled: tuple[str, ...] = ("basis",),

@@ -140,8 +140,8 @@ def _main() -> None:
     from index.app import _documents, organisation_classes
     from index.keystore import load_keystore
     from index.settings import HubSettings
-    from policy.content import packaged
     from policy.engine import build
+    from policy.texts import packaged
 
     from . import bugs
 

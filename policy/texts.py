@@ -17,13 +17,13 @@ _DATA = Path(__file__).parent / "data"
 VOCABULARY, FORBIDS, SCHEMA = "vocabulary.toml", "forbids.cedar", "schema.cedarschema"
 
 
-class ContentMissing(Exception):
+class TextsMissing(Exception):
     """A file of a candidate is missing, too large or not text; names the file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """All three texts of a version, as written."""
+class Texts:
+    """All three texts of a version, as written. A schema that a folder lacks is the packaged one."""
 
     vocabulary: str
     forbids: str
@@ -38,18 +38,19 @@ class Content:
         return {VOCABULARY: self.vocabulary, FORBIDS: self.forbids, SCHEMA: self.schema}
 
     @classmethod
-    def decode(cls, raw: bytes) -> "Content":
-        """Raises `ContentMissing` where a text is not there."""
+    def decode(cls, raw: bytes) -> "Texts":
+        """Raises `TextsMissing` where a text is not there."""
         try:
             files = msgspec.json.decode(raw, type=dict[str, str])
             return cls(files[VOCABULARY], files[FORBIDS], files[SCHEMA])
         except (msgspec.MsgspecError, KeyError):
-            raise ContentMissing("what is stored is not the content of a version") from None
+            raise TextsMissing("what is stored is not the content of a version") from None
 
     @classmethod
-    def read(cls, folder: Path) -> "Content":
-        """The candidate in a folder. Raises `ContentMissing`."""
-        return cls(_text(folder, VOCABULARY), _text(folder, FORBIDS), _text(folder, SCHEMA))
+    def read(cls, folder: Path) -> "Texts":
+        """The candidate in a folder. Raises `TextsMissing`."""
+        schema = folder if (folder / SCHEMA).exists() else _DATA
+        return cls(_text(folder, VOCABULARY), _text(folder, FORBIDS), _text(schema, SCHEMA))
 
 
 _LARGEST = 2 * 1024 * 1024
@@ -61,15 +62,15 @@ def _text(folder: Path, name: str) -> str:
         raw = path.read_bytes()
         text = raw.decode("utf-8")
     except OSError:
-        raise ContentMissing(f"{path} is missing or cannot be read") from None
+        raise TextsMissing(f"{path} is missing or cannot be read") from None
     except UnicodeDecodeError:
-        raise ContentMissing(f"{path} is not text in UTF-8") from None
+        raise TextsMissing(f"{path} is not text in UTF-8") from None
     if len(raw) > _LARGEST:
-        raise ContentMissing(f"{path} is larger than {_LARGEST} bytes")
+        raise TextsMissing(f"{path} is larger than {_LARGEST} bytes")
     return text
 
 
 @cache
-def packaged() -> Content:
+def packaged() -> Texts:
     """What ships with the product: the first version of a new hub."""
-    return Content.read(_DATA)
+    return Texts.read(_DATA)
