@@ -36,6 +36,7 @@ from index.policies import Policies, check_sizes, first_version
 from index.protocol.codec import b64u
 from index.protocol.directory import Directory, Manifest, NotTrusted, parse_directory, parse_manifest
 from index.protocol.http import SafeHeaders, problem_response
+from index.recheck import Recheck
 from index.rows import EscrowSession, Rows
 from index.sequencer import Sequencer
 from index.settings import HubSettings, SettingsError
@@ -163,9 +164,12 @@ def create_app(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         hub.sequencer.start()
+        recheck = Recheck(hub)
+        recheck.start()
         try:
             yield
         finally:
+            recheck.stop()
             hub.sequencer.stop()
             hub.engine.dispose()
 

@@ -112,6 +112,14 @@ class Registers:
             if entry.what == what and entry.organisation == oin and entry.in_force(seconds, past=past)
         ]
 
+    def settled(self, oin: str, seconds: int, within: int = 120) -> bool:
+        """Whether nothing of this organisation changed around an instant: clocks of two machines differ."""
+        changes = [p.since for p in self.profiles if p.organisation == oin]
+        for entry in self.entries.values():
+            if entry.organisation == oin:
+                changes += [entry.begin, entry.end, entry.approved_at, entry.closed_at]
+        return all(abs(change - seconds) > within for change in changes)
+
     def asker(
         self, organisation: OrganisationEntry, role: str, purpose: str, seconds: int, *, past: bool = False
     ) -> Asker:
