@@ -122,7 +122,7 @@ class Recheck:
                 log.error("recheck_failed", error=type(error).__name__)
 
     def once(self) -> list[Difference]:
-        """Ask Cedar about a sample of what was decided under the version in force; stop it on a difference."""
+        """Ask Cedar about a sample of what the version in force decided; a difference stops it."""
         hub = self._hub
         version = hub.policy
         with hub.reading() as connection:
