@@ -16,6 +16,7 @@ from calendar import monthrange
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Literal, get_args
 
 from policy.decide import KindState
@@ -118,11 +119,11 @@ class _Question:
         self._known: dict[tuple[tuple[int, ...], str], Resolution] = {}
 
     def resolve(self, kind: Kind, measures: frozenset[str]) -> Resolution:
-        path = (kind.domain, kind.code)
+        places = _places(kind.domain, kind.code)
         taken = [
             directive
             for directive in self._taken
-            if path[: len(directive.category)] == directive.category and _counts_for(directive, kind)
+            if directive.category in places and _counts_for(directive, kind)
         ]
         if not taken:
             return NONE
@@ -140,6 +141,12 @@ class _Question:
             ]
             self._known[key] = _join(verdicts, _age_regime(taken), measure)
         return self._known[key]
+
+
+@lru_cache(maxsize=1024)
+def _places(domain: str, code: str) -> tuple[tuple[str, ...], ...]:
+    """The categories that hold a kind; worked out once, for a question asks it of each kind."""
+    return (), (domain,), (domain, code)
 
 
 # --- 1. what counts now ------------------------------------------------------------

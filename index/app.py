@@ -28,14 +28,14 @@ from index.accesslog.log import AccessLog
 from index.accesslog.reading import LogReader
 from index.acts import Office
 from index.errors import NOT_FOUND, WRONG_METHOD, internal_problem
-from index.gate import Gate, Public, Rule
+from index.gate import Direct, Gate, Public, Rule
 from index.hub import Budgets, Hub
 from index.keystore import Keystore, load_keystore
 from index.metrics import HubMetrics
 from index.policies import Policies, check_sizes, first_version
 from index.protocol.codec import b64u
 from index.protocol.directory import Directory, Manifest, NotTrusted, parse_directory, parse_manifest
-from index.protocol.http import SafeHeaders, problem_response
+from index.protocol.http import App, Receive, SafeHeaders, Scope, Send, problem_response
 from index.recheck import Recheck
 from index.rows import EscrowSession, Rows
 from index.sequencer import Sequencer
@@ -173,15 +173,24 @@ def create_app(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine 
             hub.sequencer.stop()
             hub.engine.dispose()
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
+    app = _HubApp(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.hub = hub
     app.state.gate = Gate(hub, RULES, PUBLIC)
     app.router.routes.extend(app.state.gate.routes())
     _mount_pages(app, hub)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(Exception, _unexpected)
-    app.add_middleware(SafeHeaders)
+    app.front = SafeHeaders(Direct(super(_HubApp, app).__call__, app.state.gate))
     return app
+
+
+class _HubApp(FastAPI):
+    """FastAPI behind a front that answers the signed calls itself."""
+
+    front: App
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.front(scope, receive, send)
 
 
 def _mount_pages(app: FastAPI, hub: Hub) -> None:

@@ -46,8 +46,6 @@ FLOOR = 4
 """Flag rows that are opened in each asked scope, at least."""
 
 NO_RELATION = "no-relation"
-_NO_END_WEEK = 0x7FFFFFFF
-_NO_FLAG = Flag(1, 0, 0, OPEN_END, 0, bytes(16))
 _NO_RECEIPT = LogReceipt(0, "", "", "", "", "")
 _NEVER_CHOSE = KindState("none")
 _DAY = 86_400
@@ -208,10 +206,9 @@ class Question:
         rows = self.tx.flags(keys.idx)
         found = [one for row in rows if (one := self._open(scope, row)) is not None]
         for _ in range(FLOOR - len(rows)):
-            # As much as `_open` does: the time of twenty rows must be that of none.
-            self.hub.rows.open_dummy("flag")
-            kind = self.hub.vocabulary.kind_by_number(_NO_FLAG.kind)
-            self._alive(kind, _NO_FLAG, _NO_END_WEEK, self.tx.seconds)
+            # The same steps to the end: the time of twenty rows must be that of none.
+            row, sealed_in = self.hub.rows.no_flag()
+            self._open(sealed_in, row)
         return found
 
     def _open(self, scope: str, row: FlagRow) -> Seen | None:

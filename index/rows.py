@@ -133,6 +133,8 @@ class Relation:
     lid: bytes = field(repr=False)
 
 
+_NO_FLAG = Flag(1, 0, 0, OPEN_END, 0, bytes(16))
+_NO_END_WEEK = 0x7FFFFFFF
 _FLAG = struct.Struct(">BHIHHH16s")
 _RELATION = struct.Struct(">BBIIHH16sQQQQ16s")
 
@@ -220,6 +222,7 @@ class Rows:
         self._month = (0, 0)
         self._newest: DataKey | None = None
         self._dummies: dict[str, tuple[Place, Sealed]] = {}
+        self._no_flag: FlagRow | None = None
 
     def _key_of(self, sealed: bytes) -> bytes:
         try:
@@ -273,8 +276,10 @@ class Rows:
             RowError: Its data key is gone, or it was moved to another table,
                 key, search key, scope or escrow.
         """
-        key = self._key_of(sealed)
-        return _decrypt(sealed[28:], row_aad(place, escrow), sealed[4:28], key)
+        try:
+            return open_box(sealed[28:], row_aad(place, escrow), sealed[4:28], self._key_of(sealed))
+        except CryptoError:
+            raise RowError("does not open here") from None
 
     # --- flags -----------------------------------------------------------------------
 
@@ -298,7 +303,16 @@ class Rows:
                 continue
         raise RowError("opens in no scope")
 
-    def open_dummy(self, table: Literal["flag", "choice_state", "relation"]) -> bytes:
+    def no_flag(self) -> tuple[FlagRow, str]:
+        """A flag row that stands for nothing, and its scope: worked on like a real one and left out."""
+        if self._no_flag is None:
+            tag, rtag, idx = bytes(16), bytes(32), secrets.token_bytes(32)
+            place = Place("flag", tag + rtag, idx, SCOPES[0])
+            row = self.seal(place, secrets.token_bytes(32), flag_plain(_NO_FLAG))
+            self._no_flag = FlagRow(tag, rtag, idx, row.sealed, row.escrow, 0, _NO_END_WEEK)
+        return self._no_flag, SCOPES[0]
+
+    def open_dummy(self, table: Literal["choice_state", "relation"]) -> bytes:
         """Open a row that stands for nothing: the same work as a real one of that table.
 
         The plain text of a choice state holds one choice, which is to be resolved and then left out.
@@ -306,7 +320,6 @@ class Rows:
         dummy = self._dummies.get(table)
         if dummy is None:
             plain = {
-                "flag": bytes(FLAG_SIZE),
                 "choice_state": _framed(bytes(16), _NO_CHOICE, CHOICE_SIZE),
                 "relation": bytes(RELATION_SIZE),
             }
@@ -402,21 +415,17 @@ class Rows:
 def row_aad(place: Place, escrow: bytes) -> bytes:
     """What a sealed row is bound to."""
     table, primary_key, search_key, scope = place
-    return b"".join(
-        (
-            _lp_name(table),
-            _lp_head(len(primary_key)),
-            primary_key,
-            search_key,
-            hashlib.sha256(escrow).digest(),
-            _lp_name(scope),
-        )
-    )
+    head, tail = _ends(table, len(primary_key), scope)
+    return b"".join((head, primary_key, search_key, _sha256(escrow).digest(), tail))
 
 
-# A name or a length is encoded once: six such prefixes per row would cost as much as opening it.
-_lp_name = lru_cache(maxsize=64)(lp)
-_lp_head = lru_cache(maxsize=64)(u16)
+@lru_cache(maxsize=128)
+def _ends(table: str, size: int, scope: str) -> tuple[bytes, bytes]:
+    # Encoded once: six such prefixes per row would cost as much as opening it.
+    return lp(table) + u16(size), lp(scope)
+
+
+_sha256 = hashlib.sha256
 
 
 def flag_plain(flag: Flag) -> bytes:

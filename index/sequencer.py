@@ -3,6 +3,10 @@
     submit -> queue -> writer thread: BEGIN, read, apply in order, flush the log, write, COMMIT
                                       -> only then is anybody answered
 
+One interpreter runs one thread at a time, so while the writer reckons the event
+loop stands aside (`_Aside`) instead of fighting for each microsecond of it; while
+the writer waits for the database or the commit, the loop reads and proves the next requests.
+
 There is no timer: when one commit ends, the next batch takes what waits, at
 most 64 persons. So the commit is the hub's time grid, and a busy hub commits
 larger batches instead of more of them. What is done on failure:
@@ -63,6 +67,8 @@ MOST_WAITING = 1024
 _SQLITE_IOERR = 10
 _HOUSEKEEPING_S = 60.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+_LOOP_COMES_S, _LOOP_STANDS_S = 0.05, 1.0
+"""How long the writer waits for an event loop to stand aside, and that one at most for the writer."""
 
 
 class _CommitFailed(Exception):
@@ -126,6 +132,32 @@ class _Ports:
         return self.rows.open_message(row.node_tag, row.message, row.body, row.sealed)
 
 
+class _Aside:
+    """Event loops that stand still for a moment, so that the writer has the interpreter to itself.
+
+    Only quickness rests on it: a loop that is busy, stopped or closed is not waited for.
+    """
+
+    def __init__(self, loops: set[asyncio.AbstractEventLoop]) -> None:
+        self._over = threading.Event()
+        for loop in loops:
+            stands = threading.Event()
+            try:
+                loop.call_soon_threadsafe(self._stand, stands)
+            except RuntimeError:
+                continue
+            stands.wait(_LOOP_COMES_S)
+
+    def _stand(self, stands: threading.Event) -> None:
+        """In the loop's own thread."""
+        stands.set()
+        self._over.wait(_LOOP_STANDS_S)
+
+    def end(self) -> None:
+        """Let the loops go on; again is harmless."""
+        self._over.set()
+
+
 class Sequencer:
     """Takes works from any event loop and runs them in one thread.
 
@@ -169,6 +201,9 @@ class Sequencer:
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
         self._pause = _Pause()
+        self._loops: set[asyncio.AbstractEventLoop] = set()
+        self._database_waits = engine.dialect.name != "sqlite"
+        """A database of its own process: a statement is a wait, in which the loop has better things to do."""
         self.batches = 0
         self.answered = 0
 
@@ -268,6 +303,7 @@ class Sequencer:
 
     def _batch(self, taken: Sequence[_Waiting]) -> None:
         works = [waiting.work for waiting in taken]
+        self._loops = {waiting.loop for waiting in taken}
         begun = time.perf_counter()
         try:
             try:
@@ -294,14 +330,20 @@ class Sequencer:
         now = self._clock()
         self._before(connection, now)
         transaction = connection.begin()
+        aside: _Aside | None = None
         try:
             lock(connection)
             if self._policies:
                 self._policies.take(connection, now)
+            if not self._database_waits:
+                aside = self._stand_aside()
             read = batch.read(connection, Needs.union(work.needs() for work in works))
             self._log.begin(connection, now)
             tx = Tx(now, read, _Ports(connection, self._log, self._rows))
+            aside = aside or self._stand_aside()
             finishes = [self._apply(tx, work) for work in works]
+            if self._database_waits:
+                aside.end()
             sealed = self._log.flush(connection, now)
             messages = [self._message(tx, caller, make(sealed)) for caller, make in tx.written.messages]
             batch.write(connection, tx.written, messages)
@@ -310,6 +352,9 @@ class Sequencer:
             if transaction.is_active:
                 transaction.rollback()
             raise
+        finally:
+            if aside is not None:
+                aside.end()
         try:
             with self._metrics.commit_seconds.time():
                 transaction.commit()
@@ -318,6 +363,10 @@ class Sequencer:
             raise _CommitFailed from error
         self._log.committed()
         return finishes, sealed
+
+    def _stand_aside(self) -> _Aside:
+        """Ask the loops of this batch to stand still; nobody is asked while the hub stops."""
+        return _Aside(set() if self._stopping else self._loops)
 
     def _apply(self, tx: Tx, work: Work) -> Finish | HubError:
         """One work. A refusal before its first write is an answer like any other, and recorded."""

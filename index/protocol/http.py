@@ -4,7 +4,7 @@ Errors never repeat input: a body may hold a BSN or points. One table per
 process maps its exceptions to `Problem`; this module only renders them.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -131,6 +131,7 @@ class SafeHeaders:
     def __init__(self, app: App, csp: str = "default-src 'none'; frame-ancestors 'none'") -> None:
         self.app = app
         self.extra = (*self.HEADERS, (b"content-security-policy", csp.encode()))
+        self.names = frozenset(name for name, _ in self.extra)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -139,11 +140,14 @@ class SafeHeaders:
 
         async def with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *((name, value) for name, value in self.extra if name not in present),
-                ]
+                message["headers"] = self._with_extra(message["headers"])
             await send(message)
 
         await self.app(scope, receive, with_headers)
+
+    def _with_extra(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        given = list(headers)
+        present = {name.lower() for name, _ in given}
+        if present.isdisjoint(self.names):
+            return [*given, *self.extra]
+        return [*given, *((name, value) for name, value in self.extra if name not in present)]

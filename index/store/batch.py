@@ -8,6 +8,7 @@ number of statements depends on nothing a person has.
 Source: docs/design/performance.md, "What was found" 3; access-log.md §2.
 """
 
+import secrets
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -50,17 +51,27 @@ _LARGEST = 512
 FLAGS_EXPECTED = 4
 """Flags per search key for which the digests' statement has room, whether they exist or not."""
 
+_NO_DIGEST = DigestRow(bytes(16), 0, 0, bytes(32), 2**40)
+"""Of the flag that stands for nothing (`Rows.no_flag`): never late, so that it is worked on to the end."""
+
 Key = Sequence[Any]
 
 
 def read(connection: Connection, needs: Needs) -> Read:
-    """All rows that a batch rests on. Runs every statement, also for nothing, always in this order."""
+    """All rows that a batch rests on, always in this order.
+
+    Which statements run, and for how many keys, follows from what was asked, never from what
+    is there: the digests of flags are asked for with room for `FLAGS_EXPECTED`, found or not.
+    """
     out = Read(publishers=needs.publishers)
     out.flags = {idx: {} for idx in needs.flags}
     found: set[tuple[bytes, int]] = set()
     for row in map(FlagRow._make, _by_keys(connection, t.flag, ("idx",), [(k,) for k in needs.flags])):
         out.flags[row.idx][(row.pub_tag, row.rtag)] = row
         found.add((row.pub_tag, row.rtag[0]))
+    if needs.flags:
+        others = _others(connection, FLAGS_EXPECTED * len(needs.flags) - sum(map(len, out.flags.values())))
+        found |= others
     out.by_key = dict.fromkeys(needs.flag_keys)
     for row in map(FlagRow._make, _by_keys(connection, t.flag, ("pub_tag", "rtag"), needs.flag_keys)):
         out.by_key[(row.pub_tag, row.rtag)] = row
@@ -69,6 +80,7 @@ def read(connection: Connection, needs: Needs) -> Read:
         out.markers[(mark.pub_tag, mark.rtag)] = mark
     wanted = needs.digests | found
     out.digests = dict.fromkeys(wanted)
+    out.digests[_NO_DIGEST.pub_tag, _NO_DIGEST.bucket] = _NO_DIGEST
     room = len(needs.digests) + FLAGS_EXPECTED * len(needs.flags)
     digests = _by_keys(connection, t.digest, ("pub_tag", "bucket"), wanted, at_least=room)
     whole = _by_keys(connection, t.digest, ("pub_tag",), [(k,) for k in needs.publishers])
@@ -102,6 +114,31 @@ def read(connection: Connection, needs: Needs) -> Read:
     return out
 
 
+def _others(connection: Connection, count: int) -> set[tuple[bytes, int]]:
+    """Read flags of anybody, so that as many are read for who has none as for who has some.
+
+    They lie behind a random key, are looked at no further than their bucket, and
+    stand for the rows that `FLAGS_EXPECTED` leaves room for. No row is marked as one to fill up with.
+    """
+    begin = secrets.token_bytes(32)
+    read: dict[bytes, dict[tuple[bytes, bytes], FlagRow]] = {}
+    buckets: set[tuple[bytes, int]] = set()
+    for row in map(
+        FlagRow._make, driver.rows(connection, _some_flags(connection.dialect), (begin, max(count, 0)))
+    ):
+        read.setdefault(row.idx, {})[(row.pub_tag, row.rtag)] = row
+        buckets.add((row.pub_tag, row.rtag[0]))
+    return buckets
+
+
+@lru_cache(maxsize=8)
+def _some_flags(dialect: Dialect) -> str:
+    idx = t.flag.c.idx
+    text = str(select(t.flag).where(idx >= bindparam("begin")).order_by(idx).compile(dialect=dialect))
+    # Core gives a limit another place among the parameters on each engine.
+    return f"{text} LIMIT {'?' if dialect.paramstyle == 'qmark' else '%s'}"
+
+
 def write(connection: Connection, written: Written, messages: Iterable[MessageRow]) -> None:
     """All changes of a batch. Rows of one table go in shuffled."""
     gone = [key for key, row in written.flags.items() if row is None]
@@ -126,11 +163,11 @@ def _bucket(connection: Connection, pub_tag: bytes, bucket: int) -> dict[bytes, 
 
 
 def _by_keys(
-    connection: Connection, table: Table, columns: tuple[str, ...], keys: Iterable[Key], at_least: int = 1
+    connection: Connection, table: Table, columns: tuple[str, ...], keys: Iterable[Key], at_least: int = 0
 ) -> list[Any]:
     listed = list(keys)
-    # Filled up, and asked also for nothing: neither number nor size of statements tells what was found.
-    listed += [_nothing(columns)] * max(at_least - len(listed), not listed)
+    # Filled up: neither number nor size of statements tells what was found.
+    listed += [_nothing(columns)] * (at_least - len(listed))
     rows: list[Any] = []
     for at in range(0, len(listed), _LARGEST):
         part = listed[at : at + _LARGEST]

@@ -6,7 +6,7 @@ through. SQLAlchemy's own execution costs some 40 µs a statement, and a batch
 runs twenty under the writers' lock. What the driver raises comes out as
 SQLAlchemy's error of the same kind, for who decides what a failure means.
 
-Source: docs/performance.md, "Where the time goes"; docs/design/performance.md, "What was found" 3.
+Source: docs/adr/0010-hot-statements-straight-to-the-driver.md
 """
 
 from collections.abc import Iterator, Sequence

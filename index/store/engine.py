@@ -69,6 +69,8 @@ def _sqlite_settings(connection: Any, _: object) -> None:
     # Python's driver would begin a deferred transaction by itself, only at the first write.
     connection.isolation_level = None
     for pragma in (
+        # Holds for a new file only: a choice state of 2 KiB lies in its page and not in a chain of others.
+        "page_size=16384",
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",

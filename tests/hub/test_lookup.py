@@ -180,7 +180,7 @@ async def test_the_same_rows_are_opened_for_somebody_known_and_somebody_unknown(
     await world.portaal.chooses(await world.portaal.logs_in("Fatima"), "deny")
     known = await world.wijkteam.opens("m-jan", ["Fatima"])
     unknown = await world.wijkteam.opens("m-jan", ["Nobody"])
-    world.hub.rows.open_dummy("flag")
+    world.hub.rows.no_flag()
     world.hub.rows.open_dummy("choice_state")
     counted = Counted(world, monkeypatch)
     await world.wijkteam.looks(known)

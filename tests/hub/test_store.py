@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -10,7 +11,7 @@ from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from index.accesslog import tables as log
-from index.store import batch, migrate
+from index.store import batch, driver, migrate
 from index.store.engine import lock, open_engine
 from index.store.metadata import metadata
 from index.transaction import (
@@ -167,3 +168,35 @@ def test_no_parameter_shows_in_an_error_of_the_database(engine: Engine) -> None:
     with engine.connect() as connection, pytest.raises(DBAPIError) as caught:
         connection.execute(text("SELECT * FROM nothing WHERE x = :secret"), {"secret": "pseudonym-x"})
     assert "pseudonym-x" not in str(caught.value)
+
+
+def test_as_many_flags_and_digests_are_read_for_nobody_as_for_somebody(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag, known = bytes([7]) * 16, bytes([9]) * 32
+    written = Written()
+    for number in range(40):
+        rtag, idx = bytes([number]) * 32, known if number < 3 else bytes([number + 100]) * 32
+        written.flags[tag, rtag] = FlagRow(tag, rtag, idx, b"s" * 108, b"e" * 76, 1, 9)
+        written.digests[tag, number] = DigestRow(tag, number, 1, bytes(32), 5)
+    with engine.begin() as connection:
+        batch.write(connection, written, [])
+    read: list[list[int]] = []
+    rows = driver.rows
+
+    def counting(*args: Any) -> Any:
+        found = rows(*args)
+        read[-1].append(len(found))
+        return found
+
+    monkeypatch.setattr(driver, "rows", counting)
+    monkeypatch.setattr(batch.secrets, "token_bytes", lambda size: bytes([100]) * size)
+    for idx in (known, bytes(32)):
+        read.append([])
+        with engine.begin() as connection:
+            found = batch.read(connection, Needs(flags=frozenset((idx,)))).flags[idx]
+        assert len(found) == (3 if idx == known else 0)
+
+    somebody, nobody = read
+    assert sum(somebody[:2]) == sum(nobody[:2]) == batch.FLAGS_EXPECTED
+    assert somebody[2:] == nobody[2:]
