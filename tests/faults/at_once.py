@@ -8,18 +8,26 @@ show nothing and are asked again.
 Promise P8 of docs/design/access-log.md §6.
 """
 
+import argparse
 import asyncio
+import logging
 import random
+import sys
+import tempfile
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import msgspec
+import structlog
 
+from index import policies
 from index.acts import Signer
 from index.protocol.messages import ChoiceEntry
 from index.registers import Desk
@@ -27,8 +35,9 @@ from policy.texts import Texts, packaged
 from tests.hub.office import Bureau, People, candidate, without
 from tests.hub.world import GEMEENTE, Node, Sent, Visit
 
+from . import bugs
 from .hubs import Ground, Served
-from .processes import Zygote
+from .processes import Zygote, postgres
 
 CLOSED = candidate(forbids=without("generalist", "schuldhulp"))
 KIND = ["geld", "schuldhulp"]
@@ -221,3 +230,41 @@ async def at_once(
     finally:
         for hub in hubs:
             hub.process.stop()
+
+
+def main() -> None:
+    """The long run, `make at-once`: many pairs, then every planted cache."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--pairs", type=int, default=10_000)
+    parser.add_argument("--versions", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    if find_spec("policy.proof") is None:
+        print("No prover here: versions are published without proofs in this run.")
+        policies.prove = lambda _version: None  # type: ignore[assignment]
+    survived = []
+    with (
+        tempfile.TemporaryDirectory(prefix="vlagwijzer-at-once-") as root,
+        Zygote() as zygote,
+        postgres() as pg,
+    ):
+
+        def run(name: str, pairs: int, bug: str = "", versions: int = 0) -> Held:
+            folder = Path(root) / name
+            wanted = at_once(
+                zygote, folder, pg.database(), seed=given.seed, pairs=pairs, bug=bug, versions=versions
+            )
+            return asyncio.run(wanted)
+
+        held = run("long", given.pairs, versions=given.versions)
+        print(f"seed {given.seed}: {held}", flush=True)
+        for bug in bugs.STALE:
+            caught = run(bug, 28, bug=bug).leaks.total()
+            print(f"planted {bug}: {'caught' if caught else 'SURVIVED'}", flush=True)
+            survived += [] if caught else [bug]
+    sys.exit(1 if held.leaks.total() or survived else 0)
+
+
+if __name__ == "__main__":
+    main()
