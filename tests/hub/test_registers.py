@@ -33,7 +33,7 @@ def test_a_day_begins_at_midnight_in_amsterdam() -> None:
     assert midnight(date(2026, 12, 1)) == datetime(2026, 11, 30, 23, tzinfo=UTC).timestamp()
 
 
-def test_a_convenant_holds_from_its_approval_until_midnight_of_its_last_day(bureau: Bureau) -> None:
+async def test_a_convenant_holds_from_its_approval_until_midnight_of_its_last_day(bureau: Bureau) -> None:
     number = convenant(bureau)
     bureau.register(lambda desk: desk.approve("convenant", bureau.who("bram"), number))
     with bureau.office.sitting() as sitting:
@@ -43,7 +43,7 @@ def test_a_convenant_holds_from_its_approval_until_midnight_of_its_last_day(bure
     assert not entry.in_force(midnight(PERIOD["end"]))
 
 
-def test_one_person_opens_nothing_and_closes_at_once(bureau: Bureau) -> None:
+async def test_one_person_opens_nothing_and_closes_at_once(bureau: Bureau) -> None:
     number = convenant(bureau)
     with pytest.raises(Refused, match="another person"):
         bureau.register(lambda desk: desk.approve("convenant", bureau.who("anna"), number))
@@ -67,7 +67,7 @@ def test_one_person_opens_nothing_and_closes_at_once(bureau: Bureau) -> None:
         {"end": date(2026, 1, 2) - timedelta(days=300)},
     ],
 )
-def test_a_name_that_directory_or_vocabulary_lack_is_refused(
+async def test_a_name_that_directory_or_vocabulary_lack_is_refused(
     bureau: Bureau, wrong: dict[str, object]
 ) -> None:
     with pytest.raises(Refused):
@@ -76,7 +76,9 @@ def test_a_name_that_directory_or_vocabulary_lack_is_refused(
         assert not Registers().after(sitting.history).entries
 
 
-def test_a_profile_that_closes_holds_with_one_person_and_one_that_opens_needs_two(bureau: Bureau) -> None:
+async def test_a_profile_that_closes_holds_with_one_person_and_one_that_opens_needs_two(
+    bureau: Bureau,
+) -> None:
     def now() -> str:
         with bureau.office.sitting() as sitting:
             return Registers().after(sitting.history).profile_of(GEMEENTE)
