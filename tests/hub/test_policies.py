@@ -136,7 +136,7 @@ async def test_going_back_is_a_new_number_with_the_old_content_and_the_same_appr
 async def test_a_candidate_that_gives_a_number_another_meaning_is_refused(
     world: World, bureau: Bureau
 ) -> None:
-    changed = candidate(("extern_zorg", "extern_hulp"))
+    changed = candidate(("beschut_werk", "beschutte_baan"))
     with pytest.raises(Refused, match="is given to another"):
         bureau.publishing.publish(bureau.who("anna"), changed)
 
