@@ -504,7 +504,7 @@ class Pseudonymiser:
                 found = [unb64u(element, 32) for element in group.evaluated]
                 await verify(public, blinded[group.kid], found, unb64u(group.proof))
                 evaluated[group.kid] = found
-        except (msgspec.DecodeError, UnicodeDecodeError, EncodingError):
+        except (msgspec.DecodeError, UnicodeDecodeError, EncodingError, RecursionError):
             return _Fault(holder.id, "lied", "form")
         except voprf.BadProof as error:
             return _Fault(holder.id, "lied", f"proof-{error}")
@@ -614,7 +614,7 @@ def _problem_code(raw: bytes) -> str:
     """The last part of a problem's type, when it looks like one of ours."""
     try:
         problem = msgspec.json.decode(raw, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "refused"
     code = str(problem.get("type", "")).rpartition("/")[2]
     return code if re.fullmatch(r"[a-z-]{1,40}", code) else "refused"

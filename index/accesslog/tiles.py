@@ -20,7 +20,7 @@ from .errors import LogInconsistent
 
 WIDTH = 256
 _TILE_BITS = 8
-_PATH = re.compile(r"(entries|[0-9]|[1-5][0-9])/((?:x[0-9]{3}/)*)([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?\Z")
+_PATH = re.compile(r"(entries|[0-9]|[1-5][0-9])/((?:x[0-9]{3}/){0,5})([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?\Z")
 
 
 def root_of(hashes: Sequence[bytes]) -> bytes:

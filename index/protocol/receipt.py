@@ -276,7 +276,7 @@ def verify_change_receipt(
 def _verified_claims(token: str, hub_key: bytes, hub_id: str, node: str) -> dict[str, Any]:
     try:
         header = jwt.get_unverified_header(token)
-    except (jwt.PyJWTError, UnicodeError):
+    except (jwt.PyJWTError, ValueError, RecursionError):
         raise ReceiptError("not a receipt") from None
     if header != {"alg": "EdDSA", "typ": CHANGE_TYP, "kid": hub_id}:  # 1
         raise ReceiptError("not a change receipt of this hub")
