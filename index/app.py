@@ -35,7 +35,7 @@ from index.metrics import HubMetrics
 from index.policies import Policies, check_sizes, first_version
 from index.protocol.codec import b64u
 from index.protocol.directory import Directory, Manifest, NotTrusted, parse_directory, parse_manifest
-from index.protocol.http import App, Receive, SafeHeaders, Scope, Send, problem_response
+from index.protocol.http import App, Bounds, Receive, SafeHeaders, Scope, Send, problem_response
 from index.recheck import Recheck
 from index.rows import EscrowSession, Rows
 from index.sequencer import Sequencer
@@ -180,7 +180,7 @@ def create_app(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine 
     _mount_pages(app, hub)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(Exception, _unexpected)
-    app.front = SafeHeaders(Direct(super(_HubApp, app).__call__, app.state.gate))
+    app.front = SafeHeaders(Bounds(Direct(super(_HubApp, app).__call__, app.state.gate)))
     return app
 
 

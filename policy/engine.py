@@ -19,6 +19,7 @@ from typing import NamedTuple
 import cedarpy
 
 from .rules import Rule, RuleError, fall, rules_of, schema_text, written_in
+from .sentences import Unsayable, say
 from .table import Question, Sheet, Table, fill
 from .texts import Texts
 from .vocabulary import Kind, Vocabulary, parse_vocabulary
@@ -93,6 +94,27 @@ class Bundle:
         results = cedarpy.is_authorized_batch(requests, self._policies, self._entities, schema=self._schema)
         return [self._number(question, result) for question, result in zip(questions, results, strict=True)]
 
+    def stops(self, question: Question) -> tuple[str, ...]:
+        """The ids of the forbids by which Cedar denies; none when it allows, or when no permit applies.
+
+        Raises:
+            PublishError: NoDecision, or an error in a rule.
+        """
+        if self.ask([question]) != [0]:
+            return ()
+        result = cedarpy.is_authorized(
+            {
+                "principal": 'User::"asker"',
+                "action": 'Action::"view"',
+                "resource": f'Kind::"{question.kind}"',
+                "context": question.context,
+            },
+            self._policies,
+            self._entities,
+            schema=self._schema,
+        )
+        return tuple(sorted(result.diagnostics.id_annotations_by_reason.values()))
+
     def _number(self, question: Question, result: cedarpy.AuthzResult) -> int:
         if result.decision is cedarpy.Decision.NoDecision or result.diagnostics.errors:
             raise PublishError(f"Cedar gave no decision for {question.kind}: {question.context}")
@@ -128,7 +150,8 @@ def publish(
         schema: The Cedar schema; without it the packaged one.
 
     Raises:
-        PublishError: A rule does not fit schema or house subset, or Cedar gave no decision.
+        PublishError: A rule does not fit schema or house subset, cannot be said
+            in Dutch, or Cedar gave no decision.
     """
     schema = schema or schema_text()
     ruled = _ruled(vocabulary, profiles, written, schema)
@@ -181,8 +204,10 @@ def _ruled(
 ) -> _Ruled:
     try:
         rules = rules_of(vocabulary, profiles, written)
+        for rule in rules:
+            say(vocabulary, rule)
         parsed = cedarpy.Schema.from_str(schema)
-    except (RuleError, ValueError) as error:
+    except (RuleError, Unsayable, ValueError) as error:
         raise PublishError(str(error)) from None
     _validate(rules, parsed)
     return _Ruled(rules, parsed, _digest(vocabulary, profiles, rules, schema))
