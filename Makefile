@@ -10,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults fuzz mutants
+.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults fuzz mutants at-once
 
 help: ## Show what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -82,6 +82,10 @@ fuzz: $(VENV)/.campaigns ## Parsers under atheris, contracts and stories with mo
 
 mutants: setup-dev ## Change the deciding code in hundreds of ways; each must make a test fail (ARGS="--seconds 600")
 	@$(BIN)/python -m tests.policy.mutants $(ARGS)
+
+PAIRS ?= 10000
+at-once: setup-dev ## A change at one hub, asked about at two; 0 leaks of 10,000 pairs wanted (PAIRS=10000 SEED=1)
+	@$(BIN)/python -m tests.faults.at_once --pairs $(PAIRS) --seed $(SEED)
 
 screens: setup-dev browser ## Screenshots of the pages of a running demo into docs/screens/
 	@$(BIN)/python -m tests.pages.screens

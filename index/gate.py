@@ -55,6 +55,7 @@ from index.errors import (
     LogUnavailable,
     NotAllowed,
     Overloaded,
+    PolicyChanged,
     Unauthenticated,
     WorkFailed,
     counted_as,
@@ -130,6 +131,8 @@ class Caller:
     role_number: int = 0
     purpose_number: int = 0
     node_tag: bytes = b""
+    policy_number: int = 0
+    """The version it was let in under; a work is applied under no other."""
 
     @property
     def statement(self) -> Statement:
@@ -308,7 +311,11 @@ class Gate:
             caller = self.permit(rule, caller)  # 3
             body = decode_body(raw, rule.body)  # 4
             self.hub.budgets.take(caller, rule.persons(body))
-            return await rule.handle(self.hub, caller, body)  # 5
+            try:
+                return await rule.handle(self.hub, caller, body)  # 5
+            except PolicyChanged:
+                # Let in under a version that is in force no more; nothing was done: once more.
+                return await rule.handle(self.hub, self.permit(rule, caller), body)
         except Unauthenticated as error:
             # A replay, seen in the transaction.
             self._count(rule, request)
@@ -380,7 +387,8 @@ class Gate:
         wanted = (Who.CITIZEN, Who.EMPLOYEE) if rule.who is Who.ASKER else (rule.who,)
         if speaks not in wanted:
             raise NotAllowed
-        vocabulary = self.hub.vocabulary
+        policy = self.hub.policy
+        vocabulary = policy.vocabulary
         try:
             role = vocabulary.role(said.role)
             purpose = vocabulary.purpose(said.purpose) if said.purpose else None
@@ -402,6 +410,7 @@ class Gate:
             role_number=role.number,
             purpose_number=purpose.number if purpose else 0,
             node_tag=caller.node_tag,
+            policy_number=policy.number,
         )
 
     async def _refuse(self, caller: Caller, code: str, problem: Response) -> Response:
