@@ -1,5 +1,6 @@
 """Settings of the hub, from its TOML file and `VLAGWIJZER_HUB_...`; secrets stand in its key store."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,9 @@ class HubSettings(ProcessSettings):
     """Number under which the vocabulary and rules in use were published; it only rises."""
     organisations: dict[str, RegisterSettings] = Field(default_factory=dict)
     """By OIN; an organisation that is not here has profile `basis` and no mandate."""
+
+    equated_days: frozenset[date] = frozenset()
+    """Days that a royal decree makes like holidays (Algemene termijnenwet, art. 3 paragraph 3)."""
 
     node_per_minute: int = Field(default=6000, ge=1)
     """Persons that one node may ask about per minute, all its calls together."""
