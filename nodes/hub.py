@@ -31,6 +31,8 @@ from index.protocol.messages import (
     CitizenRequest,
     ClosingAnswer,
     ClosingRequest,
+    ColleagueAnswer,
+    ColleagueRequest,
     ConfirmationAnswer,
     ConfirmationRequest,
     LogReceipt,
@@ -216,6 +218,12 @@ class Hub:
         self._check_all(answer.log, sent, lids)
         return answer
 
+    async def second_person(self, request: ColleagueRequest, asking: Asking) -> ColleagueAnswer:
+        """Say what a colleague says of the break-glass that was declared under the case of `asking`."""
+        answer, sent = await self._ask("/v1/relations/confirmations", request, ColleagueAnswer, asking)
+        self._check_all(answer.log, sent, [[]])
+        return answer
+
     async def look(
         self,
         request: LookupRequest,
@@ -349,7 +357,10 @@ def _failure(response: httpx.Response, asking: Asking) -> HubUnreachable | Refus
     if response.status_code >= 500 or (response.status_code == 429 and not asking.actor):
         return HubUnreachable()
     try:
-        kind = str(msgspec.json.decode(response.content)["type"]).rpartition("/")[2]
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        said = msgspec.json.decode(response.content)
+        kind = str(said["type"]).rpartition("/")[2]
+        # A rule that names itself says more than that there was one.
+        kind = str(said["errors"][0]["code"]) if kind == "rejected" else kind
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError):
         kind = ""
     return Refused(kind if _CODE.fullmatch(kind) else f"http-{response.status_code}")
