@@ -203,6 +203,10 @@ class ReviewLine:
         return datetime.fromtimestamp(self.review.declared, UTC)
 
     @property
+    def confirm_by(self) -> datetime:
+        return datetime.fromtimestamp(self.review.confirm_by, UTC)
+
+    @property
     def last_day(self) -> datetime:
         """A moment of the last day of the term, which ends at the midnight after it."""
         return datetime.fromtimestamp(self.review.due - 1, UTC)

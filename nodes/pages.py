@@ -19,6 +19,7 @@ from .bsn import BadBsn, Bsn
 from .citizen import CitizenSession
 from .employees import Employee, employee_id
 from .errors import (
+    CrisisSettled,
     HolderLied,
     HolderRefused,
     HoldersUnreachable,
@@ -27,6 +28,7 @@ from .errors import (
     NotAllowed,
     ReceiptInvalid,
     Refused,
+    UnknownCrisis,
     UnknownVisit,
 )
 from .portal.grant import fetch_grant
@@ -48,6 +50,8 @@ REASONS = {
     "case": "case",
     "team": "team",
     "over-rate": "budget",
+    "same-employee": "own",
+    "declare-again": "urgent",
 }
 """Codes about the asker and the sentence for each; any other code reads as "the rules"."""
 
@@ -152,6 +156,8 @@ def judge(error: Exception) -> State | None:
             return State("not_allowed", 403, {"reason": REASONS.get(reason, "other")})
         case UnknownVisit():
             return State("visit_over", 404)
+        case UnknownCrisis() | CrisisSettled():
+            return State("crisis_settled", 409)
         case LoginExpired():
             return State("expired", 401)
         case BadBsn():

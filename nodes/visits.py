@@ -63,6 +63,11 @@ class Visit:
     opened_at: datetime
     until: datetime
 
+    @property
+    def urgent(self) -> bool:
+        """Whether it is break-glass: no case of the employee's, some hours, never prolonged."""
+        return self.purpose == CRISIS
+
 
 @dataclass(frozen=True, slots=True)
 class FlagView:

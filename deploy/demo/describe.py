@@ -125,7 +125,9 @@ Probeer dit:
   2. Log in als fatima, bij Wie mag wat zien: Wijkteam Noord, alle onderwerpen, Nee.
      Kijk als jan opnieuw: er is niets zichtbaar.
   3. Kijk als fatima bij Wie heeft gekeken: beide keren staan erin.
-  4. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
+  4. Kies als jan Direct gevaar en vul het nummer van Rosa in. Bevestig dat als aisha bij Te bevestigen
+     (of als carla, van de crisisdienst). Olga ziet het bij Spoed nakijken, Rosa bij Wie heeft gekeken.
+  5. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
        kill $(cat {papers.folder}/keyholders/{{ombudsman,waterschap}}/keyholder.pid)
      Start er weer een:
        vlagwijzer keyholder serve --config {papers.folder}/keyholders/waterschap/keyholder.toml
