@@ -10,8 +10,8 @@ import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from index.protocol.codec import unb64u
 from index.protocol.directory import ScopeKey
@@ -20,80 +20,10 @@ from nodes.oprf.dealer import deal
 from nodes.oprf.ristretto import Secret
 
 from .measuring.figures import Figure, machine, percentile, spread, versions
+from .measuring.lookups import cpu_seconds
 
-REFERENCE_RATE = 1e6 / 655
-"""Inputs a second of docs/design/performance.md: 655 µs of all parties' cryptography each, on one core."""
-
-_WARM_S = 1.0
-
-
-# --- lookups ------------------------------------------------------------------------
-
-
-def bench_lookup(engine: str, flags: int, concurrency: int, seconds: int, rounds: int) -> Figure:
-    """Lookups at a hub in a process of its own, over loopback, by turns with the reference.
-
-    Args:
-        engine: `sqlite` or `postgresql`.
-        flags: Stored flags.
-        concurrency: Requests in flight; each asks about one person.
-        seconds: Of each round of lookups; the reference takes half of that, at least 1.
-    """
-    from .measuring.hub import MeasuredHub
-    from .measuring.load import Asking, lookups
-    from .measuring.reference import PgBench, SqliteBench
-    from .measuring.server import place
-
-    with place(engine) as (folder, database):
-        hub = MeasuredHub(folder, database)
-        hub.fill(flags)
-        reference = PgBench(database, folder) if engine == "postgresql" else SqliteBench(folder)
-        asking = Asking.of(hub)
-        rates, references, ratios, millis, cpu, checked = [], [], [], [], [], 0
-        with hub.served() as (process, address):
-            lookups(asking, address, concurrency, _WARM_S)
-            for _ in range(rounds):
-                used = cpu_seconds(process)
-                done = lookups(asking, address, concurrency, seconds)
-                cpu.append((cpu_seconds(process) - used) / max(len(done.millis), 1) * 1e6)
-                references.append(reference.rate(concurrency, max(seconds // 2, 1)))
-                rates.append(done.rate)
-                ratios.append(done.rate / references[-1])
-                millis += done.millis
-                checked += done.checked
-    millis.sort()
-    return Figure(
-        work="lookup",
-        engine=engine,
-        flags=flags,
-        concurrency=concurrency,
-        seconds=seconds * rounds,
-        rate=round(median(rates), 1),
-        p50_ms=round(percentile(millis, 0.5), 2),
-        p99_ms=round(percentile(millis, 0.99), 2),
-        reference=round(median(references), 1),
-        ratio=round(median(ratios), 3),
-        machine=machine(),
-        versions=versions("psycopg") if engine == "postgresql" else versions(),
-        detail={
-            "rounds": rounds,
-            "rate": spread(rates),
-            "reference": spread(references),
-            "ratio": spread(ratios, 3),
-            "hubCpuUs": spread(cpu, 0),
-            "scopes": len(hub.scopes),
-            "answersChecked": checked,
-        },
-    )
-
-
-def cpu_seconds(process: int) -> float:
-    """Processor time that a process used so far; 0 where the system does not tell."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+if TYPE_CHECKING:
+    from .measuring.keyholders import MeasuredHolders
 
 
 # --- publications -------------------------------------------------------------------
@@ -105,7 +35,7 @@ def bench_publish(engine: str, flags: int, concurrency: int) -> Figure:
     The reference writes the same number of bare rows, nothing sealed, checked or logged.
     """
     from .measuring.hub import MeasuredHub
-    from .measuring.publishing import bare_rows, publications
+    from .measuring.publishing import bare_rows, bytes_per_flag, publications
     from .measuring.server import place
 
     with place(engine) as (folder, database):
@@ -115,6 +45,7 @@ def bench_publish(engine: str, flags: int, concurrency: int) -> Figure:
             used = cpu_seconds(process)
             done = asyncio.run(publications(hub, address, flags, concurrency))
             cpu = (cpu_seconds(process) - used) / flags * 1e6
+        stored = bytes_per_flag(hub.settings.database_url)
         reference = bare_rows(hub.settings.database_url, flags)
     return Figure(
         work="publish",
@@ -129,38 +60,51 @@ def bench_publish(engine: str, flags: int, concurrency: int) -> Figure:
         ratio=round(flags / done.seconds / reference, 4),
         machine=machine(),
         versions=versions("psycopg") if engine == "postgresql" else versions(),
-        detail={"perMessage": 1000, "hubCpuUs": round(cpu, 1)},
+        detail={"perMessage": 1000, "hubCpuUs": round(cpu, 1), "bytesPerFlag": stored},
     )
 
 
 # --- the log ------------------------------------------------------------------------
 
 
-def bench_verify(engine: str, entries: int) -> Figure:
+def bench_verify(engine: str, entries: int, rounds: int) -> Figure:
     """An officer's verification of a whole log, and a citizen's of 1,000 lines of it.
 
-    The rate counts entries of the officer's pass; the citizen's time stands in the detail.
+    The rate counts entries of the officer's pass; the citizen's times are p50 and
+    p99. The reference is one SHA-256 and one Ed25519 check for each entry, by turns.
     """
-    from .measuring.logbook import citizen_ms, filled_log, officer_seconds
+    from .measuring.logbook import bare_seconds, citizen_ms, filled_log, officer_seconds
     from .measuring.server import place
 
+    sample = min(entries, 20_000)
     with place(engine) as (folder, database), filled_log(folder, database, entries) as log:
-        seconds = officer_seconds(log)
-        citizen = sorted(citizen_ms(log) for _ in range(3))
+        rates, references = [], []
+        for _ in range(rounds):
+            references.append(sample / bare_seconds(sample))
+            rates.append(entries / officer_seconds(log))
+        citizen = sorted(citizen_ms(log) for _ in range(max(rounds, 3)))
+    ratios = [rate / reference for rate, reference in zip(rates, references, strict=True)]
     return Figure(
         work="verify",
         engine=engine,
         flags=entries,
         concurrency=1,
-        seconds=round(seconds, 2),
-        rate=round(entries / seconds, 1),
-        p50_ms=round(citizen[1], 1),
+        seconds=round(sum(entries / rate for rate in rates), 2),
+        rate=round(median(rates), 1),
+        p50_ms=round(median(citizen), 1),
         p99_ms=round(citizen[-1], 1),
-        reference=0,
-        ratio=0,
+        reference=round(median(references), 1),
+        ratio=round(median(ratios), 3),
         machine=machine(),
         versions=versions(),
-        detail={"citizenLines": 1000, "citizenMs": spread(citizen)},
+        detail={
+            "rounds": rounds,
+            "rate": spread(rates),
+            "reference": spread(references),
+            "ratio": spread(ratios, 3),
+            "citizenLines": min(1000, entries),
+            "citizenMs": spread(citizen),
+        },
     )
 
 
@@ -168,29 +112,71 @@ def bench_verify(engine: str, entries: int) -> Figure:
 
 
 def bench_pseudonymise(count: int, rounds: int) -> Figure:
-    """Blind, evaluate and prove at two holders, verify both, combine; the median of several rounds."""
+    """Pseudonymise `count` persons over HTTP with three holder processes on loopback, two of them asked.
+
+    The reference is all parties' cryptography of 1,000 inputs in one thread without network, by
+    turns with it in the same run. A time of `p50Ms` is one whole round.
+    """
+    from .measuring.keyholders import MeasuredHolders
+    from .measuring.server import place
+
     dealing = deal(("geld",), t=2, n=3)
     key = dealing.keys[0]
+    held = {index: dealing.shares[index][key.kid] for index in (1, 3)}
+    seconds, references, cpu = [], [], []
     size = min(count, 1000)
-    seconds = sorted(
-        _round(key, {index: dealing.shares[index][key.kid] for index in (1, 3)}, size) for _ in range(rounds)
-    )
+    with place("sqlite") as (folder, _), MeasuredHolders(folder) as holders:
+        for _ in range(rounds):
+            used = _cpu_of_all(holders.processes)
+            seconds.append(asyncio.run(_pseudonymised(holders, count)))
+            cpu.append(_cpu_of_all(holders.processes) - used)
+            references.append(size / _round(key, held, size))
     dealing.erase()
-    middle = median(seconds)
+    rates = [count / each for each in seconds]
+    seconds.sort()
     return Figure(
         work="pseudonymise",
-        engine="libsodium",
-        flags=size,
+        engine="http",
+        flags=count,
         concurrency=1,
-        seconds=round(sum(seconds), 3),
-        rate=round(size / middle, 1),
-        p50_ms=round(middle * 1000, 2),
-        p99_ms=round(seconds[-1] * 1000, 2),
-        reference=round(REFERENCE_RATE, 1),
-        ratio=round(size / middle / REFERENCE_RATE, 2),
+        seconds=round(median(seconds), 3),
+        rate=round(median(rates), 1),
+        p50_ms=round(median(seconds) * 1000, 1),
+        p99_ms=round(seconds[-1] * 1000, 1),
+        reference=round(median(references), 1),
+        ratio=round(median([a / b for a, b in zip(rates, references, strict=True)]), 2),
         machine=machine(),
-        versions=versions(),
+        versions=versions("httpx"),
+        detail={
+            "rounds": rounds,
+            "holders": "2 of 3, a process each",
+            "rate": spread(rates),
+            "reference": spread(references),
+            "cpuUsPerItem": spread([each / count * 1e6 for each in cpu], 0),
+        },
     )
+
+
+async def _pseudonymised(holders: "MeasuredHolders", count: int) -> float:
+    import httpx
+
+    from .measuring.keyholders import SCOPE, persons
+
+    requests = [(person, (SCOPE,)) for person in persons(count)]
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
+        pseudonymiser = holders.pseudonymiser(client)
+        await pseudonymiser.start()
+        begun = time.perf_counter()
+        found = await pseudonymiser.pseudonymise(requests, "publish")
+        seconds = time.perf_counter() - begun
+    if len({each.for_sealed_points() for (each,) in found.pseudonyms}) != count:
+        raise RuntimeError("two persons have one pseudonym")
+    return seconds
+
+
+def _cpu_of_all(holders: Sequence[int]) -> float:
+    own = os.times()
+    return own.user + own.system + own.children_user + own.children_system + sum(map(cpu_seconds, holders))
 
 
 def _round(key: ScopeKey, shares: Mapping[int, Secret], size: int) -> float:

@@ -34,9 +34,9 @@ Source: docs/design/access-log.md, "Security, in order of value" 2 and 5.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,8 +55,10 @@ from index.errors import (
     LogUnavailable,
     NotAllowed,
     Overloaded,
+    PolicyChanged,
     Unauthenticated,
     WorkFailed,
+    counted_as,
     internal_problem,
     place_of,
     problem_of,
@@ -68,8 +70,8 @@ from index.protocol.http import (
     MAX_BODY,
     App,
     BadBody,
-    Problem,
     Receive,
+    SafeHeaders,
     Scope,
     Send,
     decode_body,
@@ -97,7 +99,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _ADDRESSES_COUNTED = 10_000
-TOO_SLOW = Problem("body-too-slow", 408, "The body came too slowly")
 
 
 class Who(Enum):
@@ -130,6 +131,8 @@ class Caller:
     role_number: int = 0
     purpose_number: int = 0
     node_tag: bytes = b""
+    policy_number: int = 0
+    """The version it was let in under; a work is applied under no other."""
 
     @property
     def statement(self) -> Statement:
@@ -252,21 +255,25 @@ class Gate:
             except Exception as error:
                 response = _failed(rule.path, error)
             self.hub.metrics.answers.labels(rule.path, str(response.status_code)).inc()
+            if response.status_code >= 400:
+                self.hub.metrics.refusals.labels(counted_as(response)).inc()
             return response
 
         return endpoint
 
+    @property
+    def full(self) -> bool:
+        """Whether no signed call is let in now: enough are in hand, or enough waits for the writer."""
+        return self.in_hand >= self.hub.settings.requests_at_once or self.hub.sequencer.full
+
     async def _within_bounds(self, rule: Rule, request: Request) -> Response:
         """Let a call in only while there is room: before its body is read, whoever sends it."""
-        hub = self.hub
-        if self.in_hand >= hub.settings.requests_at_once or hub.sequencer.full:
-            hub.metrics.overloaded.inc()
+        if self.full:
+            self.hub.metrics.overloaded.inc()
             return problem_of(Overloaded())
         self.in_hand += 1
         try:
             return await self.admit(rule, request)
-        except TimeoutError:
-            return problem_response(TOO_SLOW, "The body did not arrive in time. Nothing was done.")
         finally:
             self.in_hand -= 1
 
@@ -285,15 +292,14 @@ class Gate:
     async def admit(self, rule: Rule, request: Request) -> Response:
         """Let one call through, or refuse it and record that.
 
-        1. The body is read up to the rule's limit.
+        1. The body is read up to the rule's limit, as JSON.
         2. The statement is proven (`authenticate`); failing is counted and not recorded.
         3. The caller may use this route, and its budget holds.
         4. The body has its form.
         5. The route's work; its refusals are recorded by the sequencer.
         """
         try:
-            async with asyncio.timeout(self.hub.settings.body_seconds):
-                raw = await read_bounded(request, rule.limit)  # 1
+            raw = await read_bounded(request, rule.limit, self.hub.settings.body_seconds)  # 1
         except BadBody as error:
             return problem_response(error.problem, error.detail)
         try:
@@ -305,7 +311,11 @@ class Gate:
             caller = self.permit(rule, caller)  # 3
             body = decode_body(raw, rule.body)  # 4
             self.hub.budgets.take(caller, rule.persons(body))
-            return await rule.handle(self.hub, caller, body)  # 5
+            try:
+                return await rule.handle(self.hub, caller, body)  # 5
+            except PolicyChanged:
+                # Let in under a version that is in force no more; nothing was done: once more.
+                return await rule.handle(self.hub, self.permit(rule, caller), body)
         except Unauthenticated as error:
             # A replay, seen in the transaction.
             self._count(rule, request)
@@ -377,7 +387,8 @@ class Gate:
         wanted = (Who.CITIZEN, Who.EMPLOYEE) if rule.who is Who.ASKER else (rule.who,)
         if speaks not in wanted:
             raise NotAllowed
-        vocabulary = self.hub.vocabulary
+        policy = self.hub.policy
+        vocabulary = policy.vocabulary
         try:
             role = vocabulary.role(said.role)
             purpose = vocabulary.purpose(said.purpose) if said.purpose else None
@@ -399,6 +410,7 @@ class Gate:
             role_number=role.number,
             purpose_number=purpose.number if purpose else 0,
             node_tag=caller.node_tag,
+            policy_number=policy.number,
         )
 
     async def _refuse(self, caller: Caller, code: str, problem: Response) -> Response:
@@ -415,6 +427,48 @@ class Gate:
         if who in failed or len(failed) < _ADDRESSES_COUNTED:
             failed[who] += 1
         log.info("authentication_failed", route=rule.path, total=failed.total())
+
+
+class Shedding:
+    """Pure ASGI, around everything else: while the gate is full a signed call is refused for next to nothing.
+
+    The bytes are those that its route would give, but no route is looked for, no
+    body read and no line written per request: at twice what a hub can do, those took half of
+    its time. Reads, pages and `/health` pass. The log gets one line a second with the number.
+    """
+
+    def __init__(self, app: App, gate: Gate) -> None:
+        self._app, self._gate = app, gate
+        self._paths = frozenset(rule.path for rule in gate.rules)
+        refusal = problem_of(Overloaded())
+        headers = [*refusal.raw_headers, *SafeHeaders(app).extra]
+        self._head = {"type": "http.response.start", "status": refusal.status_code, "headers": headers}
+        self._body = {"type": "http.response.body", "body": bytes(refusal.body)}
+        self._refused, self._told = 0, 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not (
+            scope["type"] == "http"
+            and scope["method"] == "POST"
+            and scope["path"] in self._paths
+            and self._gate.full
+        ):
+            await self._app(scope, receive, send)
+            return
+        self._count(scope["path"])
+        await send(self._head)
+        await send(self._body)
+
+    def _count(self, path: str) -> None:
+        metrics = self._gate.hub.metrics
+        metrics.overloaded.inc()
+        metrics.answers.labels(path, str(self._head["status"])).inc()
+        metrics.refusals.labels(Overloaded.code).inc()
+        self._refused += 1
+        now = time.monotonic()
+        if now - self._told >= 1:
+            log.warning("overloaded", refused=self._refused)
+            self._refused, self._told = 0, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,7 +520,7 @@ def _failed(route: str, error: Exception) -> Response:
         # A read outside the writer met a database that is away; nothing was decided or answered.
         log.error("database_away", route=route, error=type(error).__name__)
         return problem_of(LogUnavailable())
-    log.error("request_failed", route=route, error=type(error).__name__, at=place_of(error))
+    log.error("request_failed", route=route, error=type(error).__name__, place=place_of(error))
     return internal_problem()
 
 

@@ -38,6 +38,20 @@ class HubMetrics:
         self.not_recorded = Counter(
             "vlagwijzer_hub_not_recorded", "Works refused because nothing could be recorded.", registry=to
         )
+        self.policy_number = Gauge(
+            "vlagwijzer_hub_policy_number", "Version of the policy in force, as last read.", registry=to
+        )
+        self.policy_stopped = Gauge(
+            "vlagwijzer_hub_policy_stopped", "1 while answers are stopped: Cedar says otherwise.", registry=to
+        )
+        self.rechecked = Counter(
+            "vlagwijzer_hub_decisions_rechecked",
+            "Recorded decisions Cedar was asked about again.",
+            registry=to,
+        )
+        self.recheck_differences = Counter(
+            "vlagwijzer_hub_recheck_differences", "Recorded decisions that Cedar would not give.", registry=to
+        )
         self.waiting = Gauge("vlagwijzer_hub_waiting", "Works that wait for the writer.", registry=to)
         self.waiting_persons = Gauge(
             "vlagwijzer_hub_waiting_persons", "Persons in the works that wait.", registry=to
@@ -45,11 +59,17 @@ class HubMetrics:
         self.in_hand = Gauge(
             "vlagwijzer_hub_requests_in_hand", "Signed requests let in and not answered yet.", registry=to
         )
+        self.spent = Gauge(
+            "vlagwijzer_hub_spent_values", "One-time values held in memory until their own end.", registry=to
+        )
         self.overloaded = Counter(
             "vlagwijzer_hub_overloaded", "Requests refused because enough wait already.", registry=to
         )
         self.answers = Counter(
             "vlagwijzer_hub_answers", "Signed requests by route and status.", ["route", "status"], registry=to
+        )
+        self.refusals = Counter(
+            "vlagwijzer_hub_refusals", "Signed requests refused, by code.", ["code"], registry=to
         )
         self.failed_authentications = Gauge(
             "vlagwijzer_hub_failed_authentications_total", "Calls that were not proven.", registry=to

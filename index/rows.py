@@ -30,6 +30,7 @@ from index.aead import open_box, seal_box
 from index.keystore import ROWS, DataKey, Keystore
 from index.protocol.codec import SCOPES, lp, u16, u32, u64
 from index.protocol.entry import log_id
+from index.protocol.mac import mac_under
 from index.transaction import ChoiceRow, DirectiveRow, FlagRow, RelationRow
 
 T = TypeVar("T")
@@ -73,6 +74,17 @@ class Flag(NamedTuple):
     until: int
     marks: int
     lid: bytes
+
+
+class NewFlag(NamedTuple):
+    """A flag that is to be stored under `n`; check that with `ristretto.is_point` before."""
+
+    scope: str
+    n: bytes
+    rtag: bytes
+    seq: int
+    expires_week: int
+    flag: Flag
 
 
 class Sealed(NamedTuple):
@@ -178,7 +190,7 @@ class EscrowSession:
     def seal(self, scope: str, search_key: bytes, n: bytes, nonce: bytes | None = None) -> bytes:
         """The escrow of `n` beside a row: 76 bytes."""
         nonce = nonce or secrets.token_bytes(_NONCE)
-        box = seal_box(n, lp(scope) + search_key, nonce, self._key)
+        box = seal_box(n, _lp(scope) + search_key, nonce, self._key)
         return u32(self.sid) + nonce + box
 
     def open(self, scope: str, search_key: bytes, escrow: bytes) -> bytes:
@@ -251,11 +263,15 @@ class Rows:
         """Search keys and log id of one `N`; check it with `ristretto.is_point` before writing a row."""
         tail = lp(scope) + n
         return SearchKeys(
-            hmac.digest(self._h_flag, b"idx/v1" + tail, "sha256"),
+            self.idx_of(scope, n),
             hmac.digest(self._h_dir, b"idx-dir/v1" + tail, "sha256"),
             hmac.digest(self._h_rel, b"idx-rel/v1" + tail, "sha256"),
             log_id(scope, n),
         )
+
+    def idx_of(self, scope: str, n: bytes) -> bytes:
+        """The search key of flags alone."""
+        return mac_under(self._h_flag)(b"idx/v1" + _lp(scope) + n)
 
     def pub_tag(self, publisher: int) -> bytes:
         """What stands for a publisher (the node's number) in rows, 16 bytes."""
@@ -291,6 +307,24 @@ class Rows:
         """A flag of `flag.publisher` under `idx`."""
         place = Place("flag", self.pub_tag(flag.publisher) + rtag, idx, scope)
         return self.seal(place, n, flag_plain(flag))
+
+    def seal_flags(self, flags: Sequence[NewFlag]) -> list[FlagRow]:
+        """Rows of many flags, in order: what `keys_of` and `seal_flag` give, in one loop."""
+        key, session = self._current(), self._escrow()
+        dek = u32(key.number)
+        fresh = secrets.token_bytes(2 * _NONCE * len(flags))
+        tags: dict[int, bytes] = {}
+        rows: list[FlagRow] = []
+        for at, (scope, n, rtag, seq, week, flag) in enumerate(flags):
+            tag = tags.get(flag.publisher) or tags.setdefault(flag.publisher, self.pub_tag(flag.publisher))
+            start = 2 * _NONCE * at
+            nonce = fresh[start : start + _NONCE]
+            idx = self.idx_of(scope, n)
+            escrow = session.seal(scope, idx, n, fresh[start + _NONCE : start + 2 * _NONCE])
+            aad = row_aad(Place("flag", tag + rtag, idx, scope), escrow)
+            sealed = dek + nonce + seal_box(flag_plain(flag), aad, nonce, key.key)
+            rows.append(FlagRow(tag, rtag, idx, sealed, escrow, seq, week))
+        return rows
 
     def open_flag(self, row: FlagRow, scope: str) -> Flag:
         """The flag inside a row; RowError as in `open`."""
@@ -453,6 +487,7 @@ def _ends(table: str, size: int, scope: str) -> tuple[bytes, bytes]:
 
 
 _sha256 = hashlib.sha256
+_lp = lru_cache(maxsize=8)(lp)
 
 
 def flag_plain(flag: Flag) -> bytes:

@@ -38,11 +38,14 @@ from starlette.responses import Response
 
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import AccessLog, Recorded, SealedBatch
-from index.accesslog.spent import tag_of
+from index.accesslog.spent import Full, tag_of
+from index.acts import HistoryBroken
 from index.errors import (
     HubError,
     LogUnavailable,
     Overloaded,
+    PolicyAway,
+    PolicyChanged,
     Unauthenticated,
     WorkFailed,
     place_of,
@@ -50,7 +53,8 @@ from index.errors import (
 )
 from index.gate import Refusal
 from index.metrics import HubMetrics
-from index.protocol.entry import EntryDraft
+from index.policies import Policies
+from index.protocol.entry import Alike, EntryDraft
 from index.rows import Rows
 from index.store import batch
 from index.store.engine import lock
@@ -119,10 +123,16 @@ class _Ports:
     rows: Rows
 
     def spend(self, tag: bytes, until: int) -> bool:
-        return self.access_log.spend(tag, until)
+        try:
+            return self.access_log.spend(tag, until)
+        except Full:
+            raise Overloaded from None
 
     def append(self, draft: EntryDraft) -> Recorded:
         return self.access_log.append(draft)
+
+    def append_alike(self, alike: Alike, lids: Sequence[bytes]) -> Recorded:
+        return self.access_log.append_alike(alike, lids)
 
     def open_message(self, row: MessageRow) -> bytes:
         return self.rows.open_message(row.node_tag, row.message, row.body, row.sealed)
@@ -161,6 +171,8 @@ class Sequencer:
         engine: From `store.engine.open_engine`; one connection of it is kept.
         before: Called in the writer thread before each batch, outside the
             transaction: dated keys and escrow sessions.
+        policies: Finds in each transaction which version of the policy is in force;
+            without it (tests of the writer alone) none is asked for.
         fatal: Called once when the disk fails; the process is to stop.
     """
 
@@ -175,6 +187,7 @@ class Sequencer:
         most_waiting: int = MOST_WAITING,
         metrics: HubMetrics | None = None,
         before: Callable[[Connection, datetime], None] = lambda _connection, _now: None,
+        policies: Policies | None = None,
         fatal: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
@@ -186,6 +199,7 @@ class Sequencer:
         self._metrics = metrics or HubMetrics()
         self._persons_waiting = 0
         self._before = before
+        self._policies = policies
         self._fatal = fatal
         self._queue: deque[_Waiting] = deque()
         self._wake = threading.Condition()
@@ -284,10 +298,20 @@ class Sequencer:
             self._disconnect()
 
     def _take(self) -> list[_Waiting]:
-        """What waits, in order, up to the batch's persons; one that is larger goes alone."""
+        """What waits, in order, up to the batch's persons; one that is larger goes alone.
+
+        A copy of a message begins the next batch: only once the first is
+        stored has it a receipt to give.
+        """
         taken = [self._queue.popleft()]
         persons = taken[0].work.persons
+        messages = {_message_of(taken[0])} - {None}
         while self._queue and persons + self._queue[0].work.persons <= self._max_persons:
+            message = _message_of(self._queue[0])
+            if message in messages:
+                break
+            if message is not None:
+                messages.add(message)
             taken.append(self._queue.popleft())
             persons += taken[-1].work.persons
         self._persons_waiting -= persons
@@ -313,6 +337,7 @@ class Sequencer:
         self.answered += len(taken)
         persons = sum(waiting.work.persons for waiting in taken)
         self._metrics.batch(persons, len(taken), time.perf_counter() - begun)
+        self._metrics.spent.set(len(self._log.spent))
         pairs = zip(taken, finishes, strict=True)
         _deliver([(w, made if isinstance(made, HubError) else (made, sealed)) for w, made in pairs])
 
@@ -325,6 +350,8 @@ class Sequencer:
         aside: _Aside | None = None
         try:
             lock(connection)
+            if self._policies:
+                self._policies.take(connection, now)
             if not self._database_waits:
                 aside = self._stand_aside()
             read = batch.read(connection, Needs.union(work.needs() for work in works))
@@ -362,9 +389,15 @@ class Sequencer:
         """One work. A refusal before its first write is an answer like any other, and recorded."""
         caller = work.caller
         if caller is not None:
+            if self._policies and caller.policy_number not in (0, self._policies.current.number):
+                # It was let in under another version than is in force now: not half under each.
+                return PolicyChanged()
             tag = tag_of(caller.statement.node, caller.statement.jti)
-            if not tx.spend(tag, caller.jti_until):
-                return Unauthenticated()
+            try:
+                if not tx.spend(tag, caller.jti_until):
+                    return Unauthenticated()
+            except Overloaded as error:
+                return error
         touched = tx.touched
         try:
             return work.apply(tx)
@@ -385,8 +418,13 @@ class Sequencer:
 
     def _failed(self, taken: Sequence[_Waiting], error: Exception) -> None:
         """Nothing of the batch holds. Decide who is tried again and who is told so."""
+        if isinstance(error, PolicyAway):
+            self._metrics.not_recorded.inc(len(taken))
+            _deliver([(waiting, PolicyAway()) for waiting in taken])
+            return
         if isinstance(
-            error, (_CommitFailed, _NotConnected, OperationalError, InterfaceError, LogInconsistent)
+            error,
+            (_CommitFailed, _NotConnected, OperationalError, InterfaceError, LogInconsistent, HistoryBroken),
         ) or (isinstance(error, DBAPIError) and error.connection_invalidated):
             log.error("batch_not_recorded", error=type(error).__name__, works=len(taken))
             self._disconnect()
@@ -399,7 +437,9 @@ class Sequencer:
                 self._fatal()
             return
         if len(taken) > 1:
-            log.warning("batch_rolled_back", error=type(error).__name__, at=place_of(error), works=len(taken))
+            log.warning(
+                "batch_rolled_back", error=type(error).__name__, place=place_of(error), works=len(taken)
+            )
             for waiting in taken:
                 self._batch([waiting])
             return
@@ -409,7 +449,7 @@ class Sequencer:
             taken[0].work = Refusal(work.caller, error.code, problem_of(error))
             self._batch(taken)
             return
-        log.error("work_failed", error=type(error).__name__, at=place_of(error), work=type(work).__name__)
+        log.error("work_failed", error=type(error).__name__, place=place_of(error), work=type(work).__name__)
         _deliver([(taken[0], WorkFailed())])
 
     def _connect(self) -> Connection:
@@ -433,6 +473,11 @@ class Sequencer:
             except DBAPIError:
                 log.warning("connection_not_closed")
             self._connection = None
+
+
+def _message_of(waiting: _Waiting) -> tuple[bytes, str] | None:
+    caller = waiting.work.caller
+    return caller.message_key if caller is not None else None
 
 
 def _deliver(outcomes: "Sequence[tuple[_Waiting, tuple[Finish, SealedBatch] | BaseException]]") -> None:

@@ -21,7 +21,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from index.protocol.http import BadBody, FieldError, Problem, decode_body, problem_response, read_bounded
+from index.protocol.http import (
+    BadBody,
+    FieldError,
+    Problem,
+    decode_body,
+    problem_code,
+    problem_response,
+    read_bounded,
+)
 
 from . import apikeys
 from .api_document import (
@@ -44,6 +52,7 @@ from .employees import Employee, role_for
 from .errors import (
     BadInput,
     BadItems,
+    BrpUnavailable,
     CrisisSettled,
     HolderLied,
     HolderRefused,
@@ -87,6 +96,7 @@ PROBLEMS: dict[type[NodeError], Problem] = {
     NotAllowed: Problem("not-allowed", 403, "The caller may not do this"),
     LoginExpired: Problem("login-expired", 401, "The login has ended"),
     LoginUnreachable: Problem("login-unreachable", 503, "Tokens cannot be checked now; nothing was viewed"),
+    BrpUnavailable: Problem("brp-unavailable", 503, "The BRP cannot be asked; nothing was done"),
     HubUnreachable: Problem("hub-unreachable", 503, "The hub cannot be reached; nothing was viewed"),
     HoldersUnreachable: Problem(
         "key-holders-unreachable", 503, "Not enough key holders can be reached; nothing was viewed"
@@ -492,9 +502,12 @@ def api_routes(node: NodeRuntime) -> list[Route]:
 def _endpoint(rule: ApiRoute, node: NodeRuntime) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            return await _answer(rule, node, request)
+            response = await _answer(rule, node, request)
         except Exception as error:
-            return problem_of(error)
+            response = problem_of(error)
+        if response.status_code >= 400:
+            node.figures.refused(problem_code(response))
+        return response
 
     return endpoint
 

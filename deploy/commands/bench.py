@@ -1,5 +1,6 @@
 """`vlagwijzer bench`: figures of this machine, one JSON object a line."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,16 +26,62 @@ def bench() -> None:
 def lookup(  # noqa: PLR0917
     engine: Engine = "sqlite",
     flags: Flags = 100_000,
-    concurrency: Concurrency = 8,
-    seconds: Annotated[int, typer.Option(min=1, max=600, help="Of each round.")] = 5,
-    rounds: Annotated[int, typer.Option(min=1, max=50)] = 3,
+    concurrency: Annotated[
+        str, typer.Option(help="Requests in flight; several with commas take turns: 1,8,32.")
+    ] = "8",
+    seconds: Annotated[float, typer.Option(min=0.2, max=600, help="Of each round.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, max=200)] = 7,
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder where the filled database stays; with more flags it grows.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Lookups at the hub with everything on, by turns with the reference of the same engine."""
     with plainly():
-        from deploy.benchmarks import bench_lookup
+        from deploy.measuring.lookups import bench_lookup
 
-        _print(bench_lookup(_known(engine), flags, concurrency, seconds, rounds), as_json, "lookups")
+        for figure in bench_lookup(_known(engine), flags, _numbers(concurrency), seconds, rounds, keep=keep):
+            _print(figure, as_json, "lookups")
+
+
+@app.command("visit")
+def visit(
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="Visits to open, then to look in.")] = 200,
+    persons: Annotated[int, typer.Option(min=1, max=8, help="Persons of each visit.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Opening a visit and one lookup in it, seen from the node: real node, key holders and hub, grid off."""
+    with plainly():
+        from deploy.measuring.visits import bench_visit
+
+        for figure in bench_visit(count, persons):
+            _print(figure, as_json, "calls")
+
+
+@app.command("start")
+def start(
+    rounds: Annotated[int, typer.Option(min=1, max=50)] = 3,
+    demo: Annotated[bool, typer.Option(help="The whole demo too, until its first page.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """How long until `hub serve`, and `demo`, answer; and the hub's memory then."""
+    with plainly():
+        from deploy.measuring.starting import bench_start
+
+        for figure in bench_start(rounds, demo):
+            _print(figure, as_json, "starts")
+
+
+@app.command("decide")
+def decide(
+    rounds: Annotated[int, typer.Option(min=1, max=10_000)] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """One decision over all kinds: from the published table, and from Cedar by turns."""
+    with plainly():
+        from deploy.measuring.deciding import bench_decide
+
+        _print(bench_decide(rounds), as_json, "decisions")
 
 
 @app.command("publish")
@@ -54,29 +101,28 @@ def publish(
 @app.command("verify")
 def verify(
     engine: Engine = "sqlite",
-    entries: Annotated[int, typer.Option(min=1000, max=5_000_000, help="Entries in the log.")] = 20_000,
+    entries: Annotated[int, typer.Option(min=100, max=5_000_000, help="Entries in the log.")] = 20_000,
+    rounds: Annotated[int, typer.Option(min=1, max=50)] = 3,
     as_json: AsJson = False,
 ) -> None:
     """An officer's check of the whole log, and a citizen's of 1,000 lines."""
     with plainly():
         from deploy.benchmarks import bench_verify
 
-        _print(bench_verify(_known(engine), entries), as_json, "entries")
+        _print(bench_verify(_known(engine), entries, rounds), as_json, "entries")
 
 
 @app.command("pseudonymise")
 def pseudonymise(
-    count: Annotated[
-        int, typer.Option(min=10, max=100_000, help="Inputs in one batch at most 1,000.")
-    ] = 1000,
-    rounds: Annotated[int, typer.Option(min=1, max=50)] = 3,
+    count: Annotated[int, typer.Option(min=10, max=1_000_000, help="Persons.")] = 1000,
+    rounds: Annotated[int, typer.Option(min=1, max=50)] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """All parties' cryptography of pseudonymisation, 2 of 3 holders, in one thread and without network."""
+    """Persons made into pseudonyms over HTTP, two of three key holder processes on loopback."""
     with plainly():
         from deploy.benchmarks import bench_pseudonymise
 
-        _print(bench_pseudonymise(count, rounds), as_json, "inputs")
+        _print(bench_pseudonymise(count, rounds), as_json, "persons")
 
 
 def _known(engine: str) -> str:
@@ -85,11 +131,19 @@ def _known(engine: str) -> str:
     return engine
 
 
+def _numbers(text: str) -> list[int]:
+    found = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if not all(1 <= number <= 256 for number in found):
+        raise typer.BadParameter("numbers from 1 to 256 with commas between", param_hint="--concurrency")
+    return list(dict.fromkeys(found))
+
+
 def _print(figure: "Figure", as_json: bool, what: str) -> None:
     import msgspec
 
     text = (
-        f"{figure.work} on {figure.engine}: {figure.rate:.0f} {what} a second "
+        f"{figure.work} on {figure.engine}, {figure.flags} stored, {figure.concurrency} in flight: "
+        f"{figure.rate:.0f} {what} a second "
         f"(p50 {figure.p50_ms} ms, p99 {figure.p99_ms} ms); "
         f"{figure.ratio} of the reference's {figure.reference:.0f} a second"
     )

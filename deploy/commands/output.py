@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 FAILED = 1
+WRONG_USE = 2
 CANNOT_START = 3
 UNREACHABLE = 4
 CONFIRM = 5
@@ -90,6 +91,7 @@ _CANNOT_START = {
     "index.settings.SettingsError",
     "nodes.errors.SettingsError",
     "nodes.keyholder.errors.CannotStart",
+    "deploy.measuring.hub.CannotMeasure",
     "policy.vocabulary.VocabularyError",
     "index.store.migrate.SchemaNotCurrent",
     "index.accesslog.errors.LogError",

@@ -1,108 +1,128 @@
 """A hub to measure: real keys, documents and formats, and as many flags as asked.
 
-    with MeasuredHub(folder, database) as hub:
-        hub.fill(flags=100_000)
-        with hub.served() as address: ...
+    hub = MeasuredHub(folder, database)
+    hub.fill(flags=100_000)
+    with hub.served() as (process, address): ...
 
-Rows that will be opened are sealed by the hub's own code: every asked person's
-flags, choices and relation. All other flags are random bytes of the right size
-under random keys: nobody opens them, and sealing a million would measure nothing.
+A folder that was used before is taken as it is and filled up to the number
+asked, so growth is measured on one and the same database.
 """
 
 import os
 import secrets
 import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO
 
+import httpx
+import msgspec
 from nacl.bindings import crypto_scalarmult_base
 from nacl.signing import SigningKey
-from sqlalchemy import Connection, Engine
 
-from consent.directive import Directive
-from consent.state import encode as encode_state
-from consent.state import fold
-from index.app import create_app, open_hub, utc_now
-from index.hub import Hub
-from index.keystore import init_keystore
+from deploy.toml_text import toml_text
+from index.app import open_hub, utc_now
+from index.keystore import init_keystore, load_keystore
 from index.protocol import directory as d
-from index.protocol.codec import SCOPES, b64u
-from index.protocol.directory import class_number
-from index.rows import OPEN_END, Flag, Relation
+from index.protocol.codec import SCOPES, b64u, unb64u
 from index.settings import HubSettings
-from index.store import batch, migrate
+from index.store import migrate
 from index.store.engine import open_engine
-from index.tickets import Ticket
-from index.transaction import ChoiceRow, DigestRow, FlagRow, HeartbeatRow, Written
 from nodes.oprf import ristretto
 from policy.decide import scopes_for
 from policy.vocabulary import load_vocabulary
 
+from . import filling
+from .filling import DESK, OIN, PURPOSE, ROLE, SOURCE, TEAM, Asked
+
+__all__ = ["HUB_ID", "OIN", "SOURCE", "CannotMeasure", "MeasuredHub", "started", "until_up"]
+
 HUB_ID = "hub.bench.vlagwijzer.example"
-OIN = "00000001234567890000"
-SOURCE, DESK = 1, 2
-ROLE, PURPOSE, TEAM = "generalist", "huisbezoek", "noord"
-CASE = bytes(range(16))
-NO_END_WEEK = 0x7FFFFFFF
-ASKED = 1000
+ASKED = 5000
 """Persons that are asked about, round and round."""
-FLAGS_EACH = 3
-_AT_ONCE = 50_000
+KEPT = "bench.json"
 _EVERYBODY = 1_000_000_000
+_KEPT_S = 30 * 86_400
+_UP_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One person of the load: the node's ticket and log ids."""
+class CannotMeasure(Exception):
+    """The measurement cannot begin; says what to do."""
 
-    ticket: str
-    lids: tuple[bytes, ...]
+
+class _Kept(msgspec.Struct):
+    """What a folder remembers between two measurements. Invented keys of an invented federation."""
+
+    made: int
+    nodes: dict[int, str]
+    holders: dict[str, str]
+    asked: list[tuple[str, list[str]]] = []
 
 
 class MeasuredHub:
-    """A hub in `folder` on `database` (a URL, or a path for SQLite). Everything is made anew."""
+    """A hub in `folder` on `database` (a URL, or a path for SQLite), made anew unless the folder holds one.
+
+    Raises:
+        CannotMeasure: What the folder holds is too old to be asked.
+    """
 
     def __init__(self, folder: Path, database: str) -> None:
         self.folder = folder
-        self.node_keys = {number: SigningKey.generate() for number in (SOURCE, DESK)}
-        self._holders = {name: SigningKey.generate() for name in ("kh-a", "kh-b", "kh-c")}
         self.vocabulary = load_vocabulary()
-        self.keystore = init_keystore(
-            folder / "keys", rotation_public=crypto_scalarmult_base(secrets.token_bytes(32)), at=utc_now()
+        self.scopes = scopes_for(self.vocabulary, ROLE, PURPOSE)
+        self._kept = _kept(folder)
+        self.node_keys = {number: SigningKey(unb64u(seed)) for number, seed in self._kept.nodes.items()}
+        self._holders = {name: SigningKey(unb64u(seed)) for name, seed in self._kept.holders.items()}
+        keys = folder / "keys"
+        self.keystore = (
+            load_keystore(keys)
+            if keys.exists()
+            else init_keystore(
+                keys, rotation_public=crypto_scalarmult_base(secrets.token_bytes(32)), at=utc_now()
+            )
         )
         self.settings = self._written(database)
         engine = open_engine(self.settings.database_url)
         migrate.upgrade(engine)
         engine.dispose()
-        self.scopes = scopes_for(self.vocabulary, ROLE, PURPOSE)
-        self.asked: list[Asked] = []
 
     @property
     def log_vkey(self) -> bytes:
         return bytes(self.keystore.log_signing.verify_key)
+
+    @property
+    def asked(self) -> list[Asked]:
+        """The persons of the load."""
+        return [Asked(ticket, tuple(unb64u(lid) for lid in lids)) for ticket, lids in self._kept.asked]
 
     # --- documents -------------------------------------------------------------------
 
     def _written(self, database: str) -> HubSettings:
         (self.folder / "manifest.json").write_bytes(d.encode(self._manifest()))
         (self.folder / "directory.json").write_bytes(d.encode(self._directory()))
-        return HubSettings(
-            hub_id=HUB_ID,
-            database=database,
-            keystore=self.folder / "keys",
-            manifest=self.folder / "manifest.json",
-            directory=self.folder / "directory.json",
-            holders={name: b64u(bytes(key.verify_key)) for name, key in self._holders.items()},
-            node_per_minute=_EVERYBODY,
-            employee_per_minute=_EVERYBODY,
-            policy_number=1,
-            batch_persons=64,
+        target = self.folder / "hub.toml"
+        target.write_text(
+            toml_text(
+                {
+                    "hub_id": HUB_ID,
+                    "port": _free_port(),
+                    "database": database,
+                    "keystore": "keys",
+                    "manifest": "manifest.json",
+                    "directory": "directory.json",
+                    "node_per_minute": _EVERYBODY,
+                    "employee_per_minute": _EVERYBODY,
+                    "batch_persons": 64,
+                    "holders": {name: b64u(bytes(key.verify_key)) for name, key in self._holders.items()},
+                }
+            )
         )
+        return HubSettings.load(target)
 
     def _manifest(self) -> d.Manifest:
         point = b64u(ristretto.hash_to_element(b"bench", b"vlagwijzer/bench"))
@@ -138,151 +158,129 @@ class MeasuredHub:
             )
             for number, key in self.node_keys.items()
         ]  # fmt: skip
-        broker = d.BrokerEntry("broker", b64u(bytes(SigningKey.generate().verify_key)))
+        broker = d.BrokerEntry("broker", b64u(bytes(self._holders["kh-a"].verify_key)))
         return d.sign(d.Directory(1, [organisation], nodes, [broker], {}), self._holders)
 
     # --- rows ------------------------------------------------------------------------
 
-    def fill(self, flags: int, asked: int = ASKED) -> None:
-        """Store `flags` flags, of which those of the `asked` persons can be opened."""
+    def fill(self, flags: int, asked: int = ASKED) -> float:
+        """Store flags until there are `flags`, of which those of the `asked` persons can be opened.
+
+        Returns:
+            Bytes on disk per flag, indexes included; 0 where the database cannot tell.
+
+        Raises:
+            CannotMeasure: The folder holds more flags than asked.
+        """
         hub = open_hub(self.settings)
         try:
-            out, self.asked = _persons(hub, self.scopes, asked)
-            now = int(utc_now().timestamp())
-            tag = hub.rows.pub_tag(SOURCE)
-            out.heartbeats[tag] = HeartbeatRow(tag, now)
-            for bucket in range(256):
-                out.digests[tag, bucket] = DigestRow(tag, bucket, 1, bytes(32), now)
-            with hub.engine.begin() as connection:
-                batch.write(connection, out, [])
-            for _ in range(0, max(flags - len(out.flags), 0), _AT_ONCE):
-                with hub.engine.begin() as connection:
-                    _random_flags(connection, tag, min(_AT_ONCE, flags))
-            _settle(hub.engine)
+            if not self._kept.asked:
+                number = max(1, min(asked, flags // filling.FLAGS_EACH)) if flags else asked
+                rows, persons = filling.persons(hub, self.scopes, number)
+                filling.put_persons(hub, rows)
+                self._kept.asked = [(one.ticket, [b64u(lid) for lid in one.lids]) for one in persons]
+                _write(self.folder / KEPT, msgspec.json.encode(self._kept))
+            there = filling.stored(hub.engine)
+            if there > max(flags, len(self._kept.asked) * filling.FLAGS_EACH):
+                raise CannotMeasure(f"{self.folder} holds {there} flags already; take another folder")
+            if flags > there:
+                filling.put_strangers(hub, flags - there)
+            filling.settle(hub.engine)
+            return filling.bytes_per_flag(hub.engine, max(flags, there))
         finally:
             hub.engine.dispose()
 
     # --- serving ---------------------------------------------------------------------
 
     @contextmanager
-    def served(self, *, profile: Path | None = None) -> Iterator[tuple[int, tuple[str, int]]]:
-        """The hub in a process of its own on loopback; gives its process id and address.
+    def served(self) -> Iterator[tuple[int, tuple[str, int]]]:
+        """`vlagwijzer hub serve` on loopback, as an operator starts it; gives its process id and address.
 
-        Args:
-            profile: Where that process writes a `cProfile` of its writer thread.
+        Raises:
+            CannotMeasure: It does not answer; with the end of what it printed.
         """
-        sock = socket.socket()
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(512)
-        process = os.fork()
-        if process == 0:
-            _serve(self.settings, sock, profile)
-        address: tuple[str, int] = sock.getsockname()
-        sock.close()
-        try:
-            yield process, address
-        finally:
-            os.kill(process, signal.SIGTERM)
-            os.waitpid(process, 0)
+        address = (self.settings.host, self.settings.port)
+        with (
+            (self.folder / "hub.log").open("wb") as log,
+            started("hub", "serve", "--config", str(self.folder / "hub.toml"), output=log) as process,
+        ):
+            until_up(process, f"http://{address[0]}:{address[1]}/health", self.folder / "hub.log")
+            yield process.pid, address
 
 
-def _serve(settings: HubSettings, sock: socket.socket, profile: Path | None) -> None:
-    """The child: serve until told to stop, then end without the parent's clean-up."""
-    import logging
-
-    from deploy.logging_setup import set_up_logging
-    from deploy.serve import serve
-
-    set_up_logging("bench hub", level=logging.WARNING)
+@contextmanager
+def started(
+    *arguments: str, output: int | IO[bytes] = subprocess.DEVNULL
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """The `vlagwijzer` command of this very code as a process of its own; ended at the end."""
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-c", "from deploy.cli import app; app()", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     try:
-        app = create_app(settings)
-        if profile is not None:
-            _profile_writer(app.state.hub, profile)
-        serve(app, "127.0.0.1", 0, sock)
+        yield process
     finally:
-        os._exit(0)
-
-
-def _profile_writer(hub: Hub, target: Path) -> None:
-    import cProfile
-
-    run = hub.sequencer._run
-
-    def profiled() -> None:
-        profiler = cProfile.Profile()
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
         try:
-            profiler.runcall(run)
-        finally:
-            profiler.dump_stats(target)
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
-    hub.sequencer._run = profiled  # type: ignore[method-assign]
 
+def until_up(
+    process: "subprocess.Popen[bytes]", url: str, log: Path | None = None, within: float = _UP_S
+) -> None:
+    """Wait until an address answers below 500.
 
-def _persons(hub: Hub, scopes: tuple[str, ...], count: int) -> tuple[Written, list[Asked]]:
-    """Rows of the asked persons, and what a node would keep of their visit.
-
-    Every second person has a choice in every scope; all have three flags over the scopes.
+    Raises:
+        CannotMeasure: The process ended, or did not answer in time.
     """
-    out, asked = Written(), []
-    now = utc_now()
-    seconds = int(now.timestamp())
-    for number in range(count):
-        opened = {}
-        for place, scope in enumerate(scopes):
-            n = secrets.token_bytes(32)
-            keys = hub.rows.keys_of(scope, n)
-            opened[scope] = (hub.kid_number(scope) or 0, keys)
-            relation = Relation(
-                class_number("lookup"), DESK, 1, hub.vocabulary.role(ROLE).number,
-                hub.vocabulary.purpose(PURPOSE).number, CASE, seconds, seconds + 86_400, 0, seconds, keys.lid,
-            )  # fmt: skip
-            row = hub.rows.new_relation(scope, keys.idx_rel, n, relation)
-            out.relations[row.key] = row
-            if number % 2:
-                state = encode_state(fold(None, _choice(now)))
-                sealed = hub.rows.seal_choice(scope, keys.idx_dir, n=n, lid=keys.lid, state=state)
-                out.choices[keys.idx_dir] = ChoiceRow(keys.idx_dir, *sealed)
-            if place < FLAGS_EACH:
-                kind = next(k for k in hub.vocabulary.kinds_of(scope) if not k.self_declared)
-                flag = Flag(kind.number, SOURCE, 300, OPEN_END, 0, keys.lid)
-                rtag = secrets.token_bytes(32)
-                box = hub.rows.seal_flag(scope, rtag, keys.idx, n, flag)
-                tag = hub.rows.pub_tag(SOURCE)
-                out.flags[tag, rtag] = FlagRow(tag, rtag, keys.idx, *box, number + 1, NO_END_WEEK)
-        ticket = Ticket(
-            DESK, 1, hub.vocabulary.role(ROLE).number, hub.vocabulary.purpose(PURPOSE).number,
-            class_number("lookup"), CASE, seconds, seconds + 86_400, opened,
-        )  # fmt: skip
-        asked.append(Asked(b64u(hub.tickets.seal(f"node-{DESK}", ticket)), ticket.lids))
-    return out, asked
+    deadline = time.monotonic() + within
+    with httpx.Client(timeout=2.0, trust_env=False) as client:
+        while True:
+            try:
+                if client.get(url).status_code < 500:
+                    return
+            except httpx.HTTPError:
+                pass
+            if process.poll() is not None or time.monotonic() > deadline:
+                said = log.read_text(errors="replace")[-600:] if log else ""
+                raise CannotMeasure(f"the process to measure does not answer. {said}")
+            time.sleep(0.005)
 
 
-def _choice(now: datetime) -> Directive:
-    return Directive(1, secrets.token_bytes(16), "grant", receiver=(OIN, TEAM), from_=now, until=None)
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
-def _random_flags(connection: Connection, tag: bytes, count: int) -> None:
-    """Flags that nobody opens: random tags, keys and contents."""
-    rows = sorted(
-        (tag, secrets.token_bytes(32), secrets.token_bytes(32), secrets.token_bytes(108),
-         secrets.token_bytes(76), 1, NO_END_WEEK)
-        for _ in range(count)
-    )  # fmt: skip
-    if connection.dialect.name == "postgresql":
-        driver: Any = connection.connection.driver_connection
-        with driver.cursor().copy("COPY flag FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(["bytea", "bytea", "bytea", "bytea", "bytea", "int8", "int4"])
-            for row in rows:
-                copy.write_row(row)
-        return
-    connection.exec_driver_sql("INSERT INTO flag VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+def _kept(folder: Path) -> _Kept:
+    path = folder / KEPT
+    now = int(utc_now().timestamp())
+    if not path.exists():
+        seeds = [b64u(secrets.token_bytes(32)) for _ in range(5)]
+        kept = _Kept(
+            now,
+            dict(zip((SOURCE, DESK), seeds[:2], strict=True)),
+            dict(zip(("kh-a", "kh-b", "kh-c"), seeds[2:], strict=True)),
+        )
+        _write(path, msgspec.json.encode(kept))
+        return kept
+    found = msgspec.json.decode(path.read_bytes(), type=_Kept)
+    if now - found.made > _KEPT_S:
+        raise CannotMeasure(f"{folder} is older than 30 days and its visits end; remove it and fill anew")
+    return found
 
 
-def _settle(engine: Engine) -> None:
-    """Bring the database to the state of one that runs for long: statistics, nothing left to copy."""
-    with engine.connect().execution_options(reading=True, isolation_level="AUTOCOMMIT") as connection:
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("VACUUM ANALYZE")
-            connection.exec_driver_sql("CHECKPOINT")
-        else:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+def _write(path: Path, content: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)

@@ -27,7 +27,8 @@ from index.protocol.statement import (
     sign_statement,
 )
 
-from .hub import CASE, DESK, HUB_ID, OIN, PURPOSE, ROLE, TEAM, Asked, MeasuredHub
+from .filling import CASE, DESK, OIN, PURPOSE, ROLE, TEAM, Asked
+from .hub import HUB_ID, MeasuredHub
 
 CHECKED_EVERY = 100
 

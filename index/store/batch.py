@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from index.rows import shuffled
-from index.store import driver
+from index.store import bulk, driver
 from index.transaction import (
     ChoiceRow,
     DigestRow,
@@ -173,6 +173,8 @@ def _by_keys(
     listed = list(keys)
     # Filled up: neither number nor size of statements tells what was found.
     listed += [_nothing(columns)] * (at_least - len(listed))
+    if bulk.fits(connection, len(listed), bulk.KEYS_FROM):
+        return bulk.rows_by_keys(connection, table, columns, listed)
     rows: list[Any] = []
     for at in range(0, len(listed), _LARGEST):
         part = listed[at : at + _LARGEST]
@@ -226,10 +228,15 @@ def _delete(dialect: Dialect, table: Table) -> str:
     return str(delete(table).where(*(c == bindparam(f"k_{c.name}") for c in keys)).compile(dialect=dialect))
 
 
-def _upsert(connection: Connection, table: Table, rows: Sequence[Key]) -> None:
-    _run(connection, _insert(connection.dialect, table, True), rows)
+def _upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    if bulk.fits(connection, len(rows)):
+        bulk.upsert(connection, table, rows)
+    else:
+        _run(connection, _insert(connection.dialect, table, True), rows)
 
 
-def _run(connection: Connection, text: str, rows: Sequence[Key]) -> None:
+def _run(connection: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if rows:
-        driver.many(connection, text, [tuple(row) for row in shuffled(rows)])
+        # Many go in sorted by their random keys: that says as little as shuffling, and keeps to fewer pages.
+        mixed = shuffled(rows) if len(rows) < bulk.ROWS_FROM else sorted(rows)
+        driver.many(connection, text, [tuple(row) for row in mixed])

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from nacl.signing import SigningKey
 
@@ -124,15 +125,21 @@ class Evaluations:
         if abs(now.timestamp() - int(request.ts)) > MAX_CLOCK_DIFFERENCE_S:  # 3
             raise ClockApart
         nonce = bytes.fromhex(request.nonce)
-        await loop.run_in_executor(self._writer, self._store.claim_nonce, node.id, nonce, instant)  # 4
-        if request.version != self._manifest.version:  # 5
-            raise VersionNotServed
-        keys = [self._key(kid, node, request.class_) for kid, _ in asked.groups]  # 6
-        grant = await self._grant(asked, now)
         small = sum(asked.counts.values()) <= _SMALL
-        if not (_all_elements(asked) if small else await asyncio.to_thread(_all_elements, asked)):  # 7
-            raise BadElements
-        await loop.run_in_executor(self._writer, self._reserve, asked, grant, instant)  # 8
+        if small and self._sound(asked, node):
+            # Nothing between 4 and 8 needs the store, and nothing of it refuses: one commit for both.
+            claim = partial(self._claim_and_reserve, asked, node.id, nonce, instant)
+            await loop.run_in_executor(self._writer, claim)  # 4, 8
+            keys = [self._key(kid, node, request.class_) for kid, _ in asked.groups]
+        else:
+            await loop.run_in_executor(self._writer, self._store.claim_nonce, node.id, nonce, instant)  # 4
+            if request.version != self._manifest.version:  # 5
+                raise VersionNotServed
+            keys = [self._key(kid, node, request.class_) for kid, _ in asked.groups]  # 6
+            grant = await self._grant(asked, now)
+            if not await asyncio.to_thread(_all_elements, asked):  # 7
+                raise BadElements
+            await loop.run_in_executor(self._writer, self._reserve, asked, grant, instant)  # 8
         groups = self._evaluate(asked) if small else await asyncio.to_thread(self._evaluate, asked)  # 9
         receipt = issue_holder_receipt(
             self._id,
@@ -194,6 +201,29 @@ class Evaluations:
         if any(spent.get(kid, 0) + count > grant.n.get(kid, 0) for kid, count in asked.counts.items()):
             raise GrantRefused
         return grant
+
+    def _sound(self, asked: Asked, node: NodeEntry) -> bool:
+        """Whether checks 5, 6 and 7 pass and no grant is to be counted."""
+        request = asked.request
+        if request.version != self._manifest.version or request.class_ in GRANT_CLASSES or request.grant:
+            return False
+        try:
+            for kid, _ in asked.groups:
+                self._key(kid, node, request.class_)
+        except NotAllowed:
+            return False
+        return _all_elements(asked)
+
+    def _claim_and_reserve(self, asked: Asked, node: str, nonce: bytes, instant: int) -> None:
+        request = asked.request
+        self._store.claim_and_reserve(
+            node=node,
+            nonce=nonce,
+            class_=request.class_,
+            version=request.version,
+            counts=asked.counts,
+            now=instant,
+        )
 
     def _reserve(self, asked: Asked, grant: Grant | None, instant: int) -> None:
         self._store.reserve(

@@ -11,6 +11,7 @@ Source: docs/design/pseudonyms.md, "Evaluate", checks 4 and 8.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import (
     Connection,
     Engine,
+    Integer,
     Table,
+    bindparam,
     create_engine,
     delete,
     event,
     func,
     insert,
     select,
-    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -47,6 +49,9 @@ DAY_S = 86_400
 MINUTE_S = 60
 _KEEP_COUNTERS_S = 3 * DAY_S
 _KEEP_GRANTS_S = 3_600
+_LATEST = select(func.max(tables.nonce.c.seen_at))
+_NONCE = insert(tables.nonce)
+_EVENT = insert(tables.event)
 
 
 def create(path: Path) -> None:
@@ -81,6 +86,7 @@ class CounterStore:
             )
         self._engine = _engine(path)
         self._limits = ((DAY_S, daily), (MINUTE_S, per_minute))
+        self._forgot_at = 0
         try:
             with _writing(self._engine) as connection:
                 found = MigrationContext.configure(connection).get_current_revision()
@@ -106,14 +112,27 @@ class CounterStore:
             StoreUnavailable: Nothing was stored.
         """
         with self._transaction() as connection:
-            latest = connection.execute(select(func.max(tables.nonce.c.seen_at))).scalar()
-            if latest is not None and now < latest - MAX_CLOCK_STEP_S:
-                raise ClockWentBack("the clock stands before times that are already stored")
-            connection.execute(delete(tables.nonce).where(tables.nonce.c.seen_at < now - NONCE_LIFE_S))
-            try:
-                connection.execute(insert(tables.nonce).values(node=node, nonce=nonce, seen_at=now))
-            except IntegrityError:
-                raise NonceSeen from None
+            self._claim(connection, node, nonce, now)
+
+    def _claim(self, connection: Connection, node: str, nonce: bytes, now: int) -> None:
+        latest = connection.execute(_LATEST).scalar()
+        if latest is not None and now < latest - MAX_CLOCK_STEP_S:
+            raise ClockWentBack("the clock stands before times that are already stored")
+        self._forget_old(connection, now)
+        try:
+            connection.execute(_NONCE, {"node": node, "nonce": nonce, "seen_at": now})
+        except IntegrityError:
+            raise NonceSeen from None
+
+    def _forget_old(self, connection: Connection, now: int) -> None:
+        """Rows that no check reads any more; once a minute is often enough."""
+        if now - self._forgot_at < MINUTE_S and now >= self._forgot_at:
+            return
+        connection.execute(delete(tables.nonce).where(tables.nonce.c.seen_at < now - NONCE_LIFE_S))
+        connection.execute(delete(tables.quota).where(tables.quota.c.begins_at < now - _KEEP_COUNTERS_S))
+        units = tables.grant_units
+        connection.execute(delete(units).where(units.c.expires_at < now - _KEEP_GRANTS_S))
+        self._forgot_at = now
 
     def spent(self, grant: Grant) -> dict[str, int]:
         """Units of a grant that are gone, per kid."""
@@ -148,39 +167,62 @@ class CounterStore:
             GrantRefused: The grant has fewer units left; nothing was counted.
             StoreUnavailable: Nothing was counted.
         """
-        total = sum(counts.values())
         with self._transaction() as connection:
-            for seconds, limits in self._limits:
-                limit: int = getattr(limits, class_)
-                begins = now - now % seconds
-                key = {"node": node, "class_": class_, "seconds": seconds, "begins_at": begins}
-                if not _count(connection, tables.quota, key, column="used", add=total, limit=limit):
-                    raise QuotaSpent(begins + seconds - now)
-            for kid, count in counts.items():
-                if grant is None:
-                    break
-                key = {"iss": grant.iss, "jti": bytes.fromhex(grant.jti), "kid": kid}
-                extra = {"expires_at": grant.exp}
-                left = grant.n.get(kid, 0)
-                if not _count(
-                    connection,
-                    tables.grant_units,
-                    key,
-                    column="spent",
-                    add=count,
-                    limit=left,
-                    extra=extra,
-                ):
-                    raise GrantRefused
-            connection.execute(
-                insert(tables.event).values(
-                    at=now, node=node, class_=class_, version=version, counts=json.dumps(counts)
-                )
-            )
-            old = tables.quota.c.begins_at < now - _KEEP_COUNTERS_S
-            connection.execute(delete(tables.quota).where(old))
-            expired = tables.grant_units.c.expires_at < now - _KEEP_GRANTS_S
-            connection.execute(delete(tables.grant_units).where(expired))
+            self._count_all(connection, node, class_, version=version, counts=counts, grant=grant, now=now)
+
+    def claim_and_reserve(
+        self, *, node: str, nonce: bytes, class_: str, version: int, counts: Mapping[str, int], now: int
+    ) -> None:
+        """`claim_nonce` and then `reserve` without a grant, in one durable transaction.
+
+        Where the quota is spent the nonce stays claimed, as it does when they are called apart.
+
+        Raises:
+            NonceSeen, ClockWentBack, QuotaSpent, StoreUnavailable: Nothing was counted.
+        """
+        spent: QuotaSpent | None = None
+        with self._transaction() as connection:
+            self._claim(connection, node, nonce, now)
+            try:
+                with connection.begin_nested():
+                    self._count_all(
+                        connection, node, class_, version=version, counts=counts, grant=None, now=now
+                    )
+            except QuotaSpent as error:
+                spent = error
+        if spent is not None:
+            raise spent
+
+    def _count_all(
+        self,
+        connection: Connection,
+        node: str,
+        class_: str,
+        *,
+        version: int,
+        counts: Mapping[str, int],
+        grant: Grant | None,
+        now: int,
+    ) -> None:
+        total = sum(counts.values())
+        for seconds, limits in self._limits:
+            limit: int = getattr(limits, class_)
+            begins = now - now % seconds
+            key = {"node": node, "class_": class_, "seconds": seconds, "begins_at": begins}
+            if not _count(connection, tables.quota, key, column="used", add=total, limit=limit):
+                raise QuotaSpent(begins + seconds - now)
+        for kid, count in counts.items():
+            if grant is None:
+                break
+            key = {"iss": grant.iss, "jti": bytes.fromhex(grant.jti), "kid": kid}
+            extra = {"expires_at": grant.exp}
+            left = grant.n.get(kid, 0)
+            if not _count(
+                connection, tables.grant_units, key, column="spent", add=count, limit=left, extra=extra
+            ):
+                raise GrantRefused
+        happened = {"at": now, "node": node, "class_": class_, "version": version}
+        connection.execute(_EVENT, {**happened, "counts": json.dumps(counts)})
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -202,16 +244,31 @@ def _count(
     extra: Mapping[str, Any] | None = None,
 ) -> bool:
     """Raise a counter by `add` if it then is not above `limit`; False when it would be."""
-    makers: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-    fresh = makers[connection.dialect.name](table).values(**key, **{column: 0}, **(extra or {}))
-    connection.execute(fresh.on_conflict_do_nothing())
-    used = table.c[column]
+    if add > limit:
+        return False
+    values = {**key, **(extra or {})}
     raised = connection.execute(
-        update(table)
-        .where(*(table.c[name] == value for name, value in key.items()), used + add <= limit)
-        .values({column: used + add})
+        _counting(connection.dialect.name, table, tuple(key), column=column, extra=tuple(extra or ())),
+        {**{f"its_{name}": value for name, value in values.items()}, "raised_by": add, "most": limit},
     )
     return raised.rowcount == 1
+
+
+@lru_cache(maxsize=16)
+def _counting(
+    dialect: str, table: Table, key: tuple[str, ...], *, column: str, extra: tuple[str, ...]
+) -> Any:
+    """The statement of `_count`, built once: building it cost more than running it."""
+    makers: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+    add, used = bindparam("raised_by", type_=Integer), table.c[column]
+    fresh = makers[dialect](table).values(
+        {**{name: bindparam(f"its_{name}") for name in (*key, *extra)}, column: add}
+    )
+    return fresh.on_conflict_do_update(
+        index_elements=[table.c[name] for name in key],
+        set_={used.name: used + add},
+        where=used + add <= bindparam("most", type_=Integer),
+    )
 
 
 def _engine(path: Path) -> Engine:

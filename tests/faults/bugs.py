@@ -6,7 +6,9 @@ bug that can no longer be planted is noticed as well.
 """
 
 import hashlib
+import os
 import secrets
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +16,7 @@ from typing import Any
 
 from sqlalchemy.engine import RootTransaction
 
-from index import lookup, relations, sequencer
+from index import lookup, policies, relations, sequencer
 from index.accesslog.log import AccessLog
 from index.transaction import Tx
 
@@ -41,12 +43,18 @@ def answer_before_commit() -> None:
         write(connection, written, messages)
         pairs = zip(now["taken"], now["finishes"], strict=True)
         sequencer._deliver([(w, f if isinstance(f, Exception) else (f, now["sealed"])) for w, f in pairs])
+
+    commit = RootTransaction.commit
+
+    def _commit(self: Any) -> None:
         time.sleep(0.03)
+        commit(self)
 
     sequencer.Sequencer._batch = _batch  # type: ignore[method-assign]
     sequencer.Sequencer._apply = _apply  # type: ignore[method-assign]
     AccessLog.flush = _flush  # type: ignore[method-assign]
     sequencer.batch.write = _write
+    RootTransaction.commit = _commit  # type: ignore[method-assign]
 
 
 def no_sequence_guard() -> None:
@@ -180,6 +188,48 @@ def messages_are_forgotten() -> None:
     sequencer.Sequencer._message = astray  # type: ignore[method-assign]
 
 
+def _kept_for(seconds: float, read: Callable[..., Any]) -> Callable[..., Any]:
+    """What a function gave, given again for so long, whatever changed."""
+    kept: dict[Any, tuple[float, Any]] = {}
+
+    def cached(first: Any, *key: Any) -> Any:
+        at, value = kept.get(key, (float("-inf"), None))
+        if time.monotonic() - at > seconds:
+            value = read(first, *key)
+            kept[key] = (time.monotonic(), value)
+        return value
+
+    return cached
+
+
+def stale_relation_cache() -> None:
+    """A relation that was read is believed for two seconds."""
+    Tx.relations = _kept_for(2, Tx.relations)  # type: ignore[method-assign]
+
+
+def stale_standing_cache() -> None:
+    """Which policy and which registers are in force is read once in two seconds."""
+    policies.read_standing = _kept_for(2, policies.read_standing)
+
+
+def standing_before_the_lock() -> None:
+    """What is in force is noted when the batch before ended, not under the lock of this one."""
+    take = policies.Policies.take
+    early: dict[int, Any] = {}
+
+    def taken(self: Any, connection: Any, now: Any) -> None:
+        fresh = policies.read_standing
+        now_there = fresh(connection)
+        policies.read_standing = lambda _: early.get(id(self), now_there)
+        try:
+            take(self, connection, now)
+        finally:
+            policies.read_standing = fresh
+            early[id(self)] = now_there
+
+    policies.Policies.take = taken  # type: ignore[method-assign]
+
+
 def decision_per_flag() -> None:
     """Every flag that is there is decided about once more by itself."""
     live = lookup.Question._live
@@ -201,11 +251,32 @@ def early_return() -> None:
     )
 
 
+def dies_after_a_commit() -> None:
+    """No bug but a fault: SIGKILL when a batch is committed and nobody is answered yet."""
+    left = iter(range(secrets.randbelow(25) + 5, -1, -1))
+    committed = AccessLog.committed
+
+    def last(self: Any) -> None:
+        committed(self)
+        if next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    AccessLog.committed = last  # type: ignore[method-assign]
+
+
 TELLING: dict[str, Callable[[], None]] = {
     "decision_per_flag": decision_per_flag,
     "early_return": early_return,
 }
 """Bugs that break no promise about what is stored, and tell by time what is there (`equal.py`)."""
+
+SIDES = {"decision_per_flag": "visible", "early_return": "nothing"}
+"""Which comparison of `equal.py` a telling bug shows in."""
+STALE: dict[str, Callable[[], None]] = {
+    bug.__name__: bug
+    for bug in (stale_consent_cache, stale_relation_cache, stale_standing_cache, standing_before_the_lock)
+}
+"""Caches that let what was changed hold on for a while (`at_once.py`)."""
 
 BUGS: dict[str, Callable[[], None]] = {
     bug.__name__: bug
@@ -223,10 +294,10 @@ BUGS: dict[str, Callable[[], None]] = {
 }
 
 
-def plant(name: str) -> None:
-    """Plant one bug into this process; none for an empty name."""
-    if name:
-        (BUGS | TELLING)[name]()
+def plant(names: str) -> None:
+    """Plant bugs, by names with commas between, into this process; none for an empty text."""
+    for name in filter(None, names.split(",")):
+        (BUGS | TELLING | STALE | {"dies_after_a_commit": dies_after_a_commit})[name]()
 
 
 def names() -> Sequence[str]:

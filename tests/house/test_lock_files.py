@@ -13,7 +13,7 @@ NPM_LOCKS = sorted(
 
 
 def test_there_is_a_lock_file_for_every_process_kind() -> None:
-    assert {p.stem for p in LOCKS} == {"hub", "node", "keyholder", "demo", "dev", "build"}
+    assert {p.stem for p in LOCKS} == {"hub", "node", "keyholder", "demo", "dev", "build", "campaigns"}
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda p: p.stem)

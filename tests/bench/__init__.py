@@ -1,0 +1,1 @@
+"""The commands of `vlagwijzer bench`, at tiny sizes, and what is compared with it in the same run."""
