@@ -32,7 +32,7 @@ from index.protocol.messages import LogReceipt, LookupAnswer, LookupRequest, Per
 from index.protocol.statement import LOG_INDEX_HEADER
 from index.publish import retention_end
 from index.relations import CRISIS, LOOKUP, Held, fits, in_force, open_ticket, record_refused
-from index.rows import OPEN_END, Flag, RowError, SearchKeys, month_text, week_of
+from index.rows import INCAPABLE, OPEN_END, OTHERS_AT_RISK, Flag, RowError, SearchKeys, month_text, week_of
 from index.tickets import Ticket
 from index.transaction import Finish, FlagRow, Needs, Tx
 from policy.decide import Asker, Circumstances, KindState, Outcome, decide
@@ -49,6 +49,7 @@ NO_RELATION = "no-relation"
 _NO_RECEIPT = LogReceipt(0, "", "", "", "", "")
 _NEVER_CHOSE = KindState("none")
 _DAY = 86_400
+_NOTHING, _CASE = Circumstances(has_case=False), Circumstances(has_case=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ class Question:
         return Decided([] if refused else seen, outcomes, refused)
 
     def _decide(self, scope: str, keys: SearchKeys, relation: Held | None) -> list[Outcome]:
-        """One outcome per kind of the scope, whatever exists. Without a relation there is no case."""
+        """One outcome per kind of the scope, whatever exists."""
         kinds = self.hub.vocabulary.kinds_of(scope)
         try:
             states = self._states(scope, keys, kinds)
@@ -189,9 +190,7 @@ class Question:
             # Row 13: without the choices nothing of this scope is shown.
             log.error("choices_unreadable", scope=scope)
             states = {}
-        return decide(
-            self.hub.policy, self.asker, kinds, states, Circumstances(has_case=relation is not None)
-        )
+        return decide(self.hub.policy, self.asker, kinds, states, _circumstances(relation))
 
     def _states(self, scope: str, keys: SearchKeys, kinds: Sequence[Kind]) -> dict[int, KindState]:
         """What the person's choices say about each kind. Of who never chose, a dummy's are resolved too."""
@@ -253,9 +252,25 @@ class Question:
             basis=next((basis for basis in BASES if basis in bases), ""),
             shown=shown_bits(shown, self.hub.highest_kind),
             refused=decided.refused,
+            break_glass=ticket.class_number == CRISIS,
             dec=decision_bytes(self.hub.policy.hash, [_row_of(outcome) for outcome in decided.outcomes]),
         )
         return self.tx.record(draft)
+
+
+def _circumstances(held: Held | None) -> Circumstances:
+    """What an open relation stands for. A crisis relation is no case: it serves rows 4 and 5 only."""
+    if held is None:
+        return _NOTHING
+    relation = held.relation
+    if relation.class_number != CRISIS:
+        return _CASE
+    return Circumstances(
+        has_case=False,
+        break_glass=True,
+        others_at_risk=bool(relation.risk & OTHERS_AT_RISK),
+        incapable=bool(relation.risk & INCAPABLE),
+    )
 
 
 _KIND = attrgetter("kind")

@@ -40,6 +40,7 @@ from index.transaction import (
     Needs,
     Read,
     RelationRow,
+    ReviewRow,
     Written,
 )
 
@@ -102,6 +103,9 @@ def read(connection: Connection, needs: Needs) -> Read:
         RelationRow._make, _by_keys(connection, t.relation, ("idx_rel",), [(k,) for k in needs.relations])
     ):
         out.relations[rel.idx_rel][rel.key] = rel
+    out.reviews = dict.fromkeys(needs.reviews)
+    for one in map(ReviewRow._make, _by_keys(connection, t.review, ("key",), [(k,) for k in needs.reviews])):
+        out.reviews[one.key] = one
     out.messages = dict.fromkeys(needs.messages)
     for msg in map(
         MessageRow._make, _by_keys(connection, t.message, ("node_tag", "message"), needs.messages)
@@ -150,6 +154,7 @@ def write(connection: Connection, written: Written, messages: Iterable[MessageRo
     _run(connection, _insert(connection.dialect, t.directive, False), written.directives)
     _upsert(connection, t.choice_state, list(written.choices.values()))
     _upsert(connection, t.relation, list(written.relations.values()))
+    _upsert(connection, t.review, list(written.reviews.values()))
     _run(connection, _insert(connection.dialect, t.message, False), list(messages))
 
 

@@ -20,14 +20,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import msgspec
 import structlog
 
-from index import policies
 from index.acts import Signer
 from index.protocol.messages import ChoiceEntry
 from index.registers import Desk
@@ -251,9 +249,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    if find_spec("policy.proof") is None:
-        print("No prover here: versions are published without proofs in this run.")
-        policies.prove = lambda _version: None  # type: ignore[assignment]
     survived = []
     with (
         tempfile.TemporaryDirectory(prefix="vlagwijzer-at-once-") as root,

@@ -15,16 +15,15 @@ from index import acts, policies
 from index.accesslog.reading import EntryFilter
 from index.acts import HistoryBroken, Refused
 from index.app import open_hub
-from index.policies import Policies, settle, stop
+from index.policies import NotProven, Policies, settle, stop
 from index.protocol.codec import unb64u
 from index.settings import HubSettings, SettingsError
 from policy.texts import packaged
 
-from .office import Bureau, People, candidate, proofs, without
+from .office import Bureau, People, candidate, without
 from .world import Visit, World
 
-__all__ = ["proofs"]
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("proofs")]
+pytestmark = pytest.mark.anyio
 
 CLOSED = candidate(forbids=without("generalist", "schuldhulp"))
 
@@ -91,6 +90,20 @@ async def test_one_person_cannot_stand_for_two(world: World, bureau: Bureau) -> 
     with pytest.raises(Refused, match="Nobody is registered"):
         acts.signer(world.settings, "dirk", bureau.people.files["bram"])
     assert number == 2
+
+
+async def test_a_candidate_that_breaks_a_property_waits_for_nobody(world: World, bureau: Bureau) -> None:
+    """Veilig Thuis for a generalist, on a visit: said by name, and no number is used up."""
+    opened = (
+        '\n@id("fout")\npermit (principal in Role::"generalist", action == Action::"view", '
+        'resource == Kind::"veilig_thuis")\n'
+        'when { context.basis == "wettelijke_taak" && ["huisbezoek"].contains(context.purpose) };\n'
+    )
+    with pytest.raises(NotProven, match=r"P7 \(basis\).*Generalist.*Veilig Thuis.*Huisbezoek"):
+        bureau.publishing.publish(bureau.who("anna"), candidate(forbids=opened))
+    closing = candidate(forbids=without("generalist", "bijstand"))
+    good, _ = bureau.publishing.publish(bureau.who("anna"), closing)
+    assert good == 2
 
 
 def test_one_key_under_two_names_is_no_setting(tmp_path: Path, people: People) -> None:
