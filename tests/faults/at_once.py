@@ -165,15 +165,18 @@ class AtOnce:
                     kinds=["schuldhulp"],
                     purposes=["casusoverleg"],
                     **period,
-                )
+                ),
+                visit,
             )
             await self.check("convenant of one person", visit, visible=False)
-            await self.register(partial(_approved, bram, number))
+            await self.register(partial(_approved, bram, number), visit)
             await self.check("convenant approved", visit, visible=True)
-            await self.register(partial(_ended, carla, number))
+            await self.register(partial(_ended, carla, number), visit)
             await self.check("convenant ended", visit, visible=False)
 
-    async def register(self, do: Callable[[Any], Any]) -> int:
+    async def register(self, do: Callable[[Any], Any], visit: Visit) -> int:
+        """One act, after both hubs have answered since the last: then neither has anything left to notice."""
+        await asyncio.gather(*(self.look("before", side, visit) for side in self.sides))
         return await asyncio.to_thread(self.bureau.register, do)
 
     async def policies(self, person: str, rounds: int) -> None:
@@ -225,7 +228,12 @@ async def at_once(
         rounds = max(1, pairs // (4 * each + 10))
         work: list[Awaitable[None]] = [running.citizen(person, rounds) for person in persons[:4]]
         work += [running.visits(persons[4], rounds * 2), running.convenants(persons[5], rounds * 2)]
-        await asyncio.gather(*work)
+        if bug:
+            # One after the other: a cache that any other batch refreshes must show too.
+            for one in work:
+                await one
+        else:
+            await asyncio.gather(*work)
         await running.policies(persons[0], versions)
         return running.held
     finally:
