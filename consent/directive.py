@@ -18,10 +18,12 @@ from typing import Any, Literal, get_args
 
 import rfc8785
 
-Effect = Literal["grant", "deny", "slot", "withdraw"]
+Effect = Literal["grant", "deny", "slot", "withdraw", "regime"]
 Giver = Literal["zelf", "ouder", "curator", "mentor", "bewindvoerder", "gemachtigde"]
 Regime = Literal["ouder", "samen", "zelf"]
 Channel = Literal["portaal", "code", "formulier", "balie"]
+REPRESENTATIVES: tuple[Giver, ...] = ("curator", "mentor", "bewindvoerder", "gemachtigde")
+"""Who gets a say by a regime entry: curatele, mentorschap, bewind, machtiging. Parents need none."""
 
 FIRST_PREVIOUS = bytes(32)
 MAX_ENTRY = 493
@@ -45,7 +47,9 @@ class Directive:
 
     `group` (16 bytes) joins the copies of one choice over the scopes; only the
     sealed entry has it. `withdraws` is the group that a withdrawal ends.
-    `regime` is the age regime that it was made under. `giver` tells two givers
+    `regime` is the age regime that it was made under. An entry with the effect
+    `regime` says that `by` may speak from now until `until`, as `evidence`
+    shows; a machtiging only inside its paths. `giver` tells two givers
     of one sort apart. `evidence` refers to the proof of the giver's authority,
     or to the signed form when `channel` is `formulier`; it counts before
     `evidence_until`. `text` is the SHA-256 of the text that was confirmed,
@@ -87,6 +91,8 @@ class Directive:
             raise DirectiveInvalid("a path is longer than its tree is deep")
         if (self.effect == "withdraw") != (len(self.withdraws) == 16):
             raise DirectiveInvalid("withdraws names a group exactly when the effect is withdraw")
+        if self.effect == "regime" and not (self.by in REPRESENTATIVES and self.evidence and self.until):
+            raise DirectiveInvalid("a regime entry names a representative, evidence and an end")
         if self.text and len(self.text) != 32:
             raise DirectiveInvalid("text is a SHA-256")
 

@@ -45,7 +45,7 @@ class Term(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
     scope: str
     seq: int
     head: str
-    event: Literal["grant", "deny", "slot", "withdraw"]
+    event: Literal["grant", "deny", "slot", "withdraw", "regime"]
     category: list[str]
     recipients: list[str]
     purpose: list[str]

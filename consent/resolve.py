@@ -23,7 +23,7 @@ from policy.decide import KindState
 from policy.vocabulary import Kind, Purpose
 
 from .directive import Directive, Giver, Regime
-from .state import ChoiceState
+from .state import ChoiceState, regimes_in_force
 
 GRANT_MONTHS = 12
 """A grant ends then at the latest; `limits.consent_default_months`."""
@@ -85,7 +85,7 @@ def resolve(
     Args:
         state: The folded choices in the kind's scope; None when nothing was ever chosen.
         at: UTC; the instant that dates the decision and its log entry.
-        measures: Regime entries in force: curatele, mentorschap, bewind.
+        measures: Measures in force besides those that the state has a regime entry of.
     """
     return _Question(state, receiver, purpose, at).resolve(kind, measures)
 
@@ -109,6 +109,7 @@ class _Question:
 
     def __init__(self, state: ChoiceState | None, receiver: Receiver, purpose: Purpose, at: datetime) -> None:
         held = state.directives if state else ()
+        self._measures = measures_of(state, at)
         self._taken = [
             directive
             for directive in held
@@ -127,7 +128,7 @@ class _Question:
         ]
         if not taken:
             return NONE
-        measure = _measure(measures, kind.domain)
+        measure = _measure(self._measures | measures, kind.domain)
         # Kinds under the same directives come to the same.
         key = tuple(directive.number for directive in taken), measure
         if key not in self._known:
@@ -166,7 +167,7 @@ def _inside(inner: _Scope, outer: _Scope) -> bool:
 
 
 def _in_force(directive: Directive, purpose: Purpose, at: datetime) -> bool:
-    if directive.effect == "withdraw" or at < directive.from_:
+    if directive.effect in ("withdraw", "regime") or at < directive.from_:
         return False
     if _over(directive, at):
         return False
@@ -275,6 +276,15 @@ def _age_regime(taken: Sequence[Directive]) -> Regime | None:
     if not regimes:
         return None
     return regimes.pop() if len(regimes) == 1 else "samen"
+
+
+_MEASURES: dict[Giver, str] = {"curator": "curatele", "mentor": "mentorschap", "bewindvoerder": "bewind"}
+
+
+def measures_of(state: ChoiceState | None, at: datetime) -> frozenset[str]:
+    """The measures in force in this scope: curatele, mentorschap, bewind. A machtiging is none."""
+    held = {entry.by for entry in regimes_in_force(state, at)}
+    return frozenset(measure for by, measure in _MEASURES.items() if by in held)
 
 
 def _measure(measures: frozenset[str], domain: str) -> str:

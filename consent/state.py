@@ -5,20 +5,22 @@ rewritten in the transaction of each choice. Folding drops withdrawals and what
 they withdrew. It drops nothing else that could still count: an older entry
 under a newer one of the same scope comes back when the newer ends.
 
-Layout of the encoding, version 1, big-endian:
+Layout of the encoding, version 2, big-endian:
 
-    u8(1) | head(32) | u32(number) | u8(n) n * text | u8(m) m * directive
+    u8(2) | head(32) | u32(number) | u8(n) n * text | u8(m) m * directive
     text      = u8(length) | UTF-8
     directive = group(16) | u32(number) | u32(from) | u32(until) | u32(evidence until)
-                | u8(effect, by) | u8(regime, explicit, provisional, evidence)
+                | u8(effect, by: 4 bits each) | u8(regime, explicit, provisional, evidence)
                 | u8(giver) | u8(lengths of the paths) | their texts, u8 each
 
-Times are Unix seconds, 0 for none; texts by their place in the list.
+Times are Unix seconds, 0 for none; texts by their place in the list. Version 1,
+from before regime entries, had 2 bits for the effect; it is still read.
 
 Source: docs/design/consent.md, "Folded state".
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import get_args
@@ -30,6 +32,8 @@ MAX_ENCODED = 2000
 
 _HEAD = struct.Struct(">B32sI")
 _DIRECTIVE = struct.Struct(">16sIIIIBBBB")
+_VERSION = 2
+_EFFECT_BITS = {1: 2, 2: 4}
 _EFFECTS, _GIVERS, _REGIMES = get_args(Effect), get_args(Giver), get_args(Regime)
 
 
@@ -60,7 +64,7 @@ class OutOfOrder(ValueError):
 def fold(state: ChoiceState | None, directive: Directive) -> ChoiceState:
     """The state after one more entry.
 
-    Pruned are grants that ended before this entry began. A no is never pruned:
+    Pruned are grants and regime entries that ended before this entry began. A no is never pruned:
     a wrong clock could open something by it, and can only close by a grant's.
 
     Raises:
@@ -74,7 +78,9 @@ def fold(state: ChoiceState | None, directive: Directive) -> ChoiceState:
         for earlier in before.directives
         if not _withdraws(directive, earlier) and not _over(earlier, directive.from_)
     ]
-    if directive.effect != "withdraw":
+    if directive.effect == "withdraw":
+        kept = _without_lapsed(before.directives, kept)
+    else:
         kept.append(directive)
     return ChoiceState(directive_hash(before.head, directive), directive.number, tuple(kept))
 
@@ -87,8 +93,24 @@ def _withdraws(directive: Directive, earlier: Directive) -> bool:
     return own or (directive.by == "zelf" and earlier.by == "gemachtigde")
 
 
+def _without_lapsed(before: Sequence[Directive], kept: list[Directive]) -> list[Directive]:
+    """Drop what a representative decided whose last regime entry is gone: authorised then, and no longer."""
+    had = {(entry.by, entry.giver) for entry in before if entry.effect == "regime"}
+    has = {(entry.by, entry.giver) for entry in kept if entry.effect == "regime"}
+    return [entry for entry in kept if (entry.by, entry.giver) not in had - has]
+
+
+def regimes_in_force(state: ChoiceState | None, at: datetime) -> list[Directive]:
+    """The regime entries of a scope that hold at a moment (UTC): who may speak for this person."""
+    return [
+        entry
+        for entry in (state.directives if state else ())
+        if entry.effect == "regime" and entry.from_ <= at and not _over(entry, at)
+    ]
+
+
 def _over(directive: Directive, at: datetime) -> bool:
-    return directive.effect == "grant" and directive.until is not None and directive.until <= at
+    return directive.effect in ("grant", "regime") and directive.until is not None and directive.until <= at
 
 
 def encode(state: ChoiceState) -> bytes:
@@ -103,7 +125,7 @@ def encode(state: ChoiceState) -> bytes:
         raise StateFull("too many choices in force")
     table = b"".join(bytes([len(raw)]) + raw for raw in (text.encode() for text in texts))
     encoded = (
-        _HEAD.pack(1, state.head, state.number)
+        _HEAD.pack(_VERSION, state.head, state.number)
         + bytes([len(texts)])
         + table
         + bytes([len(state.directives)])
@@ -134,7 +156,7 @@ def _encode_one(directive: Directive, texts: dict[str, int]) -> bytes:
         _seconds(directive.from_),
         _seconds(directive.until),
         _seconds(directive.evidence_until),
-        _EFFECTS.index(directive.effect) | _GIVERS.index(directive.by) << 2,
+        _EFFECTS.index(directive.effect) | _GIVERS.index(directive.by) << 4,
         marks,
         place(directive.giver),
         lengths,
@@ -157,7 +179,8 @@ def decode(encoded: bytes) -> ChoiceState:
 
 def _decode(encoded: bytes) -> ChoiceState:
     version, head, number = _HEAD.unpack_from(encoded)
-    if version != 1:
+    bits = _EFFECT_BITS.get(version)
+    if bits is None:
         raise ValueError("version")
     at = _HEAD.size
     texts: list[str] = []
@@ -169,14 +192,14 @@ def _decode(encoded: bytes) -> ChoiceState:
     directives: list[Directive] = []
     count, at = encoded[at], at + 1
     for _ in range(count):
-        directive, at = _decode_one(encoded, at, texts)
+        directive, at = _decode_one(encoded, at, texts, bits)
         directives.append(directive)
     if any(encoded[at:]):
         raise ValueError("bytes after the end")
     return ChoiceState(head, number, tuple(directives))
 
 
-def _decode_one(encoded: bytes, at: int, texts: list[str]) -> tuple[Directive, int]:
+def _decode_one(encoded: bytes, at: int, texts: list[str], bits: int) -> tuple[Directive, int]:
     group, number, from_, until, evidence_until, who, marks, giver, lengths = _DIRECTIVE.unpack_from(
         encoded, at
     )
@@ -191,14 +214,14 @@ def _decode_one(encoded: bytes, at: int, texts: list[str]) -> tuple[Directive, i
     directive = Directive(
         number=number,
         group=group,
-        effect=_EFFECTS[who & 3],
+        effect=_EFFECTS[who & (1 << bits) - 1],
         category=paths[0],
         receiver=paths[1],
         purpose=paths[2],
         from_=_moment(from_) or datetime(1970, 1, 1, tzinfo=UTC),
         until=_moment(until),
         explicit=bool(marks & 4),
-        by=_GIVERS[who >> 2],
+        by=_GIVERS[who >> bits],
         regime=_REGIMES[marks & 3],
         giver=texts[giver],
         evidence="+" if marks & 16 else "",

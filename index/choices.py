@@ -25,8 +25,16 @@ from starlette.responses import Response
 
 from consent.directive import Directive, DirectiveInvalid, canonical
 from consent.receipt import issue
-from consent.resolve import add_months
-from consent.state import NOTHING_CHOSEN, ChoiceState, StateFull, decode, encode, fold
+from consent.resolve import add_months, measures_of
+from consent.state import (
+    NOTHING_CHOSEN,
+    ChoiceState,
+    StateFull,
+    decode,
+    encode,
+    fold,
+    regimes_in_force,
+)
 from index.accesslog.log import SealedBatch
 from index.errors import ChoicesFull, HubError, PointsRefused, Rejected, TicketRefused, problem_of
 from index.gate import Caller, Public, Rule, Who
@@ -45,19 +53,25 @@ if TYPE_CHECKING:
 _BODY_LIMIT = 128 * 1024
 _CLOCKS_DIFFER = timedelta(days=1)
 """A portal may end a year at the end of the citizen's day; resolution never counts more than the year."""
+_REGIME_MONTHS = 60
+"""A regime entry is proven anew after five years at the latest."""
+_SAY = {"mentor": ("zorg", "jeugd"), "bewindvoerder": ("geld",)}
+"""The scopes that a measure is about; curatele and machtiging may concern all."""
+_OWN_YES_IS_NOT_ENOUGH = frozenset({"curatele", "mentorschap"})
 
 
 # --- rules --------------------------------------------------------------------------
 
 
-def refusal_of(entry: ChoiceEntry, hub: Hub, now: datetime) -> str:
+def refusal_of(entry: ChoiceEntry, body: ChoiceRequest, hub: Hub, now: datetime) -> str:
     """Which rule an entry breaks, as a code from this function only; empty when it breaks none.
 
     1. A withdrawal names a group and nothing else; any other names none.
     2. The kind is of the entry's scope, and consent for it is possible where it is a grant.
     3. The receiver is in the directory: organisation, team, role; never an employee.
     4. The purpose is one that a citizen can decide about.
-    5. A grant ends within a year; a no has no end.
+    5. A grant ends within a year; a no has no end, unless a parent gave it.
+    6. Who decides has a say at this age and about this subject, and shows proof of it.
     """
     if (entry.effect == "withdraw") != bool(entry.withdraws):  # 1
         return "withdraw-form"
@@ -68,7 +82,8 @@ def refusal_of(entry: ChoiceEntry, hub: Hub, now: datetime) -> str:
         _category_refusal(entry, hub)  # 2
         or _receiver_refusal(entry, hub)  # 3
         or _purpose_refusal(entry.purpose, hub)  # 4
-        or _period_refusal(entry, hub, now)  # 5
+        or _period_refusal(entry, body, hub, now)  # 5
+        or _giver_refusal(entry, body)  # 6
     )
 
 
@@ -114,16 +129,47 @@ def _purpose_refusal(path: Sequence[str], hub: Hub) -> str:
     return "" if any(purpose.consent_possible for purpose in below) else "no-consent-for-purpose"
 
 
-def _period_refusal(entry: ChoiceEntry, hub: Hub, now: datetime) -> str:
+def _period_refusal(entry: ChoiceEntry, body: ChoiceRequest, hub: Hub, now: datetime) -> str:
+    no = entry.effect in ("deny", "slot")
     if entry.until is None:
-        return ""
-    if entry.effect == "deny":
+        return "no-end" if body.by == "ouder" or entry.effect == "regime" else ""
+    if no and body.by != "ouder":
         return "deny-has-no-end"
     until = _instant(entry.until)
     if until is None or until <= now:
         return "until-past"
-    longest = add_months(now, hub.vocabulary.limits.consent_default_months)
-    return "until-too-far" if until > longest + _CLOCKS_DIFFER else ""
+    if no:
+        return ""
+    months = _REGIME_MONTHS if entry.effect == "regime" else hub.vocabulary.limits.consent_default_months
+    return "until-too-far" if until > add_months(now, months) + _CLOCKS_DIFFER else ""
+
+
+def _giver_refusal(entry: ChoiceEntry, body: ChoiceRequest) -> str:
+    """What can be said of the giver without the ledger; `_authority` has the rest.
+
+    Younger than 12 only a parent decides, from 12 to 15 both, from 16 no parent; machtiging begins
+    at 16, and the other measures at 18, which the portal and not the hub can see.
+    """
+    if body.by == "zelf":
+        return "no-say" if body.regime == "ouder" or body.giver or entry.effect == "regime" else ""
+    if not body.evidence:
+        return "no-evidence"
+    if body.by == "ouder":
+        return "no-say" if body.regime == "zelf" or not body.giver or entry.effect == "regime" else ""
+    if body.regime != "zelf" or entry.scope not in _SAY.get(body.by, SCOPES):
+        return "no-say"
+    mandate = body.by == "gemachtigde"
+    paths = entry.category or entry.receiver or entry.purpose
+    return "no-say" if entry.effect == "regime" and paths and not mandate else ""
+
+
+def _inside(entry: ChoiceEntry, mandate: Directive) -> bool:
+    axes = (
+        (entry.category, mandate.category),
+        (entry.receiver, mandate.receiver),
+        (entry.purpose, mandate.purpose),
+    )
+    return all(tuple(narrow[: len(broad)]) == broad for narrow, broad in axes)
 
 
 def _instant(text: str) -> datetime | None:
@@ -243,7 +289,8 @@ class Choose:
 
         Raises:
             StateFull: The choices in force would not fit their row.
-            Rejected: A withdrawal of a group that is not in force here, or a group used before.
+            Rejected: A withdrawal of a group that is not in force here or is another giver's, a
+                group used before, or a giver without authority in this scope now.
         """
         state = self._state(tx, part)
         if any(hmac.compare_digest(held.group, self.group) for held in state.directives):
@@ -251,11 +298,13 @@ class Choose:
         rows: list[DirectiveRow] = []
         written: list[tuple[str, Directive, bytes]] = []
         for entry in part.entries:
-            directive = self._directive(entry, state.number + 1, tx.now)
+            directive = self._directive(entry, state, tx.now)
             groups = {held.group for held in state.directives}
             if directive.withdraws and directive.withdraws not in groups:
                 raise Rejected("unknown-group")
             before, state = state, fold(state, directive)
+            if directive.withdraws in {held.group for held in state.directives}:
+                raise Rejected("not-yours")
             rows.append(self._row(part, directive, before.head, state.head))
             written.append((part.scope, directive, state.head))
         keys = part.keys
@@ -269,12 +318,42 @@ class Choose:
         row = tx.choice(part.keys.idx_dir)
         return NOTHING_CHOSEN if row is None else decode(self.hub.rows.open_choice(row, part.scope)[1])
 
-    def _directive(self, entry: ChoiceEntry, number: int, now: datetime) -> Directive:
+    def _authority(self, entry: ChoiceEntry, state: ChoiceState, now: datetime) -> Directive | None:
+        """The regime entry by which the giver may speak in this scope; None where none is needed.
+
+        Raises:
+            Rejected: No regime entry of this giver is in force here, its mandate does not cover the
+                entry, or a measure asks another's yes.
+        """
+        if entry.effect in ("withdraw", "regime") or self.body.by == "ouder":
+            return None
+        if self.body.by == "zelf":
+            if entry.effect == "grant" and _OWN_YES_IS_NOT_ENOUGH & measures_of(state, now):
+                raise Rejected("no-say")
+            return None
+        giver = (self.body.by, self.body.giver)
+        own = [held for held in regimes_in_force(state, now) if (held.by, held.giver) == giver]
+        if not own:
+            raise Rejected("no-authority")
+        covering = [held for held in own if _inside(entry, held)]
+        if not covering or (self.body.by != "curator" and "curatele" in measures_of(state, now)):
+            raise Rejected("no-say")
+        return max(covering, key=lambda held: held.until or now)
+
+    def _directive(self, entry: ChoiceEntry, state: ChoiceState, now: datetime) -> Directive:
         until = _instant(entry.until) if entry.until else None
         if entry.effect == "grant" and until is None:
             until = add_months(now, self.hub.vocabulary.limits.consent_default_months)
+        authority = self._authority(entry, state, now)
+        evidence = "" if entry.effect == "withdraw" else self.body.evidence
+        lasts = None
+        if authority is not None and authority.until is not None:
+            # The regime entry holds the reference; here is little room, so this names it by its number.
+            evidence = f"r{authority.number}"
+            until = min(until, authority.until) if until else None
+            lasts = None if until else authority.until
         return Directive(
-            number=number,
+            number=state.number + 1,
             group=self.group,
             effect=entry.effect,
             category=tuple(entry.category),
@@ -285,6 +364,10 @@ class Choose:
             explicit=entry.explicit and entry.effect == "grant",
             by=self.body.by,
             regime=self.body.regime,
+            giver=self.body.giver,
+            evidence=evidence,
+            evidence_until=lasts,
+            channel=self.body.channel,
             text=self.text,
             policy=self.hub.policy.number,
             withdraws=_bytes16(entry.withdraws),
@@ -347,7 +430,7 @@ async def choices(hub: Hub, caller: Caller, body: ChoiceRequest) -> Response:
     except EncodingError:
         text = b""
     code = "malformed-group" if not group else "malformed-text" if not text else ""
-    refused = (refusal_of(entry, hub, caller.at) for entry in body.entries)  # 3
+    refused = (refusal_of(entry, body, hub, caller.at) for entry in body.entries)  # 3
     parts = tuple(
         InScope(scope, ticket.scopes[scope][1], n, tuple(e for e in body.entries if e.scope == scope))
         for scope, n in zip(scopes, points, strict=True)

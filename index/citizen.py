@@ -182,7 +182,7 @@ class OwnChoices(OwnView):
 
 
 def _own_directive(scope: str, directive: Directive, counted: bool, now: datetime) -> OwnDirective:
-    end = end_of(directive)
+    end, proven_until = end_of(directive), directive.evidence_until
     return OwnDirective(
         scope=scope,  # type: ignore[arg-type]  # one of SCOPES: it comes from a ticket
         number=directive.number,
@@ -194,8 +194,14 @@ def _own_directive(scope: str, directive: Directive, counted: bool, now: datetim
         from_=_instant(directive.from_),
         until=_instant(end) if end else None,
         explicit=directive.explicit,
-        in_force=counted and (end is None or now < end),
+        in_force=counted and not any(over is not None and now >= over for over in (end, proven_until)),
         withdraws=b64u(directive.withdraws) if directive.withdraws else "",
+        by=directive.by,
+        giver=directive.giver,
+        regime=directive.regime,
+        proven=bool(directive.evidence),
+        proven_until=_instant(proven_until) if proven_until else None,
+        channel=directive.channel,
     )
 
 

@@ -5,7 +5,7 @@ alone. Nobody acts on the birthday: what a regime allowed ends at 00:00 of that
 day in the Netherlands. A birth date that is not known means the regime in
 which least can be opened alone: `samen`.
 
-Source: docs/design/policy-and-consent.md, "In this version"; policy "Resolution".
+Source: docs/design/policy-and-consent.md, "Representation and ages".
 """
 
 from datetime import date, datetime, timedelta
@@ -48,19 +48,20 @@ def regime_of(born: date | None, at: datetime) -> Regime:
     """The regime at a moment (aware)."""
     if born is None:
         return "samen"
-    if at < _birthday(born, _WITH):
+    if at < birthday(born, _WITH):
         return "ouder"
-    return "samen" if at < _birthday(born, _ALONE) else "zelf"
+    return "samen" if at < birthday(born, _ALONE) else "zelf"
 
 
 def next_boundary(born: date | None, at: datetime, boundaries: tuple[int, ...]) -> datetime | None:
     """The next birthday that ends a yes, at 00:00 in the Netherlands; None without one."""
     if born is None:
         return None
-    return next((day for day in (_birthday(born, age) for age in boundaries) if day > at), None)
+    return next((day for day in (birthday(born, age) for age in boundaries) if day > at), None)
 
 
-def _birthday(born: date, age: int) -> datetime:
+def birthday(born: date, age: int) -> datetime:
+    """The moment at which somebody reaches an age: 00:00 of that day in the Netherlands."""
     # Who was born on 29 February becomes a year older on 1 March.
     try:
         day = born.replace(year=born.year + age)

@@ -42,6 +42,7 @@ from .employees import Employee, role_for
 from .errors import (
     BadInput,
     BadItems,
+    BrpUnavailable,
     HolderLied,
     HolderRefused,
     HoldersUnreachable,
@@ -80,6 +81,7 @@ PROBLEMS: dict[type[NodeError], Problem] = {
     NotAllowed: Problem("not-allowed", 403, "The caller may not do this"),
     LoginExpired: Problem("login-expired", 401, "The login has ended"),
     LoginUnreachable: Problem("login-unreachable", 503, "Tokens cannot be checked now; nothing was viewed"),
+    BrpUnavailable: Problem("brp-unavailable", 503, "The BRP cannot be asked; nothing was done"),
     HubUnreachable: Problem("hub-unreachable", 503, "The hub cannot be reached; nothing was viewed"),
     HoldersUnreachable: Problem(
         "key-holders-unreachable", 503, "Not enough key holders can be reached; nothing was viewed"

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, NoReturn, TypeVar
 
-from consent.directive import Directive
+from consent.directive import Directive, Giver
 from consent.preview import Cell as PreviewCell
 from consent.preview import PossibleAsker, effects
 from consent.pseudonym import Pseudonym
 from consent.receipt import ReceiptInvalid as ConsentReceiptInvalid
 from consent.receipt import verify as verify_consent
 from consent.resolve import Receiver as AskingTeam
-from consent.resolve import add_months
+from consent.resolve import add_months, measures_of
 from consent.state import ChoiceState, fold
 from index.protocol.codec import SCOPES, b64u, unb64u
 from index.protocol.directory import OrganisationEntry
@@ -47,9 +47,22 @@ from policy.vocabulary import UnknownCode, Vocabulary
 from .ages import next_boundary, regime_of
 from .bsn import Bsn
 from .errors import BadInput, LoginExpired, NodeError, NotAllowed, ReceiptInvalid, Refused
-from .hub import CITIZEN, Hub, new_message_id
+from .hub import CITIZEN, Asking, Hub, new_message_id
 from .looks import check_lines
 from .pseudonymise import Pseudonymiser
+from .representation import (
+    CURATELE_BY_BRP,
+    CURATELE_MONTHS,
+    OWN,
+    SAY,
+    Known,
+    Mandate,
+    Speaker,
+    check_choice,
+    check_mandate,
+    end_of_choice,
+    stale,
+)
 from .settings import NodeSettings
 from .trust import Trust
 from .visits import instant, source_name
@@ -93,10 +106,11 @@ class ReceiverView:
 class Change:
     """One choice before it is made. Empty `kind` and `domain`: all subjects; empty purpose: all.
 
-    `months` is how long a yes holds (3, 6 or 12); a no has no end.
+    `months` is how long a yes holds (3, 6 or 12); a no has no end. A slot is a no that no
+    narrower yes passes.
     """
 
-    effect: Literal["grant", "deny"]
+    effect: Literal["grant", "deny", "slot"]
     kind: str = ""
     domain: str = ""
     receiver: Receiver = Receiver()
@@ -106,10 +120,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceView:
-    """A choice as the citizen made it, over all its scopes (`group`)."""
+    """A choice as it was made, over all its scopes (`group`); `mine`: this session may end it."""
 
     group: str
-    effect: Literal["grant", "deny", "withdraw", "slot"]
+    effect: Literal["grant", "deny", "withdraw", "slot", "regime"]
     kind: str
     domain: str
     receiver: Receiver
@@ -117,6 +131,17 @@ class ChoiceView:
     made_at: datetime
     until: datetime | None
     in_force: bool
+    by: Giver = "zelf"
+    mine: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the inbox says. `ends`: a yes ends on `at`; `older`: another age regime begins then."""
+
+    what: Literal["ends", "older"]
+    at: datetime
+    choice: ChoiceView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +194,8 @@ class LookLine:
     own: bool
     urgent: bool
     something: bool = False
+    by: str = ""
+    """Of an own view: who looked, when that was somebody else who may choose for this person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +229,29 @@ class Standing:
 class CitizenSession:
     """A citizen's session: pseudonyms and ticket in memory only, 15 minutes idle and 1 hour in all."""
 
-    __slots__ = ("_born", "_closed", "_directives", "_lids", "_pseudonyms", "_ticket", "opened_at", "used_at")
+    __slots__ = (
+        "_closed",
+        "_directives",
+        "_lids",
+        "_pseudonyms",
+        "_ticket",
+        "known",
+        "opened_at",
+        "speaker",
+        "used_at",
+    )
 
     def __init__(
-        self, ticket: str, pseudonyms: Sequence[Pseudonym], opened_at: datetime, born: date | None
+        self,
+        ticket: str,
+        pseudonyms: Sequence[Pseudonym],
+        opened_at: datetime,
+        known: Known,
+        speaker: Speaker = OWN,
     ) -> None:
         self._ticket = ticket
-        self._born = born
+        self.known = known
+        self.speaker = speaker
         self._pseudonyms = {value.scope: value for value in pseudonyms}
         self._lids = {value.scope: log_id(value.scope, value.for_search_key()) for value in pseudonyms}
         self._directives: list[OwnDirective] | None = None
@@ -220,6 +263,16 @@ class CitizenSession:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a citizen's session stays in memory")
+
+    @property
+    def asking(self) -> Asking:
+        """As it will stand in the log: the capacity of who looks, where that is not the person."""
+        return CITIZEN if self.speaker.by == "zelf" else Asking(actor=self.speaker.by, role=CITIZEN.role)
+
+    def mine(self, entry: OwnDirective) -> bool:
+        """Whether who speaks here may end it: their own, and for the person what a gemachtigde decided."""
+        own = (entry.by, entry.giver) == (self.speaker.by, self.speaker.giver)
+        return own or (self.speaker.by == "zelf" and entry.by == "gemachtigde")
 
 
 class Citizens:
@@ -253,16 +306,27 @@ class Citizens:
 
     # --- the session -------------------------------------------------------------------
 
-    async def open(self, bsn: Bsn, grant: str, born: date | None) -> CitizenSession:
+    async def open(
+        self, bsn: Bsn, grant: str, born: date | None, *, known: Known | None = None, speaker: Speaker = OWN
+    ) -> CitizenSession:
         """Evaluate all scopes under the broker's grant and open a session at the hub.
 
+        What is known now ends earlier entries first: of another age, of a former parent.
+
         Args:
+            bsn: Whose choices these are; who speaks is in `speaker`.
+            grant: Of one login for one person: the key holders count it.
             born: The latest day the birth date can be; None when it is not known.
+            known: Everything known of this person, in place of `born` alone.
 
         Raises:
+            NotAllowed: `parent-of-adult`: from 16 a parent sees nothing.
             HoldersUnreachable, HolderLied, HolderRefused, HubUnreachable, Refused,
             ReceiptInvalid: No session was opened.
         """
+        known = known or Known(born)
+        if speaker.by == "ouder" and regime_of(known.born, self._now()) == "zelf":
+            raise NotAllowed("parent-of-adult")
         scopes = tuple(scope for scope in SCOPES if self._trust.manifest.current.scope_key(scope))
         found = await self._pseudonymiser.pseudonymise([(bsn, scopes)], "citizen", grant)
         values = found.pseudonyms[0]
@@ -280,8 +344,77 @@ class Citizens:
             receipts=found.receipts,
         )
         lids = [log_id(value.scope, value.for_search_key()) for value in values]
-        answer = await self._hub.open_relation(request, CITIZEN, message_id, [lids])
-        return CitizenSession(answer.tickets[0], values, opened, born)
+        asking = CITIZEN if speaker.by == "zelf" else Asking(actor=speaker.by, role=CITIZEN.role)
+        answer = await self._hub.open_relation(request, asking, message_id, [lids])
+        session = CitizenSession(answer.tickets[0], values, opened, known, speaker)
+        if known.born is not None or known.curatele is not None or known.holders is not None:
+            await self._tidy(session)
+        return session
+
+    async def _tidy(self, session: CitizenSession) -> None:
+        """Bring the ledger in line with what the BRP says now: stale entries, and curatele."""
+        own = await self._ledger(session)
+        for (by, giver), groups in _by_giver(
+            stale(own, session.known, self._boundaries, self._now())
+        ).items():
+            for group, scopes in groups.items():
+                entries = [ChoiceEntry(scope, "withdraw", withdraws=group) for scope in scopes]  # type: ignore[arg-type]
+                await self._write(session, entries, "", Speaker(by, giver))
+        if session.known.curatele is not None:
+            await self._tidy_curatele(session, own)
+
+    async def _tidy_curatele(self, session: CitizenSession, own: Sequence[OwnDirective]) -> None:
+        by_brp = Speaker("curator", "", CURATELE_BY_BRP)
+        held = [
+            entry for entry in own if entry.effect == "regime" and entry.in_force and entry.by == "curator"
+        ]
+        soon = self._now() + timedelta(days=self._vocabulary.limits.consent_renewal_notice_days)
+        if session.known.curatele:
+            lasting = {
+                entry.scope for entry in held if entry.until and datetime.fromisoformat(entry.until) > soon
+            }
+            until = instant(add_months(self._now(), CURATELE_MONTHS))
+            missing = [scope for scope in session._pseudonyms if scope not in lasting]
+            entries = [ChoiceEntry(scope, "regime", until=until) for scope in missing]  # type: ignore[arg-type]
+            if entries:
+                await self._write(session, entries, "", by_brp)
+            return
+        for group, scopes in (
+            _by_giver([one for one in held if not one.giver]).get(("curator", ""), {}).items()
+        ):
+            over = [ChoiceEntry(scope, "withdraw", withdraws=group) for scope in scopes]  # type: ignore[arg-type]
+            await self._write(session, over, "", by_brp)
+
+    async def establish(self, session: CitizenSession, mandate: Mandate, *, at_counter: bool = False) -> None:
+        """Enter what gives somebody a say, in all scopes it concerns or in none, unless it stands already.
+
+        Args:
+            session: About the person; its speaker is the representative.
+            mandate: As the login or a counter proved it.
+
+        Raises:
+            NotAllowed: The person is too young, or the BRP contradicts it.
+        """
+        speaker = session.speaker
+        check_mandate(mandate.by, session.known, self._now())
+        concerned = [scope for scope in session._pseudonyms if scope in SAY.get(mandate.by, SCOPES)]
+        until = min(mandate.until, add_months(self._now(), 60))
+        standing = {
+            entry.scope
+            for entry in await self._ledger(session)
+            if entry.effect == "regime"
+            and entry.in_force
+            and (entry.by, entry.giver) == (speaker.by, speaker.giver)
+            and entry.until is not None
+            and datetime.fromisoformat(entry.until) >= until - timedelta(days=1)
+        }
+        entries = [
+            ChoiceEntry(scope, "regime", until=instant(until))  # type: ignore[arg-type]
+            for scope in concerned
+            if scope not in standing
+        ]
+        if entries:
+            await self._write(session, entries, "", speaker, at_counter=at_counter)
 
     def close(self, session: CitizenSession) -> None:
         """Forget everything of the session, and let the hub end it."""
@@ -314,6 +447,10 @@ class Citizens:
         if session._closed or now - session.used_at > idle or now - session.opened_at > whole:
             self.close(session)
             raise LoginExpired
+        if session.speaker.by == "ouder" and regime_of(session.known.born, now) == "zelf":
+            # The sixteenth birthday comes at 00:00 whoever is logged in then.
+            self.close(session)
+            raise NotAllowed("parent-of-adult")
         session.used_at = now
         return session._ticket, list(session._lids.values())
 
@@ -331,7 +468,7 @@ class Citizens:
     async def flags(self, session: CitizenSession) -> list[OwnFlagView]:
         """Own flags, those nobody may see included. Recorded as an own view."""
         ticket, lids = self._use(session)
-        answer = await self._asked(session, self._hub.own_flags(ticket, lids))
+        answer = await self._asked(session, self._hub.own_flags(ticket, lids, session.asking))
         return [self._flag(flag) for flag in answer.flags]
 
     def _flag(self, flag: OwnFlag) -> OwnFlagView:
@@ -352,7 +489,7 @@ class Citizens:
 
     async def _ledger(self, session: CitizenSession) -> list[OwnDirective]:
         ticket, lids = self._use(session)
-        answer = await self._asked(session, self._hub.own_choices(ticket, lids))
+        answer = await self._asked(session, self._hub.own_choices(ticket, lids, session.asking))
         session._directives = answer.directives
         return answer.directives
 
@@ -365,9 +502,30 @@ class Citizens:
         newest = sorted(
             groups.items(), key=lambda item: max((own.from_, own.number) for own in item[1]), reverse=True
         )
-        return [self._choice(group, copies) for group, copies in newest]
+        return [self._choice(session, group, copies) for group, copies in newest]
 
-    def _choice(self, group: str, copies: Sequence[OwnDirective]) -> ChoiceView:
+    async def notices(self, session: CitizenSession) -> list[Notice]:
+        """What is to be told at this login, soonest first: a yes that ends, or another age, within 30 days.
+
+        Computed from the ledger of who is logged in; nothing keeps a list of people, and nothing is
+        renewed by itself.
+        """
+        now = self._now()
+        soon = now + timedelta(days=self._vocabulary.limits.consent_renewal_notice_days)
+        ending = [
+            Notice("ends", choice.until, choice)
+            for choice in await self.choices(session)
+            if choice.mine
+            and choice.effect == "grant"
+            and choice.in_force
+            and choice.until is not None
+            and choice.until <= soon
+        ]
+        boundary = next_boundary(session.known.born, now, self._boundaries)
+        older = [Notice("older", boundary)] if boundary is not None and boundary <= soon else []
+        return sorted([*ending, *older], key=lambda notice: (notice.at, notice.what))
+
+    def _choice(self, session: CitizenSession, group: str, copies: Sequence[OwnDirective]) -> ChoiceView:
         # A no carries the endings of each narrower yes; the choice itself is the rest.
         made = [copy for copy in copies if copy.effect != "withdraw"] or list(copies)
         first = made[0]
@@ -384,6 +542,8 @@ class Citizens:
             made_at=datetime.fromisoformat(first.from_),
             until=None if first.until is None else datetime.fromisoformat(first.until),
             in_force=any(copy.in_force for copy in copies),
+            by=first.by,
+            mine=session.mine(first),
         )
 
     async def looks(self, session: CitizenSession) -> LooksView:
@@ -393,7 +553,7 @@ class Citizens:
             ReceiptInvalid: Not even the checkpoint holds; nothing is shown.
         """
         ticket, lids = self._use(session)
-        answer = await self._asked(session, self._hub.own_log(ticket, lids))
+        answer = await self._asked(session, self._hub.own_log(ticket, lids, session.asking))
         found = await asyncio.to_thread(check_lines, answer, session._lids, self._settings.hub_log_vkey)
         return LooksView(
             lines=[self._line(asker) for _, asker in found.entries],
@@ -419,6 +579,7 @@ class Citizens:
             something=SOMETHING in shown,
             refused=asker.refused,
             own=asker.role == CITIZEN.role,
+            by=asker.actor if asker.role == CITIZEN.role else "",
             urgent=asker.bg == 1,
         )
 
@@ -476,17 +637,14 @@ class Citizens:
 
     async def preview(self, session: CitizenSession, change: Change) -> Effects:
         """What the change would open and close; nothing is written."""
-        if session._directives is None:
-            await self._ledger(session)
-        else:
-            self._use(session)
-        standing = session._directives or []
+        # Anew each time: another who has a say may have chosen since.
+        standing = await self._ledger(session)
         before = self._folded(standing)
         after = dict(before)
-        for entry in _with_closings(self._entries(change), standing):
+        for entry in _with_closings(self._entries(session, change), standing, session):
             state = after[entry.scope]
             number = state.number + 1 if state else 1
-            after[entry.scope] = fold(state, self._drafted(entry, number))
+            after[entry.scope] = fold(state, self._drafted(session, entry, number))
         return await asyncio.to_thread(self._effects, before, after)
 
     def _effects(
@@ -539,6 +697,12 @@ class Citizens:
                 from_=datetime.fromisoformat(own.from_),
                 until=None if own.until is None else datetime.fromisoformat(own.until),
                 explicit=own.explicit,
+                by=own.by,
+                regime=own.regime,
+                giver=own.giver,
+                evidence="+" if own.proven else "",
+                evidence_until=None if own.proven_until is None else datetime.fromisoformat(own.proven_until),
+                channel=own.channel,
                 withdraws=unb64u(own.withdraws),
             )
             states[own.scope] = fold(states[own.scope], directive)
@@ -554,16 +718,25 @@ class Citizens:
 
         Raises:
             BadInput: A kind, domain, receiver or purpose that nobody can decide about.
-            NotAllowed: `age`: below 16, or of unknown age, one may close but not open; below 12 neither.
+            NotAllowed: Who speaks here may not decide this; see `representation.check_choice`.
             Refused: The hub refuses; nothing was written, and the refusal is in the citizen's log.
         """
-        regime = regime_of(session._born, self._now())
-        if regime == "ouder" or (regime == "samen" and change.effect == "grant"):
-            raise NotAllowed("age")
-        entries = self._entries(change, next_boundary(session._born, self._now(), self._boundaries))
-        if change.effect == "deny":
-            entries = _with_closings(entries, await self._ledger(session))
+        entries = self._entries(session, change)
+        own = session._directives
+        if own is None or change.effect != "grant":
+            own = await self._ledger(session)
+        scopes = [entry.scope for entry in entries]
+        measures = self._measures(own, scopes)
+        check_choice(
+            session.speaker, session.known, change.effect, scopes=scopes, measures=measures, now=self._now()
+        )
+        if change.effect != "grant":
+            entries = _with_closings(entries, own, session)
         return await self._write(session, entries, text_shown)
+
+    def _measures(self, own: Sequence[OwnDirective], scopes: Sequence[str]) -> frozenset[str]:
+        states = self._folded(own)
+        return frozenset().union(*(measures_of(states[scope], self._now()) for scope in scopes))
 
     async def withdraw(self, session: CitizenSession, group: str, text_shown: str) -> Saved:
         """End an earlier choice of one's own; also how a choice is undone.
@@ -574,25 +747,32 @@ class Citizens:
             BadInput: No choice of this group is in force.
             NotAllowed: `age`: below 12 the parents choose.
         """
-        if regime_of(session._born, self._now()) == "ouder":
+        if session.speaker.by == "zelf" and regime_of(session.known.born, self._now()) == "ouder":
             raise NotAllowed("age")
         own = await self._ledger(session)
         scopes = [
             scope
             for scope in SCOPES
-            if any(d.group == group and d.scope == scope and d.in_force for d in own)
+            if any(d.group == group and d.scope == scope and d.in_force and session.mine(d) for d in own)
         ]
         if not scopes:
             raise BadInput("group", "unknown-group", "This choice does not exist.")
         entries = [ChoiceEntry(scope, "withdraw", withdraws=group) for scope in scopes]  # type: ignore[arg-type]
-        return await self._write(session, entries + _given_back(own, group, self._now()), text_shown)
+        return await self._write(session, entries + _given_back(session, own, group, self._now()), text_shown)
 
-    def _entries(self, change: Change, boundary: datetime | None = None) -> list[ChoiceEntry]:
-        """One entry per scope that the change touches; a yes ends at an age boundary at the latest."""
-        words = self._vocabulary
-        until = None
-        if change.effect == "grant":
-            until = instant(min(filter(None, (add_months(self._now(), change.months), boundary))))
+    def _entries(self, session: CitizenSession, change: Change) -> list[ChoiceEntry]:
+        """One entry per scope that the change touches and that this speaker has a say about."""
+        words, speaker = self._vocabulary, session.speaker
+        end = end_of_choice(
+            speaker,
+            session.known,
+            change.effect,
+            months=change.months,
+            boundaries=self._boundaries,
+            now=self._now(),
+        )
+        until = instant(end) if end else None
+        said = SAY.get(speaker.by, SCOPES)
         receiver = [change.receiver.oin, change.receiver.team, change.receiver.role]
         path = [part for part in receiver if part]
         try:
@@ -603,7 +783,7 @@ class Citizens:
             elif change.domain:
                 places = [(change.domain, [change.domain])]
             else:
-                places = [(scope.code, []) for scope in words.scopes]
+                places = [(scope.code, []) for scope in words.scopes if scope.code in said]
         except UnknownCode:
             raise BadInput("choice", "unknown-code", "This subject or purpose does not exist.") from None
         if path != receiver[: len(path)]:
@@ -622,7 +802,7 @@ class Citizens:
             for scope, category in places
         ]
 
-    def _drafted(self, entry: ChoiceEntry, number: int) -> Directive:
+    def _drafted(self, session: CitizenSession, entry: ChoiceEntry, number: int) -> Directive:
         return Directive(
             number=number,
             group=bytes(16),
@@ -633,10 +813,23 @@ class Citizens:
             from_=self._now(),
             until=None if entry.until is None else datetime.fromisoformat(entry.until),
             explicit=entry.explicit,
+            by=session.speaker.by,
+            regime=regime_of(session.known.born, self._now()),
+            giver=session.speaker.giver,
+            evidence=session.speaker.evidence,
             withdraws=unb64u(entry.withdraws),
         )
 
-    async def _write(self, session: CitizenSession, entries: list[ChoiceEntry], text_shown: str) -> Saved:
+    async def _write(
+        self,
+        session: CitizenSession,
+        entries: list[ChoiceEntry],
+        text_shown: str,
+        speaker: Speaker | None = None,
+        *,
+        at_counter: bool = False,
+    ) -> Saved:
+        speaker = speaker or session.speaker
         ticket, _ = self._use(session)
         group, message_id = b64u(secrets.token_bytes(16)), new_message_id()
         named = {entry.scope for entry in entries}
@@ -650,13 +843,16 @@ class Citizens:
             points=b64u(seal_points(self._trust.hub_key, self._settings.node_id, message_id, points)),
             group=group,
             text=b64u(hashlib.sha256(text_shown.encode()).digest()),
-            regime=regime_of(session._born, self._now()),
-            by="zelf",
+            regime=regime_of(session.known.born, self._now()),
+            by=speaker.by,
             entries=entries,
+            giver=speaker.giver,
+            evidence=speaker.evidence,
+            channel="balie" if at_counter else "portaal",
         )
         session._directives = None
         lids = [session._lids[scope] for scope in scopes]
-        answer = await self._asked(session, self._hub.choose(request, message_id, lids))
+        answer = await self._asked(session, self._hub.choose(request, message_id, lids, session.asking))
         self._check_receipt(answer.receipt, group, scopes)
         return Saved(answer.receipt, group, self._now())
 
@@ -671,13 +867,25 @@ class Citizens:
             raise ReceiptInvalid("the receipt is about another choice")
 
 
-def _with_closings(entries: list[ChoiceEntry], own: Sequence[OwnDirective]) -> list[ChoiceEntry]:
-    """The entries, and after each no a withdrawal of every yes in force that lies inside it."""
+def _by_giver(entries: Sequence[OwnDirective]) -> dict[tuple[Giver, str], dict[str, list[str]]]:
+    """Scopes by group by giver, in scope order: a withdrawal is written per giver and group."""
+    found: dict[tuple[Giver, str], dict[str, list[str]]] = {}
+    for entry in sorted(entries, key=lambda entry: SCOPES.index(entry.scope)):
+        scopes = found.setdefault((entry.by, entry.giver), {}).setdefault(entry.group, [])
+        if entry.scope not in scopes:
+            scopes.append(entry.scope)
+    return found
+
+
+def _with_closings(
+    entries: list[ChoiceEntry], own: Sequence[OwnDirective], session: CitizenSession
+) -> list[ChoiceEntry]:
+    """The entries, and after each no a withdrawal of every own yes in force that lies inside it."""
     found: list[ChoiceEntry] = []
     for entry in entries:
         found.append(entry)
-        if entry.effect == "deny":
-            groups = dict.fromkeys(yes.group for yes in own if _lies_inside(yes, entry))
+        if entry.effect in ("deny", "slot"):
+            groups = dict.fromkeys(yes.group for yes in own if session.mine(yes) and _lies_inside(yes, entry))
             found += [ChoiceEntry(entry.scope, "withdraw", withdraws=group) for group in groups]
     return found
 
@@ -697,7 +905,9 @@ def _lies_inside(yes: OwnDirective, no: ChoiceEntry) -> bool:
     )
 
 
-def _given_back(own: Sequence[OwnDirective], group: str, now: datetime) -> list[ChoiceEntry]:
+def _given_back(
+    session: CitizenSession, own: Sequence[OwnDirective], group: str, now: datetime
+) -> list[ChoiceEntry]:
     """Each yes that the choice of this group ended, as it was, as far as it has not run out since."""
     ended = {(no.scope, no.withdraws) for no in own if no.group == group and no.effect == "withdraw"}
     return [
@@ -713,6 +923,7 @@ def _given_back(own: Sequence[OwnDirective], group: str, now: datetime) -> list[
         for yes in own
         if (yes.scope, yes.group) in ended
         and yes.effect == "grant"
+        and (yes.by, yes.giver) == (session.speaker.by, session.speaker.giver)
         and (yes.until is None or datetime.fromisoformat(yes.until) > now)
     ]
 

@@ -9,6 +9,7 @@
     ├── NotAllowed(reason)           this system or employee may not do this
     ├── LoginExpired                 the session of a citizen or employee has ended
     ├── LoginUnreachable             the provider's keys cannot be fetched: nobody's token can be checked
+    ├── BrpUnavailable               the BRP cannot be asked, or its answer cannot be relied on
     ├── HubUnreachable               no answer from the hub: nothing was viewed, nothing is lost
     ├── HoldersUnreachable           fewer key holders answered than are needed: nothing was viewed
     ├── HolderLied(holder)           a key holder's proof is wrong: everything was dropped
@@ -97,6 +98,10 @@ class LoginExpired(NodeError):
 
 class LoginUnreachable(NodeError):
     """The keys of the organisation's login provider cannot be fetched."""
+
+
+class BrpUnavailable(NodeError):
+    """The BRP cannot be asked, or its answer cannot be relied on: what it would say counts as unknown."""
 
 
 class HubUnreachable(NodeError):

@@ -244,29 +244,33 @@ class Hub:
 
     # --- the citizen -------------------------------------------------------------------
 
-    async def choose(self, request: ChoiceRequest, message_id: str, lids: Sequence[bytes]) -> ChoiceAnswer:
+    async def choose(
+        self, request: ChoiceRequest, message_id: str, lids: Sequence[bytes], asking: Asking = CITIZEN
+    ) -> ChoiceAnswer:
         """Write a choice in all its scopes or none; `lids` of the scopes written, in scope order."""
         body = msgspec.json.encode(request)
-        answer, sent = await self._call("/v1/choices", body, ChoiceAnswer, CITIZEN, message_id)
+        answer, sent = await self._call("/v1/choices", body, ChoiceAnswer, asking, message_id)
         self._check_all(answer.log, sent, [lids])
         return answer
 
-    async def own_flags(self, ticket: str, lids: Sequence[bytes]) -> OwnFlagsAnswer:
+    async def own_flags(self, ticket: str, lids: Sequence[bytes], asking: Asking = CITIZEN) -> OwnFlagsAnswer:
         """Flags about the citizen, whoever may see them."""
-        answer, sent = await self._ask("/v1/citizen/flags", CitizenRequest(ticket), OwnFlagsAnswer, CITIZEN)
+        answer, sent = await self._ask("/v1/citizen/flags", CitizenRequest(ticket), OwnFlagsAnswer, asking)
         self._check_all(answer.log, sent, [lids])
         return answer
 
-    async def own_choices(self, ticket: str, lids: Sequence[bytes]) -> OwnChoicesAnswer:
+    async def own_choices(
+        self, ticket: str, lids: Sequence[bytes], asking: Asking = CITIZEN
+    ) -> OwnChoicesAnswer:
         """The citizen's ledger in all scopes."""
         request = CitizenRequest(ticket)
-        answer, sent = await self._ask("/v1/citizen/choices", request, OwnChoicesAnswer, CITIZEN)
+        answer, sent = await self._ask("/v1/citizen/choices", request, OwnChoicesAnswer, asking)
         self._check_all(answer.log, sent, [lids])
         return answer
 
-    async def own_log(self, ticket: str, lids: Sequence[bytes]) -> OwnLogAnswer:
+    async def own_log(self, ticket: str, lids: Sequence[bytes], asking: Asking = CITIZEN) -> OwnLogAnswer:
         """The citizen's lines; `nodes.looks` verifies them one by one."""
-        answer, sent = await self._ask("/v1/citizen/log", CitizenRequest(ticket), OwnLogAnswer, CITIZEN)
+        answer, sent = await self._ask("/v1/citizen/log", CitizenRequest(ticket), OwnLogAnswer, asking)
         self._check_all(answer.log, sent, [lids])
         return answer
 
@@ -349,7 +353,10 @@ def _failure(response: httpx.Response, asking: Asking) -> HubUnreachable | Refus
     if response.status_code >= 500 or (response.status_code == 429 and not asking.actor):
         return HubUnreachable()
     try:
-        kind = str(msgspec.json.decode(response.content)["type"]).rpartition("/")[2]
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        body = msgspec.json.decode(response.content)
+        kind = str(body["type"]).rpartition("/")[2]
+        if kind == "rejected":
+            kind = str(body["errors"][0]["code"])  # the rule, which is what a person needs to hear
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError):
         kind = ""
     return Refused(kind if _CODE.fullmatch(kind) else f"http-{response.status_code}")

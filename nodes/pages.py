@@ -14,8 +14,7 @@ from fastapi import APIRouter
 from consent.pages import Identity, LoginSettings, Pages, PageSettings, State
 from consent.pages.pages import NotForYou
 
-from .ages import birth_date
-from .bsn import BadBsn, Bsn
+from .bsn import BadBsn
 from .citizen import CitizenSession
 from .employees import Employee, employee_id
 from .errors import (
@@ -29,7 +28,8 @@ from .errors import (
     Refused,
     UnknownVisit,
 )
-from .portal.grant import fetch_grant
+from .portal.family import Family
+from .portal.family import welcome as of_citizen
 from .runtime import NodeRuntime
 from .settings import NodeSettings
 
@@ -48,6 +48,15 @@ REASONS = {
     "case": "case",
     "team": "team",
     "over-rate": "budget",
+    "no-say": "say",
+    "not-yours": "say",
+    "no-evidence": "evidence",
+    "no-authority": "evidence",
+    "until-past": "past",
+    "unknown-receiver": "receiver",
+    "no-consent-for-purpose": "no_choice",
+    "no-consent-for-kind": "no_choice",
+    "choices-full": "full",
 }
 """Codes about the asker and the sentence for each; any other code reads as "the rules"."""
 
@@ -59,8 +68,25 @@ class Guest:
     employee: Employee | None = None
     manages_source: bool = False
     citizen: CitizenSession | None = None
+    """About whom choices are made now: oneself, or one of the family."""
+    family: Family | None = None
     name: str = field(default="", repr=False)
 
+
+NOT_NOW = {
+    "age": "too_young",
+    "age-unknown": "age_unknown",
+    "curatele": "curatele",
+    "deceased": "deceased",
+    "mandate-over": "mandate_over",
+    "measure-too-young": "measure_too_young",
+    "mentorschap": "mentorschap",
+    "not-your-subject": "not_your_subject",
+    "number-changed": "number_changed",
+    "parent-of-adult": "parent_of_adult",
+    "wrong-evidence": "wrong_evidence",
+}
+"""Why this node lets nobody choose, and the page that says so. Nothing was recorded as given."""
 
 NodePages = Pages[Guest]
 
@@ -90,7 +116,9 @@ def page_settings(node: NodeSettings) -> PageSettings:
             role_claim=login.role_claim,
             team_claim=login.team_claim,
             name_claim=login.name_claim,
-            claims=(login.bsn_claim, login.birthdate_claim) if "portal" in node.parts else (),
+            claims=(login.bsn_claim, login.birthdate_claim, login.represents_claim)
+            if "portal" in node.parts
+            else (),
         ),
     )
 
@@ -110,11 +138,14 @@ def node_pages(node: NodeRuntime) -> tuple[NodePages, APIRouter]:
         site = "site.source"
 
     async def welcome(identity: Identity) -> Guest:
-        return await (_citizen if portal else _colleague)(node, identity)
+        if not portal:
+            return await _colleague(node, identity)
+        family = await of_citizen(node, identity)
+        return Guest(citizen=family.own, family=family, name=identity.name)
 
     async def farewell(guest: Guest) -> None:
-        if guest.citizen is not None:
-            node.citizens.close(guest.citizen)
+        for session in guest.family.sessions() if guest.family else []:
+            node.citizens.close(session)
 
     pages: NodePages = Pages(
         page_settings(node.settings),
@@ -144,8 +175,8 @@ def judge(error: Exception) -> State | None:
             return State("hub_down", 503)
         case ReceiptInvalid():
             return State("not_proven", 502)
-        case NotAllowed(reason="age"):
-            return State("too_young", 403)
+        case NotAllowed(reason=reason) if reason in NOT_NOW:
+            return State(NOT_NOW[reason], 403)
         case Refused(reason=reason):
             return State("refused", 403, {"reason": REASONS.get(reason, "other")})
         case NotAllowed(reason=reason):  # said by this node: no hub recorded it
@@ -183,16 +214,3 @@ def _looking_role(node: NodeRuntime, roles: Iterable[str]) -> str:
     """The first role in the vocabulary's order that has a purpose to look for."""
     held = set(roles)
     return next((role.code for role in node.vocabulary.roles if role.code in held and role.purposes), "")
-
-
-async def _citizen(node: NodeRuntime, identity: Identity) -> Guest:
-    """A citizen, with a session at the hub under the broker's grant. The number ends here.
-
-    Raises:
-        BadBsn: The login gave no citizen service number.
-    """
-    login = node.settings.login
-    bsn = Bsn.parse(identity.claims.get(login.bsn_claim if login else "bsn"))
-    born = birth_date(identity.claims.get(login.birthdate_claim if login else "birthdate"))
-    grant = await fetch_grant(node.settings, identity.id_token)
-    return Guest(citizen=await node.citizens.open(bsn, grant, born), name=identity.name)

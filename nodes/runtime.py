@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from policy.vocabulary import Vocabulary, load_vocabulary
 
+from .brp import Brp, HaalCentraal, RegisterFile
 from .citizen import Citizens
 from .connectors.csv import Mapped, load_mapping
 from .desk_links import DeskLinks
@@ -56,6 +57,7 @@ class NodeRuntime:
     tokens: EmployeeTokens | None
     links: DeskLinks
     csv_mapping: Mapped
+    brp: Brp | None
     figures: NodeFigures
     now: Callable[[], datetime]
     clients: tuple[httpx.AsyncClient, ...]
@@ -165,10 +167,17 @@ def open_node(
         tokens=tokens,
         links=DeskLinks(vocabulary.limits.desk_link_seconds),
         csv_mapping=mapping,
+        brp=_brp(settings, holder_http),
         figures=figures,
         now=now,
         clients=(hub_http, holder_http),
     )
+
+
+def _brp(settings: NodeSettings, client: httpx.AsyncClient) -> Brp | None:
+    if settings.brp is None or settings.brp.file is not None:
+        return RegisterFile(settings.brp.file) if settings.brp and settings.brp.file else None
+    return HaalCentraal(settings.brp, client)
 
 
 def _client(

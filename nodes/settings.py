@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from index.protocol.codec import EncodingError, unb64u
 from index.protocol.keyfile import KeyFileError, read_key_file
@@ -12,6 +13,7 @@ from index.protocol.settings_file import ProcessSettings, reads
 from .errors import SettingsError
 
 PREFIX = "VLAGWIJZER_NODE_"
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class _Part(BaseModel):
@@ -33,7 +35,10 @@ class OidcSettings(_Part):
     bsn_claim: str = "bsn"
     """Portal only: the claim in which the broker gives the citizen service number."""
     birthdate_claim: str = "birthdate"
-    """Portal only: without it, or without a year in it, a citizen may close and not open."""
+    """Portal without `[brp]` only: without a year in it the strictest age regime holds."""
+    represents_claim: str = "represents"
+    """Portal only: whom a login speaks for, as the login broker proved it. `{"sub": <number>, "as":
+    "gemachtigde" | "bewindvoerder" | "mentor" | "curator", "evidence": <reference>, "until": <RFC 3339>}`."""
     acr: str = ""
     """The level of assurance to ask and to require; empty asks none."""
 
@@ -51,6 +56,37 @@ class TokenSettings(_Part):
     team_claim: str = "team"
     max_seconds: int = Field(default=300, ge=30, le=300)
     jwks_cache_seconds: int = Field(default=600, ge=1)
+
+
+class BrpSettings(_Part):
+    """Where a portal asks the BRP: the web service, or a file in its format for a demo.
+
+    Exactly one of `url` and `file`. Certificates of the connection belong to the gateway before it.
+    """
+
+    url: str = ""
+    """Haal Centraal BRP Personen bevragen 2, without `/personen`; https, or http on this machine."""
+    api_key_file: Path | None = None
+    api_key_header: str = "X-API-Key"
+    token_url: str = ""
+    """OAuth 2.0 client credentials, where the service asks a token instead of a key."""
+    client_id: str = ""
+    client_secret_file: Path | None = None
+    scope: str = ""
+    timeout_seconds: float = Field(default=5.0, gt=0, le=30)
+    """The whole question; a citizen waits for it at login."""
+    file: Path | None = None
+    """JSON as the service answers: `{"personen": [...]}`."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "BrpSettings":
+        if bool(self.url) == (self.file is not None):
+            raise ValueError("[brp] needs url or file, and not both")
+        for address in (self.url, self.token_url):
+            parts = urlsplit(address)
+            if address and parts.scheme != "https" and parts.hostname not in LOOPBACK:
+                raise ValueError("[brp] must be asked over https, or on this machine")
+        return self
 
 
 class CsvSettings(_Part):
@@ -131,12 +167,14 @@ class NodeSettings(ProcessSettings):
     answer_grid_ms: int = Field(default=50, ge=0)
     """Answers leave on this time grid; 0 only for timing tests."""
     csv: CsvSettings = CsvSettings()
+    brp: BrpSettings | None = None
+    """Portal: absent, the birth date comes from the login and nobody can choose for a child."""
 
     def absolute(self, folder: Path) -> dict[str, Any]:
         """The files named in parts too."""
         found = super().absolute(folder)
-        for name, field in (("login", "client_secret_file"), ("csv", "mapping_file")):
-            part = getattr(self, name)
+        for name, field in (("login", "client_secret_file"), ("csv", "mapping_file"), *_BRP_FILES):
+            part = found.get(name, getattr(self, name))
             if part is not None and getattr(part, field) is not None:
                 found[name] = part.model_copy(update={field: folder / getattr(part, field)})
         return found
@@ -170,6 +208,9 @@ class NodeSettings(ProcessSettings):
             return unb64u(self.hub_consent_key, 32)
         except EncodingError:
             raise SettingsError("hub_consent_key is not 32 bytes of base64url") from None
+
+
+_BRP_FILES = (("brp", "api_key_file"), ("brp", "client_secret_file"), ("brp", "file"))
 
 
 class NodeKeys:

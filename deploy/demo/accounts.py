@@ -1,10 +1,15 @@
 """Who can log in where: the demo's identity providers with their accounts."""
 
+from datetime import UTC, datetime, timedelta
+
 import flask
 
 from . import plan
+from .citizens import REPRESENTATIVES, Representative
 from .identity import Account, Broker, create_issuer, kids_of
 from .papers import Papers
+
+MANDATE_DAYS = 365
 
 
 def applications(papers: Papers) -> list[flask.Flask]:
@@ -38,7 +43,21 @@ def _citizens(papers: Papers) -> list[Account]:
             listed=bool(citizen.name),
         )
         for citizen in papers.world.citizens
-    ]
+    ] + [_representative(papers, login) for login in REPRESENTATIVES]
+
+
+def _representative(papers: Papers, login: Representative) -> Account:
+    """A login that the broker lets speak for somebody else, as after DigiD Machtigen."""
+    speaker, about = papers.world.by_user(login.speaker), papers.world.by_user(login.about)
+    until = datetime.now(UTC) + timedelta(days=MANDATE_DAYS)
+    represents = {
+        "sub": about.bsn,
+        "as": login.capacity,
+        "evidence": login.evidence,
+        "until": until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    claims = {"name": speaker.name, "bsn": speaker.bsn, "represents": represents}
+    return Account(login.user, claims)
 
 
 def _broker(papers: Papers) -> Broker:

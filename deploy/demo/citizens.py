@@ -47,13 +47,28 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class DemoChoice:
-    """A choice that a citizen makes through the portal while the demo starts."""
+    """A choice about a citizen, made through the portal while the demo starts.
+
+    `login` is who logs in for it: a parent or a representative; empty for the citizen.
+    """
 
     user: str
     effect: str
     kind: str
     team: str
     purpose: str
+    login: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Representative:
+    """A login that speaks for a citizen, as the broker proves it. `user` is what one types."""
+
+    user: str
+    speaker: str
+    about: str
+    capacity: str
+    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,11 @@ class World:
 
     def by_user(self, user: str) -> Citizen:
         return next(citizen for citizen in self.citizens if citizen.user == user)
+
+    def holders_of(self, child: Citizen) -> list[Citizen]:
+        """Who has authority over a child: the grown-ups it lives with, two at most."""
+        home = [citizen for citizen in self.citizens if citizen.household == child.household]
+        return [citizen for citizen in home if citizen.age >= 18][:2]
 
     def facts_of(self, node: str) -> list[Fact]:
         return [fact for fact in self.facts if fact.node == node]
@@ -112,6 +132,19 @@ _LISTED: tuple[tuple[str, date, int, tuple[_Known, ...]], ...] = (
     ),
     ("Nel", date(1944, 3, 9), 6, (("wmo", "wmo_voorziening", "2024-02"),)),
     ("Kofi", date(1983, 12, 1), 7, (("werk-en-inkomen", "minima", "2026-01"),)),
+    ("Karim", date(1986, 9, 14), 8, ()),
+    ("Lotte", date(1988, 2, 2), 8, (("werk-en-inkomen", "minima", "2026-02"),)),
+    ("Daan", date(2012, 3, 20), 8, (("leerplicht", "leerplicht", "2026-09"),)),
+    ("Noor", date(2018, 5, 14), 8, (("jeugdhulp", "jeugdhulp", "2026-04"),)),
+    ("Bram", date(1971, 10, 8), 9, (("schuldhulp", "schuldhulp", "2025-06"),)),
+    ("Ineke", date(1969, 6, 30), 10, ()),
+    ("Greet", date(1940, 1, 4), 11, (("wmo", "wmo_voorziening", "2023-11"),)),
+    ("Tom", date(1968, 12, 12), 12, ()),
+)
+
+REPRESENTATIVES = (
+    Representative("ineke-voor-bram", "ineke", "bram", "bewindvoerder", "CCBR/2025/0481"),
+    Representative("tom-voor-greet", "tom", "greet", "gemachtigde", "machtiging/2026/17"),
 )
 
 CHOICES = (
@@ -123,6 +156,10 @@ CHOICES = (
     DemoChoice("emre", "grant", "schuldhulp", "inkomen", "casusoverleg"),
     DemoChoice("nel", "grant", "wmo_voorziening", "wijkteam-zuid", "huisbezoek"),
     DemoChoice("kofi", "grant", "minima", "wijkteam-noord", "huisbezoek"),
+    DemoChoice("noor", "grant", "jeugdhulp", "wijkteam-noord", "", login="lotte"),
+    DemoChoice("daan", "grant", "leerplicht", "wijkteam-noord", "", login="karim"),
+    DemoChoice("bram", "grant", "schuldhulp", "wijkteam-noord", "", login="ineke-voor-bram"),
+    DemoChoice("greet", "grant", "wmo_voorziening", "wijkteam-noord", "", login="tom-voor-greet"),
 )
 
 

@@ -6,7 +6,7 @@ Source: docs/design/design.md, "Interfaces", `demo --json`.
 from typing import Any
 
 from . import plan
-from .citizens import Citizen
+from .citizens import REPRESENTATIVES, Citizen
 from .papers import Papers
 
 PATHS = {"desk": "/", "portal": "/", "source": "/", "officer": "/"}
@@ -103,6 +103,11 @@ def _citizen(papers: Papers, citizen: Citizen) -> dict[str, Any]:
             if choice.user == citizen.user
         ],
         "login": _citizen_login(citizen, papers.base),
+        "representatives": [
+            {"user": login.user, "as": login.capacity}
+            for login in REPRESENTATIVES
+            if login.about == citizen.user
+        ],
     }
 
 
@@ -125,7 +130,9 @@ Probeer dit:
   2. Log in als fatima, bij Wie mag wat zien: Wijkteam Noord, alle onderwerpen, Nee.
      Kijk als jan opnieuw: er is niets zichtbaar.
   3. Kijk als fatima bij Wie heeft gekeken: beide keren staan erin.
-  4. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
+  4. Log in als lotte: bij Voor wie kiest u staan Noor (8) en Daan (14). Daan zegt zelf ook ja of nee.
+     Log in als ineke-voor-bram (bewindvoerder, alleen geld) of tom-voor-greet (gemachtigde).
+  5. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
        kill $(cat {papers.folder}/keyholders/{{ombudsman,waterschap}}/keyholder.pid)
      Start er weer een:
        vlagwijzer keyholder serve --config {papers.folder}/keyholders/waterschap/keyholder.toml

@@ -8,6 +8,8 @@ what a citizen changed since then stays.
 """
 
 import asyncio
+import base64
+import json
 import os
 import socket
 import time
@@ -17,10 +19,12 @@ from itertools import groupby
 
 import httpx
 
+from consent.pages import Identity
 from deploy.node_tools import add_api_key, import_list, opened_node
 from nodes.bsn import Bsn
-from nodes.citizen import Change, Receiver
-from nodes.portal.grant import fetch_grant
+from nodes.citizen import Change, CitizenSession, Receiver
+from nodes.portal.family import Family, session_for, welcome
+from nodes.runtime import NodeRuntime
 
 from . import plan
 from .citizens import DemoChoice
@@ -120,14 +124,30 @@ async def make_choices(papers: Papers, choices: Sequence[DemoChoice]) -> None:
     """Log in as each citizen and choose, through the portal's own services."""
     config = papers.node(plan.PORTAL_NODE) / "node.toml"
     async with opened_node(config) as portal:
-        for user, own in groupby(choices, key=lambda choice: choice.user):
-            id_token = await asyncio.to_thread(citizen_id_token, papers, user)
-            grant = await fetch_grant(portal.settings, id_token)
-            who = papers.world.by_user(user)
-            session = await portal.citizens.open(Bsn.parse(who.bsn), grant, who.birth_date)
+        for (user, login), own in groupby(choices, key=lambda choice: (choice.user, choice.login)):
+            family = await logged_in(papers, portal, login or user)
+            session = await _about(papers, portal, family, user)
             for choice in own:
                 await portal.citizens.choose(session, change_of(choice), TEXT_SHOWN)
-            portal.citizens.close(session)
+            for opened in family.sessions():
+                portal.citizens.close(opened)
+
+
+async def logged_in(papers: Papers, portal: NodeRuntime, user: str) -> Family:
+    """Log in at the provider and come in at the portal, as after the code flow in a browser."""
+    id_token = await asyncio.to_thread(citizen_id_token, papers, user)
+    payload = id_token.split(".")[1]  # fetched from the provider itself a moment ago
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return await welcome(portal, Identity(user, "", (), "", claims, id_token))
+
+
+async def _about(papers: Papers, portal: NodeRuntime, family: Family, user: str) -> CitizenSession:
+    """The session about this citizen: the login's own, or the one of a child."""
+    wanted = Bsn.parse(papers.world.by_user(user).bsn)
+    for place, child in enumerate(family.children):
+        if child.bsn == wanted:
+            return await session_for(portal, family, place)
+    return family.own
 
 
 def change_of(choice: DemoChoice) -> Change:

@@ -50,6 +50,7 @@ from ..processes import migrate_hub
 from ..toml_text import toml_text
 from . import plan
 from .citizens import DEFAULT_COUNT, DEFAULT_SEED, World, generate
+from .register import register_of
 
 NODE_KEYS = ("signing", "secret", "case", "storage")
 MADE_BY = "Written by vlagwijzer demo at every start"
@@ -114,6 +115,7 @@ def prepare(folder: Path, base: int, *, seed: int = DEFAULT_SEED, count: int = D
         _write_extracts(folder, world)
     manifest, directory = _documents(folder, base, keys)
     _write_settings(folder, base)
+    _write(folder / "nodes" / plan.PORTAL_NODE / "brp.json", register_of(world))
     migrate_hub(folder / "hub" / "hub.toml")
     _write(marker, msgspec.json.encode(made))
     return Papers(folder, base, world, manifest, directory)
@@ -387,6 +389,7 @@ def _node_settings(
     }
     if "portal" in node.parts:
         settings["grant_url"] = f"{issuer}/token-exchange"
+        settings["brp"] = {"file": "brp.json"}
     else:
         settings["tokens"] = {
             "issuer": issuer,

@@ -228,17 +228,21 @@ class LookupAnswer(Message, frozen=True):
 # --- POST /v1/choices --------------------------------------------------------------
 
 
+GiverCode = Literal["zelf", "ouder", "curator", "mentor", "bewindvoerder", "gemachtigde"]
+
+
 class ChoiceEntry(Message, frozen=True):
     """One directive to be written in one scope. Paths go from broad to narrow; `[]` is "any".
 
     category: `[]`, `[domain]` or `[domain, kind]`. receiver: `[]`, `[organisation]`,
     `[organisation, team]` or `[organisation, team, role]` (organisation = OIN).
     purpose: `[]`, `["hulp"]`, `["hulp", "huisbezoek"]`, ... For `withdraw`, `group` names
-    what is withdrawn and the paths are empty.
+    what is withdrawn and the paths are empty. `regime` lets the request's `by` speak for
+    this person until `until`, a gemachtigde inside these paths only.
     """
 
     scope: ScopeCode
-    effect: Literal["grant", "deny", "withdraw"]
+    effect: Literal["grant", "deny", "slot", "withdraw", "regime"]
     category: Path = []
     receiver: Path = []
     purpose: Path = []
@@ -251,7 +255,9 @@ class ChoiceRequest(Message, frozen=True):
     """Written in all named scopes in one transaction, or in none. `group` is 16 random bytes.
 
     `points`: the N of each scope of `entries`, in scope order, each scope once, sealed.
-    `text` is the SHA-256 of the text that the citizen confirmed.
+    `text` is the SHA-256 of the text that was confirmed. `by` is who decides, `giver` tells
+    two of one sort apart (an id of the portal's own, no name or number), `evidence` refers to
+    the proof that they may; both are empty for `zelf`. `regime` is the person's age regime now.
     """
 
     ticket: B64
@@ -260,8 +266,11 @@ class ChoiceRequest(Message, frozen=True):
     group: B64
     text: B64
     regime: Literal["zelf", "samen", "ouder"]
-    by: Literal["zelf"]
+    by: GiverCode
     entries: Annotated[list[ChoiceEntry], Meta(min_length=1, max_length=200)]
+    giver: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,22}\Z")] = ""
+    evidence: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:/-]{0,32}\Z")] = ""
+    channel: Literal["portaal", "balie"] = "portaal"
 
 
 class ChoiceAnswer(Message, frozen=True):
@@ -292,12 +301,15 @@ class OwnFlagsAnswer(Message, frozen=True):
 
 
 class OwnDirective(Message, frozen=True):
-    """A directive as it stands in one scope's ledger; `number` is its seq there."""
+    """A directive as it stands in one scope's ledger; `number` is its seq there.
+
+    `proven`: it carries evidence of the giver's authority, which counts before `proven_until`.
+    """
 
     scope: ScopeCode
     number: int
     group: B64
-    effect: Literal["grant", "deny", "withdraw", "slot"]
+    effect: Literal["grant", "deny", "withdraw", "slot", "regime"]
     category: Path
     receiver: Path
     purpose: Path
@@ -306,6 +318,12 @@ class OwnDirective(Message, frozen=True):
     explicit: bool
     in_force: bool
     withdraws: B64 = ""
+    by: GiverCode = "zelf"
+    giver: str = ""
+    regime: Literal["zelf", "samen", "ouder"] = "zelf"
+    proven: bool = False
+    proven_until: Instant | None = None
+    channel: Literal["portaal", "code", "formulier", "balie"] = "portaal"
 
 
 class OwnChoicesAnswer(Message, frozen=True):

@@ -2,6 +2,7 @@
 
     two doors (P1) -> who may see what (P2) -> what changes (P3) -> saved, undo, receipt (P4)
                    -> who looked (P7), what is known (P6), stop everything (P5)
+                   -> for somebody else (P10), messages (P11)
 
 What opens and closes is computed by the engine that will decide, never here.
 A yes and a no cost the same number of clicks, and no subject is named in an
@@ -12,7 +13,7 @@ Source: screens.md §5; policy.md §2.3, §2.5.
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, cast
 
@@ -22,10 +23,15 @@ from starlette.responses import Response
 from consent.pages import State, Visitor
 from consent.pages.names import Names
 from consent.pages.pages import HEADERS, Door, NotForYou
+from consent.resolve import add_months
+from nodes.ages import regime_of
 from nodes.citizen import Cell, Change, CitizenSession, LookLine, Receiver, ReceiverView, Standing
 from nodes.errors import HubUnreachable
 from nodes.pages import Guest, NodePages
+from nodes.representation import end_of_choice
 from nodes.runtime import NodeRuntime
+
+from .family import session_for
 
 PERIODS: tuple[Literal[3, 6, 12], ...] = (3, 6, 12)
 LINES_A_PAGE = 50
@@ -93,6 +99,27 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Choosable:
+    """A child in the list of P10; `born` is a day in words, empty when it is not known."""
+
+    place: int
+    born: str = field(repr=False)
+    stage: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of P11. `place` is the receiver's, -1 where it is no team of the list."""
+
+    day: str
+    what: str
+    receiver: str = field(repr=False)
+    kind: str = field(repr=False)
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fold:
     """Equal lines of one day together: the newest, and how often."""
 
@@ -110,6 +137,7 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
         ("/mijn/keuzes", "portal.nav_choices"),
         ("/mijn/gekeken", "portal.nav_looks"),
         ("/mijn/bekend", "portal.nav_known"),
+        ("/mijn/berichten", "portal.nav_inbox"),
     ):
         pages.doors.append(Door(path, label, may))
     pages.add(routes, "/mijn", portal.begin, who=may)
@@ -124,6 +152,9 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/mijn/stoppen", portal.stop_all, who=may, methods=("POST",))
     pages.add(routes, "/mijn/bekend", portal.known, who=may)
     pages.add(routes, "/mijn/gekeken", portal.looks, who=may)
+    pages.add(routes, "/mijn/voor-wie", portal.whom, who=may)
+    pages.add(routes, "/mijn/voor-wie", portal.choose_whom, who=may, methods=("POST",))
+    pages.add(routes, "/mijn/berichten", portal.inbox, who=may)
     return routes
 
 
@@ -147,11 +178,27 @@ class _Portal:
         return Names(self._node.vocabulary, visitor.words.language)
 
     def _show(self, visitor: PortalVisitor, template: str, status: int = 200, **more: object) -> Response:
-        return visitor.show(f"portal/{template}", status, blank=True, names=self._names(visitor), **more)
+        family, speaker = visitor.person.family, _session(visitor).speaker
+        return visitor.show(
+            f"portal/{template}",
+            status,
+            blank=True,
+            names=self._names(visitor),
+            speaks_as=speaker.by,
+            brp_away=family is not None and family.brp_away,
+            **more,
+        )
 
     async def begin(self, visitor: PortalVisitor) -> Response:
         """P1."""
-        return self._show(visitor, "begin.html", closed=self._closed_to_creditors())
+        family = visitor.person.family
+        return self._show(
+            visitor,
+            "begin.html",
+            closed=self._closed_to_creditors(),
+            messages=len(await self._node.citizens.notices(_session(visitor))),
+            others=bool(family and family.children),
+        )
 
     def _closed_to_creditors(self) -> bool:
         """Whether no class of police, creditors or landlords can look under this node's profile (P13)."""
@@ -224,7 +271,29 @@ class _Portal:
             law=_by_law(concerned),
             periods=PERIODS,
             wrong=wrong,
+            both=self._needs_both(visitor) and wish.effect == "grant",
+            latest=self._latest(visitor, wish),
         )
+
+    def _needs_both(self, visitor: PortalVisitor) -> bool:
+        """Whether one yes is not enough: from 12 to 15, and while the age is not known."""
+        session = _session(visitor)
+        young = regime_of(session.known.born, self._node.now()) == "samen"
+        return young and session.speaker.by in ("zelf", "ouder")
+
+    def _latest(self, visitor: PortalVisitor, wish: Wish) -> str:
+        """The day on which this choice ends at the latest, where age makes that earlier than usual."""
+        session, now = _session(visitor), self._node.now()
+        ends = end_of_choice(
+            session.speaker,
+            session.known,
+            wish.effect,
+            months=12,
+            boundaries=self._node.vocabulary.limits.age_boundaries,
+            now=now,
+        )
+        usual = add_months(now, 12) if wish.effect == "grant" else None
+        return "" if ends is None or ends == usual else visitor.words.day(ends)
 
     async def save(self, visitor: PortalVisitor) -> Response:
         """The button of P3: write the choice, then P4."""
@@ -241,11 +310,15 @@ class _Portal:
         name = wish.receiver.name
         shown = self._text_shown(visitor, wish, months)
         visitor.drawer.pop("wish", None)  # a second click on the button saves nothing twice
+        waits = False
+        if wish.effect == "grant" and self._needs_both(visitor):
+            promised = await self._node.citizens.preview(_session(visitor), wish.change(months))
+            waits = not promised.opened
         try:
             saved = await self._node.citizens.choose(_session(visitor), wish.change(months), shown)
         except HubUnreachable:
             return visitor.say(State("not_saved", 503))
-        sentence = visitor.words(f"portal.saved.{wish.effect}", receiver=name)
+        sentence = visitor.words(f"portal.saved.{'waits' if waits else wish.effect}", receiver=name)
         return self._go_saved(
             visitor, Done(sentence, (saved.receipt,), _moment(visitor, saved.at), saved.group)
         )
@@ -255,6 +328,8 @@ class _Portal:
         t = visitor.words
         what = self._names(visitor).kind(wish.kind) if wish.kind else t("portal.choices.all")
         lines = [t(f"portal.effect.{wish.effect}", receiver=wish.receiver.name), what]
+        if _session(visitor).speaker.by != "zelf":
+            lines.insert(0, t(f"portal.whom.as_{_session(visitor).speaker.by}"))
         if wish.effect == "grant":
             lines += [t("portal.effect.until"), t(f"portal.effect.months_{months}")]
         return "\n".join([*lines, t("portal.effect.same_help"), t(f"portal.effect.save_{wish.effect}")])
@@ -308,9 +383,55 @@ class _Portal:
         text = visitor.words("portal.stop.button")
         receipts = []
         for choice in await self._node.citizens.choices(session):
-            if choice.effect == "grant" and choice.in_force:
+            if choice.effect == "grant" and choice.in_force and choice.mine:
                 receipts.append((await self._node.citizens.withdraw(session, choice.group, text)).receipt)
         return self._go_saved(visitor, Done(visitor.words("portal.saved.stopped"), tuple(receipts)))
+
+    async def whom(self, visitor: PortalVisitor) -> Response:
+        """P10: oneself and the children; no name, for the BRP's are not asked."""
+        family = visitor.person.family
+        children = [
+            Choosable(
+                place,
+                visitor.words.day(child.known.born) if child.known.born else "",
+                child.stage,
+                family is not None and family.opened.get(place) is visitor.person.citizen,
+            )
+            for place, child in enumerate(family.children if family else [])
+        ]
+        return self._show(visitor, "whom.html", children=children)
+
+    async def choose_whom(self, visitor: PortalVisitor) -> Response:
+        """Choose for somebody else from now on, or for oneself again."""
+        family, wanted = visitor.person.family, visitor.field("wie")
+        if family is None or visitor.session is None:
+            raise NotForYou
+        if wanted == "zelf":
+            citizen = family.own
+        elif wanted.isascii() and wanted.isdigit() and len(wanted) < 3 and int(wanted) < len(family.children):
+            citizen = await session_for(self._node, family, int(wanted))
+        else:
+            return visitor.say(State("form", 400))
+        visitor.drawer.clear()  # a choice under way was about another person
+        visitor.session.person = replace(visitor.person, citizen=citizen)
+        return visitor.go("/mijn")
+
+    async def inbox(self, visitor: PortalVisitor) -> Response:
+        """P11: what ends soon. Computed at this login; nothing is renewed without a new yes."""
+        notices = await self._node.citizens.notices(_session(visitor))
+        places = {view.receiver: place for place, view in enumerate(self._node.citizens.receivers())}
+        names = {view.receiver: view.name for view in self._node.citizens.receivers()}
+        messages = [
+            Message(
+                visitor.words.day(notice.at),
+                notice.what,
+                names.get(notice.choice.receiver, "") if notice.choice else "",
+                notice.choice.kind if notice.choice else "",
+                places.get(notice.choice.receiver, -1) if notice.choice else -1,
+            )
+            for notice in notices
+        ]
+        return self._show(visitor, "inbox.html", messages=messages)
 
     async def known(self, visitor: PortalVisitor) -> Response:
         """P6, read only."""
@@ -402,6 +523,7 @@ def _key(line: LookLine) -> tuple[object, ...]:
         tuple(line.seen),
         line.refused,
         line.urgent,
+        line.by,
     )
 
 

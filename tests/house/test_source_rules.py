@@ -11,7 +11,13 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("policy", "consent", "index", "nodes", "deploy")
 DRAWERS = {"utils", "util", "common", "misc", "helpers", "base", "manager"}
 BUILTIN_NAMES = {"LookupError", "PermissionError", "TimeoutError", "ConnectionError"}
-REVEALS = {"nodes/pseudonymise.py", "nodes/bsn.py", "nodes/persons.py"}
+REVEALS = {
+    "nodes/pseudonymise.py",
+    "nodes/bsn.py",
+    "nodes/persons.py",
+    "nodes/brp/haal_centraal.py",
+    "nodes/brp/register_file.py",
+}
 
 Rule = Callable[[str, ast.Module], Iterator[str]]
 

@@ -249,7 +249,7 @@ def test_an_unknown_effect_or_field_is_refused_without_echo(hub: Acting) -> None
     session = hub.login(hub.somebody())
 
     for bad in (
-        entry(effect="slot"),
+        entry(effect="dispute"),
         entry(employee="m-17"),
         entry(receiver=[GEMEENTE, "noord", "generalist", "x"]),
     ):

@@ -9,7 +9,7 @@ from nodes.citizen import Change, Receiver
 from nodes.errors import NotAllowed
 
 from .test_citizens import login, published
-from .world import GEMEENTE, NodeWorld
+from .world import BSN_A, GEMEENTE, NodeWorld
 
 pytestmark = pytest.mark.anyio
 TEAM = Receiver(GEMEENTE, "wijkteam-noord")
@@ -61,15 +61,20 @@ def test_who_was_born_on_a_leap_day_gets_older_on_the_first_of_march() -> None:
     )
 
 
-async def test_below_sixteen_or_of_unknown_age_a_yes_is_refused_and_a_no_holds(world: NodeWorld) -> None:
+async def test_a_youth_of_unknown_age_or_below_sixteen_opens_nothing_alone_and_a_no_holds(
+    world: NodeWorld,
+) -> None:
     await published(world)
     today = world.clock().date()
     for born in (None, date(today.year - 13, 1, 1)):
         portal, session = await login(world, born=born)
-        with pytest.raises(NotAllowed):
-            await portal.citizens.choose(session, YES, "Ja.")
+        promised = await portal.citizens.preview(session, YES)
+        assert promised.opened == []
+        await portal.citizens.choose(session, YES, "Ja.")
+        assert await world.sees(BSN_A) == set()
         await portal.citizens.choose(session, NO, "Nee.")
-        assert next(iter(await portal.citizens.choices(session))).effect == "deny"
+        newest = next(iter(await portal.citizens.choices(session)))
+        assert (newest.effect, newest.until) == ("deny", None)
 
 
 async def test_below_twelve_nothing_is_chosen_by_the_child(world: NodeWorld) -> None:

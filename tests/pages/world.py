@@ -29,6 +29,7 @@ from nodes.citizen import (
     Effects,
     LookLine,
     LooksView,
+    Notice,
     OwnFlagView,
     Receiver,
     ReceiverView,
@@ -41,6 +42,7 @@ from nodes.errors import UnknownVisit
 from nodes.outbox import Outbox
 from nodes.pages import node_pages
 from nodes.publication import Rules
+from nodes.representation import Known, Mandate, Speaker
 from nodes.settings import NodeKeys, NodeSettings, OidcSettings
 from nodes.source import Overview, OwnKind, RejectedView
 from nodes.store.database import open_engine
@@ -188,12 +190,22 @@ class CitizensInMemory:
     opened_with: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    told: list[Notice] = field(default_factory=list)
+    mandates: list[Mandate] = field(default_factory=list)
 
-    async def open(self, bsn: Bsn, grant: str, born: date | None) -> CitizenSession:
+    async def open(
+        self, bsn: Bsn, grant: str, born: date | None, *, known: Known, speaker: Speaker
+    ) -> CitizenSession:
         if self.fails:
             raise self.fails
         self.opened_with.append(grant)
-        return CitizenSession("ticket", [], AT, born)
+        return CitizenSession("ticket", [], AT, known, speaker)
+
+    async def establish(self, session: CitizenSession, mandate: Mandate) -> None:
+        self.mandates.append(mandate)
+
+    async def notices(self, session: CitizenSession) -> list[Notice]:
+        return self.told
 
     def close(self, session: CitizenSession) -> None:
         self.opened_with.clear()
@@ -476,6 +488,8 @@ def node_site(parts: set[str], issuer: str, *, port: int = 0, **more: Any) -> Si
         visits=site.visits,
         citizens=site.citizens,
         source=site.source,
+        brp=None,
+        now=lambda: AT,
     )
     site.node = runtime
     site.pages, routes = node_pages(runtime)
