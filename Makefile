@@ -10,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults
+.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults mutants
 
 help: ## Show what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ MINUTES ?= 10
 SEED ?= 20261122
 faults: setup-dev ## The long fault campaign; see docs/reliability.md (MINUTES=10 SEED=1 ARGS="--only overload")
 	@$(BIN)/python -m tests.faults.campaign --minutes $(MINUTES) --seed $(SEED) $(ARGS)
+
+mutants: setup-dev ## Change the deciding code in hundreds of ways; each must make a test fail (ARGS="--seconds 600")
+	@$(BIN)/python -m tests.policy.mutants $(ARGS)
 
 screens: setup-dev browser ## Screenshots of the pages of a running demo into docs/screens/
 	@$(BIN)/python -m tests.pages.screens

@@ -27,11 +27,14 @@ def serve_hub(config: Path, sock: socket.socket | None = None) -> None:
         PortTaken: Another process listens there.
     """
     from index.app import create_app
+    from index.gate import Shedding
     from index.settings import HubSettings
 
     settings = HubSettings.load(config)
     _begin("hub")
-    serve(create_app(settings), settings.host, settings.port, sock)
+    app = create_app(settings)
+    gate = app.state.gate
+    serve(app, settings.host, settings.port, sock, around=lambda inner: Shedding(inner, gate))
 
 
 def serve_keyholder(config: Path, sock: socket.socket | None = None) -> None:

@@ -3,12 +3,15 @@
 Used by `hub serve`, `node serve`, `keyholder serve` and by the demo alike.
 """
 
+import asyncio
 import errno
 import gc
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from index.protocol.http import App
 
@@ -17,6 +20,17 @@ from .logging_setup import AccessLines
 GRACE_S = 3
 _YOUNG, _MIDDLE, _OLD = 20_000, 50, 100
 """Collections of the garbage collector; a full one then comes at every hundred millionth object or so."""
+MOST_CONNECTIONS = 2048
+"""Open at one time; each costs some 10 KB of memory, idle or not."""
+
+
+class _Bounded(HttpToolsProtocol):
+    """Closes a connection at once where enough are open, so that memory has a bound whoever connects."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
 
 
 class PortTaken(Exception):
@@ -26,7 +40,14 @@ class PortTaken(Exception):
         super().__init__(f"port {port} on {host} is taken; choose another with --port or in the settings")
 
 
-def serve(app: App | Any, host: str, port: int, sock: socket.socket | None = None) -> None:
+def serve(
+    app: App | Any,
+    host: str,
+    port: int,
+    sock: socket.socket | None = None,
+    *,
+    around: Callable[[App], App] = lambda app: app,
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
@@ -34,6 +55,7 @@ def serve(app: App | Any, host: str, port: int, sock: socket.socket | None = Non
         host: Address to listen on.
         port: TCP port.
         sock: A socket that is bound already; host and port are then for the log only.
+        around: What answers before the application is asked and before a line is written.
 
     Raises:
         PortTaken: Someone else listens there.
@@ -41,7 +63,7 @@ def serve(app: App | Any, host: str, port: int, sock: socket.socket | None = Non
     if sock is None:
         sock = _bound(host, port)
     config = uvicorn.Config(
-        AccessLines(app),
+        around(AccessLines(app)),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -50,6 +72,7 @@ def serve(app: App | Any, host: str, port: int, sock: socket.socket | None = Non
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=30,
         lifespan="auto",
+        http=_Bounded,
     )
     _leave_what_stays_alone()
     server = uvicorn.Server(config)

@@ -162,6 +162,20 @@ def problem_of(error: HubError) -> Response:
     return problem_response(problem, detail, errors=fields, headers=headers)
 
 
+ASKERS_OWN: tuple[type[HubError], ...] = (
+    Unauthenticated, NotAllowed, OverRate, ReceiptsRefused, TicketRefused, ScopesRefused,
+    PointsRefused, StalePoints, MessageConflict, LogUnavailable, Overloaded,
+)  # fmt: skip
+"""Refusals that follow from asker and load alone: only these are counted each under its own code."""
+
+_CODES = {bytes(problem_of(kind()).body): kind.code for kind in ASKERS_OWN}
+
+
+def counted_as(response: Response) -> str:
+    """The code under which figures count an answer of 400 or more: a fixed word, or the status."""
+    return _CODES.get(bytes(response.body), str(response.status_code))
+
+
 def place_of(error: BaseException) -> str:
     """File and line where an unexpected error arose: for the log, where its text might hold a search key."""
     place = "unknown"

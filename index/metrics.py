@@ -45,11 +45,17 @@ class HubMetrics:
         self.in_hand = Gauge(
             "vlagwijzer_hub_requests_in_hand", "Signed requests let in and not answered yet.", registry=to
         )
+        self.spent = Gauge(
+            "vlagwijzer_hub_spent_values", "One-time values held in memory until their own end.", registry=to
+        )
         self.overloaded = Counter(
             "vlagwijzer_hub_overloaded", "Requests refused because enough wait already.", registry=to
         )
         self.answers = Counter(
             "vlagwijzer_hub_answers", "Signed requests by route and status.", ["route", "status"], registry=to
+        )
+        self.refusals = Counter(
+            "vlagwijzer_hub_refusals", "Signed requests refused, by code.", ["code"], registry=to
         )
         self.failed_authentications = Gauge(
             "vlagwijzer_hub_failed_authentications_total", "Calls that were not proven.", registry=to

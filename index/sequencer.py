@@ -38,7 +38,7 @@ from starlette.responses import Response
 
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import AccessLog, Recorded, SealedBatch
-from index.accesslog.spent import tag_of
+from index.accesslog.spent import Full, tag_of
 from index.errors import (
     HubError,
     LogUnavailable,
@@ -119,7 +119,10 @@ class _Ports:
     rows: Rows
 
     def spend(self, tag: bytes, until: int) -> bool:
-        return self.access_log.spend(tag, until)
+        try:
+            return self.access_log.spend(tag, until)
+        except Full:
+            raise Overloaded from None
 
     def append(self, draft: EntryDraft) -> Recorded:
         return self.access_log.append(draft)
@@ -284,10 +287,20 @@ class Sequencer:
             self._disconnect()
 
     def _take(self) -> list[_Waiting]:
-        """What waits, in order, up to the batch's persons; one that is larger goes alone."""
+        """What waits, in order, up to the batch's persons; one that is larger goes alone.
+
+        A copy of a message begins the next batch: only once the first is
+        stored has it a receipt to give.
+        """
         taken = [self._queue.popleft()]
         persons = taken[0].work.persons
+        messages = {_message_of(taken[0])} - {None}
         while self._queue and persons + self._queue[0].work.persons <= self._max_persons:
+            message = _message_of(self._queue[0])
+            if message in messages:
+                break
+            if message is not None:
+                messages.add(message)
             taken.append(self._queue.popleft())
             persons += taken[-1].work.persons
         self._persons_waiting -= persons
@@ -313,6 +326,7 @@ class Sequencer:
         self.answered += len(taken)
         persons = sum(waiting.work.persons for waiting in taken)
         self._metrics.batch(persons, len(taken), time.perf_counter() - begun)
+        self._metrics.spent.set(len(self._log.spent))
         pairs = zip(taken, finishes, strict=True)
         _deliver([(w, made if isinstance(made, HubError) else (made, sealed)) for w, made in pairs])
 
@@ -363,8 +377,11 @@ class Sequencer:
         caller = work.caller
         if caller is not None:
             tag = tag_of(caller.statement.node, caller.statement.jti)
-            if not tx.spend(tag, caller.jti_until):
-                return Unauthenticated()
+            try:
+                if not tx.spend(tag, caller.jti_until):
+                    return Unauthenticated()
+            except Overloaded as error:
+                return error
         touched = tx.touched
         try:
             return work.apply(tx)
@@ -399,7 +416,9 @@ class Sequencer:
                 self._fatal()
             return
         if len(taken) > 1:
-            log.warning("batch_rolled_back", error=type(error).__name__, at=place_of(error), works=len(taken))
+            log.warning(
+                "batch_rolled_back", error=type(error).__name__, place=place_of(error), works=len(taken)
+            )
             for waiting in taken:
                 self._batch([waiting])
             return
@@ -409,7 +428,7 @@ class Sequencer:
             taken[0].work = Refusal(work.caller, error.code, problem_of(error))
             self._batch(taken)
             return
-        log.error("work_failed", error=type(error).__name__, at=place_of(error), work=type(work).__name__)
+        log.error("work_failed", error=type(error).__name__, place=place_of(error), work=type(work).__name__)
         _deliver([(taken[0], WorkFailed())])
 
     def _connect(self) -> Connection:
@@ -433,6 +452,11 @@ class Sequencer:
             except DBAPIError:
                 log.warning("connection_not_closed")
             self._connection = None
+
+
+def _message_of(waiting: _Waiting) -> tuple[bytes, str] | None:
+    caller = waiting.work.caller
+    return caller.message_key if caller is not None else None
 
 
 def _deliver(outcomes: "Sequence[tuple[_Waiting, tuple[Finish, SealedBatch] | BaseException]]") -> None:

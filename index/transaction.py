@@ -412,7 +412,7 @@ class Tx:
         self.written.messages.append((caller, receipt))
         key = caller.message_key
         if key in self._read.messages:
-            # A copy of the message inside the same batch has no receipt to give yet; sent again it does.
+            # A copy never shares a batch with the first (`Sequencer._take`), for there is no receipt yet.
             self._read.messages[key] = MessageRow(key[0], key[1], caller.body_digest, b"", self.seconds)
 
 

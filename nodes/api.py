@@ -21,7 +21,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from index.protocol.http import BadBody, FieldError, Problem, decode_body, problem_response, read_bounded
+from index.protocol.http import (
+    BadBody,
+    FieldError,
+    Problem,
+    decode_body,
+    problem_code,
+    problem_response,
+    read_bounded,
+)
 
 from . import apikeys
 from .api_document import (
@@ -453,9 +461,12 @@ def api_routes(node: NodeRuntime) -> list[Route]:
 def _endpoint(rule: ApiRoute, node: NodeRuntime) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            return await _answer(rule, node, request)
+            response = await _answer(rule, node, request)
         except Exception as error:
-            return problem_of(error)
+            response = problem_of(error)
+        if response.status_code >= 400:
+            node.figures.refused(problem_code(response))
+        return response
 
     return endpoint
 

@@ -1,6 +1,9 @@
-"""How long others take to answer this node. Labels are holders and routes, never a person or colleague."""
+"""How long others take to answer this node, and what it refuses.
 
-from prometheus_client import CollectorRegistry, Histogram
+Labels are holders, routes and fixed codes, never a person or colleague.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -24,6 +27,14 @@ class NodeFigures:
             buckets=_SECONDS,
             registry=self.registry,
         )
+
+        self._refusals = Counter(
+            "node_refusals", "Calls refused, by the code of the problem.", ["code"], registry=self.registry
+        )
+
+    def refused(self, code: str) -> None:
+        """One call of an own system that got a problem; `code` is from the table of problems."""
+        self._refusals.labels(code).inc()
 
     def holder(self, holder: str, seconds: float) -> None:
         """One request to one key holder, answered or not."""

@@ -1,12 +1,13 @@
 """What one entry of a vocabulary may say of another.
 
 Each check exists because its slip would open something, or would make the
-desk promise what the rules refuse. The first slip stops the load.
+desk promise what the rules refuse. One slip stops the load; all are listed by
+`policy check`.
 
 Source: docs/design/policy.md, "Publishing a version" and "Starting vocabulary".
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from .entries import Document, Kind, Profile, Role
@@ -33,12 +34,12 @@ class _Known(NamedTuple):
     mandated: set[str]
 
 
-def check_document(document: Document, fail: Fail) -> None:
-    """Raise what `fail` makes at the first contradiction; return when there is none."""
+def contradictions(document: Document, fail: Fail) -> Iterator[Exception]:
+    """What `fail` makes of each contradiction, in the order of the checks; nothing when there is none."""
     for table, entries in _tables(document):
-        _unique(table, [entry.code for entry in entries], "code", fail)
+        yield from _unique(table, [entry.code for entry in entries], "code", fail)
     for table, numbers in _numbers(document):
-        _unique(table, numbers, "number", fail)
+        yield from _unique(table, numbers, "number", fail)
     known = _Known(
         {scope.code for scope in document.scope},
         {basis.code for basis in document.basis},
@@ -48,13 +49,13 @@ def check_document(document: Document, fail: Fail) -> None:
         {item.code: item.kinds for item in document.zrm},
         {kind for act in document.mandate_act for kind in act.kinds},
     )
-    _check_lists(document, known, fail)
+    yield from _check_lists(document, known, fail)
     for index, kind in enumerate(document.kind):
-        _check_kind(index, kind, known, fail)
+        yield from _check_kind(index, kind, known, fail)
     for index, role in enumerate(document.role):
-        _check_role(index, role, known, fail)
+        yield from _check_role(index, role, known, fail)
     for index, profile in enumerate(document.profile):
-        _check_profile(index, profile, known, fail)
+        yield from _check_profile(index, profile, known, fail)
 
 
 def _tables(document: Document) -> list[tuple[str, Sequence[_Coded]]]:
@@ -79,102 +80,103 @@ def _numbers(document: Document) -> list[tuple[str, list[int]]]:
     ]
 
 
-def _unique(table: str, values: Sequence[object], field: str, fail: Fail) -> None:
+def _unique(table: str, values: Sequence[object], field: str, fail: Fail) -> Iterator[Exception]:
     seen: set[object] = set()
     for index, value in enumerate(values):
         if value in seen:
-            raise fail(table, index, str(value), field, "stands twice in the vocabulary")
+            yield fail(table, index, str(value), field, "stands twice in the vocabulary")
         seen.add(value)
 
 
-def _check_lists(document: Document, known: _Known, fail: Fail) -> None:
+def _check_lists(document: Document, known: _Known, fail: Fail) -> Iterator[Exception]:
     if len(known.bases) != 4:
-        raise fail("basis", 0, "", "", "the four legal bases must all be there")
+        yield fail("basis", 0, "", "", "the four legal bases must all be there")
     for index, purpose in enumerate(document.purpose):
         if purpose.code == NEVER and purpose.consent_possible:
-            raise fail("purpose", index, purpose.code, "consent_possible", "nobody can consent to this")
+            yield fail("purpose", index, purpose.code, "consent_possible", "nobody can consent to this")
         if purpose.path[-1] != purpose.code:
-            raise fail("purpose", index, purpose.code, "path", "must end in the purpose's own code")
+            yield fail("purpose", index, purpose.code, "path", "must end in the purpose's own code")
     for index, act in enumerate(document.mandate_act):
         for code in act.kinds:
             kind = known.kinds.get(code)
             if kind is None or "wettelijke_taak" not in kind.bases:
-                raise fail("mandate_act", index, act.code, "kinds", f"{code} is no kind with a task by law")
+                yield fail("mandate_act", index, act.code, "kinds", f"{code} is no kind with a task by law")
     for index, item in enumerate(document.zrm):
         for code in item.kinds:
             if code not in known.kinds or item.code not in known.kinds[code].zrm:
-                raise fail("zrm", index, item.code, "kinds", f"{code} does not name this life domain")
+                yield fail("zrm", index, item.code, "kinds", f"{code} does not name this life domain")
     boundaries = document.limits.age_boundaries
     if list(boundaries) != sorted(set(boundaries)):
-        raise fail("limits", 0, "", "age_boundaries", "must rise")
+        yield fail("limits", 0, "", "age_boundaries", "must rise")
 
 
-def _check_kind(index: int, kind: Kind, known: _Known, fail: Fail) -> None:
+def _check_kind(index: int, kind: Kind, known: _Known, fail: Fail) -> Iterator[Exception]:
     def refuse(field: str, reason: str) -> Exception:
         return fail("kind", index, kind.code, field, reason)
 
     if kind.domain not in known.scopes:
-        raise refuse("domain", "is no scope of this vocabulary")
-    _subset(kind.purposes, known.purposes - {NEVER}, "purposes", refuse)
-    _subset(kind.bases, known.bases, "bases", refuse)
-    _subset(kind.zrm, known.zrm, "zrm", refuse)
+        yield refuse("domain", "is no scope of this vocabulary")
+    yield from _subset(kind.purposes, known.purposes - {NEVER}, "purposes", refuse)
+    yield from _subset(kind.bases, known.bases, "bases", refuse)
+    yield from _subset(kind.zrm, known.zrm, "zrm", refuse)
     for code in kind.zrm:
-        if kind.code not in known.zrm[code]:
-            raise refuse("zrm", f"life domain {code} does not list this kind")
+        if kind.code not in known.zrm.get(code, (kind.code,)):
+            yield refuse("zrm", f"life domain {code} does not list this kind")
     if kind.consent_possible != ("toestemming" in kind.bases):
-        raise refuse("consent_possible", "must be true exactly when toestemming is a basis")
+        yield refuse("consent_possible", "must be true exactly when toestemming is a basis")
     if kind.break_glass != ("vitaal_belang" in kind.bases):
-        raise refuse("break_glass", "must be true exactly when vitaal_belang is a basis")
+        yield refuse("break_glass", "must be true exactly when vitaal_belang is a basis")
     if kind.break_glass and "crisis" not in kind.purposes:
-        raise refuse("purposes", "a kind with break-glass serves the purpose crisis")
+        yield refuse("purposes", "a kind with break-glass serves the purpose crisis")
     if kind.explicit_consent and not kind.consent_possible:
-        raise refuse("explicit_consent", "consent is not possible for this kind")
+        yield refuse("explicit_consent", "consent is not possible for this kind")
     if kind.art9_or_10 and kind.consent_possible and not kind.explicit_consent:
-        raise refuse("explicit_consent", "consent to a kind under art. 9 or 10 is always explicit")
+        yield refuse("explicit_consent", "consent to a kind under art. 9 or 10 is always explicit")
     if kind.self_declared and kind.bases != ("toestemming",):
-        raise refuse("bases", "a self-declared kind is seen on consent only")
+        yield refuse("bases", "a self-declared kind is seen on consent only")
 
 
-def _check_role(index: int, role: Role, known: _Known, fail: Fail) -> None:
+def _check_role(index: int, role: Role, known: _Known, fail: Fail) -> Iterator[Exception]:
     def refuse(field: str, reason: str) -> Exception:
         return fail("role", index, role.code, field, reason)
 
-    _subset(role.purposes, known.purposes - {NEVER}, "purposes", refuse)
+    yield from _subset(role.purposes, known.purposes - {NEVER}, "purposes", refuse)
     for basis in sorted(known.bases):
         for code in role.kinds_on(basis):
             kind = known.kinds.get(code)
             if kind is None:
-                raise refuse(basis, f"{code} is no kind of this vocabulary")
+                yield refuse(basis, f"{code} is no kind of this vocabulary")
+                continue
             if basis not in kind.bases:
-                raise refuse(basis, f"{code} has no such basis")
+                yield refuse(basis, f"{code} has no such basis")
             shared = set(role.purposes) & set(kind.purposes)
             if not (shared & {"crisis"} if basis == "vitaal_belang" else shared):
-                raise refuse(basis, f"{code} can never be reached: no purpose in common")
+                yield refuse(basis, f"{code} can never be reached: no purpose in common")
             if not role.bsn_allowed:
-                raise refuse("bsn_allowed", "a role that may not use a BSN lists no kinds")
+                yield refuse("bsn_allowed", "a role that may not use a BSN lists no kinds")
     if role.mandate and not known.mandated:
-        raise refuse("mandate", "no act can be mandated")
+        yield refuse("mandate", "no act can be mandated")
 
 
-def _check_profile(index: int, profile: Profile, known: _Known, fail: Fail) -> None:
+def _check_profile(index: int, profile: Profile, known: _Known, fail: Fail) -> Iterator[Exception]:
     def refuse(field: str, reason: str) -> Exception:
         return fail("profile", index, profile.code, field, reason)
 
-    _subset(profile.roles, known.roles, "roles", refuse)
-    _subset(profile.without_bases, known.bases, "without_bases", refuse)
-    _subset(profile.without_kinds, set(known.kinds), "without_kinds", refuse)
+    yield from _subset(profile.roles, known.roles, "roles", refuse)
+    yield from _subset(profile.without_bases, known.bases, "without_bases", refuse)
+    yield from _subset(profile.without_kinds, set(known.kinds), "without_kinds", refuse)
     for field, table, allowed in (
         ("only_domains", profile.only_domains, known.scopes),
         ("only_purposes", profile.only_purposes, known.purposes),
     ):
-        _subset(table, set(profile.roles), field, refuse)
+        yield from _subset(table, set(profile.roles), field, refuse)
         for values in table.values():
-            _subset(values, allowed, field, refuse)
+            yield from _subset(values, allowed, field, refuse)
 
 
 def _subset(
     values: Iterable[str], allowed: Iterable[str], field: str, refuse: Callable[[str, str], Exception]
-) -> None:
+) -> Iterator[Exception]:
     for value in values:
         if value not in allowed:
-            raise refuse(field, f"{value} does not exist or is not allowed here")
+            yield refuse(field, f"{value} does not exist or is not allowed here")

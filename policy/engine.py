@@ -19,6 +19,7 @@ from typing import NamedTuple
 import cedarpy
 
 from .rules import Rule, RuleError, fall, rules_of, schema_text
+from .sentences import Unsayable, say
 from .table import Question, Sheet, Table, fill
 from .vocabulary import Kind, Vocabulary
 
@@ -89,6 +90,27 @@ class Bundle:
         results = cedarpy.is_authorized_batch(requests, self._policies, self._entities, schema=self._schema)
         return [self._number(question, result) for question, result in zip(questions, results, strict=True)]
 
+    def stops(self, question: Question) -> tuple[str, ...]:
+        """The ids of the forbids by which Cedar denies; none when it allows, or when no permit applies.
+
+        Raises:
+            PublishError: NoDecision, or an error in a rule.
+        """
+        if self.ask([question]) != [0]:
+            return ()
+        result = cedarpy.is_authorized(
+            {
+                "principal": 'User::"asker"',
+                "action": 'Action::"view"',
+                "resource": f'Kind::"{question.kind}"',
+                "context": question.context,
+            },
+            self._policies,
+            self._entities,
+            schema=self._schema,
+        )
+        return tuple(sorted(result.diagnostics.id_annotations_by_reason.values()))
+
     def _number(self, question: Question, result: cedarpy.AuthzResult) -> int:
         if result.decision is cedarpy.Decision.NoDecision or result.diagnostics.errors:
             raise PublishError(f"Cedar gave no decision for {question.kind}: {question.context}")
@@ -104,6 +126,7 @@ def publish(
     version: int,
     profiles: tuple[str, ...] = ("basis",),
     organisation_classes: tuple[str, ...] = (),
+    written: tuple[str, ...] | None = None,
 ) -> PolicyVersion:
     """Check a version and fill its table from Cedar's answers.
 
@@ -115,11 +138,13 @@ def publish(
         profiles: Which profiles its organisations may use.
         organisation_classes: Classes of the organisations that may ask;
             without it all of the vocabulary.
+        written: The rules that people wrote, one text each; without it the packaged ones.
 
     Raises:
-        PublishError: A rule does not fit schema or house subset, or Cedar gave no decision.
+        PublishError: A rule does not fit schema or house subset, cannot be said
+            in Dutch, or Cedar gave no decision.
     """
-    ruled = _ruled(vocabulary, profiles)
+    ruled = _ruled(vocabulary, profiles, written)
     classes = organisation_classes or tuple(item.code for item in vocabulary.organisation_classes)
     table = Table()
     for profile in profiles:
@@ -127,7 +152,7 @@ def publish(
             slice_ = slice_of(ruled.rules, role.code, profile)
             for code in classes:
                 asked = (_alike(vocabulary, slice_, code), profile, role.code)
-                for purpose, sheet in _sheets(vocabulary, profiles, asked).items():
+                for purpose, sheet in _sheets(vocabulary, profiles, written, asked).items():
                     table.sheets[(code, profile, role.code, purpose)] = sheet
     return PolicyVersion(version, ruled.digest, vocabulary, profiles, ruled.rules, table)
 
@@ -139,10 +164,12 @@ class _Ruled(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def _ruled(vocabulary: Vocabulary, profiles: tuple[str, ...]) -> _Ruled:
+def _ruled(vocabulary: Vocabulary, profiles: tuple[str, ...], written: tuple[str, ...] | None) -> _Ruled:
     try:
-        rules = rules_of(vocabulary, profiles)
-    except RuleError as error:
+        rules = rules_of(vocabulary, profiles, written)
+        for rule in rules:
+            say(vocabulary, rule)
+    except (RuleError, Unsayable) as error:
         raise PublishError(str(error)) from None
     schema = cedarpy.Schema.from_str(schema_text())
     _validate(rules, schema)
@@ -158,10 +185,13 @@ def _alike(vocabulary: Vocabulary, slice_: Sequence[Rule], code: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _sheets(
-    vocabulary: Vocabulary, profiles: tuple[str, ...], asker: tuple[str, str, str]
+    vocabulary: Vocabulary,
+    profiles: tuple[str, ...],
+    written: tuple[str, ...] | None,
+    asker: tuple[str, str, str],
 ) -> Mapping[str, Sheet]:
     """Cedar's answers for one (organisation class, profile, role), by purpose."""
-    ruled = _ruled(vocabulary, profiles)
+    ruled = _ruled(vocabulary, profiles, written)
     slice_ = slice_of(ruled.rules, asker[2], asker[1])
     return fill(asker[2], vocabulary, slice_, Bundle(slice_, ruled.schema, vocabulary, asker).ask)
 

@@ -8,14 +8,15 @@ Source: docs/design/policy.md, "Cedar" and "House subset".
 """
 
 import json
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cedarpy
 
+from .cedar_text import statements
+from .subset import outside, tests_of
 from .vocabulary import BASES, Profile, Role, Vocabulary
 
 _DATA = Path(__file__).parent / "data"
@@ -43,19 +44,31 @@ class Rule:
     profile: str
     text: str
     tests: tuple[tuple[str, frozenset[str]], ...]
+    syntax: Mapping[str, Any] = field(compare=False, repr=False)
+    """Cedar's JSON form, which sentences and proofs are made from."""
 
 
 def schema_text() -> str:
     return (_DATA / "schema.cedarschema").read_text(encoding="utf-8")
 
 
-def rules_of(vocabulary: Vocabulary, profiles: tuple[str, ...]) -> tuple[Rule, ...]:
+def packaged_rules() -> tuple[str, ...]:
+    """The rules that people wrote, as packaged: one text each."""
+    return tuple(part.text for part in statements((_DATA / "forbids.cedar").read_text(encoding="utf-8")))
+
+
+def rules_of(
+    vocabulary: Vocabulary, profiles: tuple[str, ...], written: Sequence[str] | None = None
+) -> tuple[Rule, ...]:
     """All rules of a version in the order of their numbers.
+
+    Args:
+        written: The rules that people wrote, one text each; without it the packaged ones.
 
     Raises:
         RuleError: A construct outside the house subset.
     """
-    sources = [("", text) for text in _split((_DATA / "forbids.cedar").read_text(encoding="utf-8"))]
+    sources = [("", text) for text in (packaged_rules() if written is None else written)]
     sources += [("", text) for text in _permits(vocabulary)]
     for code in profiles:
         profile = vocabulary.profile(code)
@@ -126,89 +139,35 @@ def _literals(codes: tuple[str, ...] | list[str]) -> str:
     return "[" + ", ".join(f'"{code}"' for code in codes) + "]"
 
 
-def _split(text: str) -> list[str]:
-    """The policies of a file, each with the `@id` that it must begin with."""
-    without_comments = re.sub(r"(?m)^\s*//.*$", "", text)
-    parts = [part.strip() for part in re.split(r"(?m)^(?=@id\()", without_comments)]
-    return [part for part in parts if part]
-
-
-# --- the house subset --------------------------------------------------------------
-
-_BINARY = {"==", "!=", "<", "<=", ">", ">=", "&&", "||", "in"}
-TEXTS = {"organisationClass", "profile", "domain", "purpose", "basis", "consent", "objection"}
-"""Attributes of type String in the schema."""
-
-
 def _rule(number: int, profile: str, text: str) -> Rule:
-    try:
-        policies = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
-    except ValueError as error:
-        raise RuleError(f"rule {number} is not Cedar: {error}") from None
-    if len(policies) != 1:
-        raise RuleError(f"rule {number}: one policy per @id")
-    (policy,) = policies.values()
+    policy = syntax_of(text, f"rule {number}")
     name = policy.get("annotations", {}).get("id", "")
     if not name:
         raise RuleError(f"rule {number} has no @id")
-    tests: list[tuple[str, frozenset[str]]] = []
-    for condition in policy["conditions"]:
-        _in_subset(condition["body"], name, tests)
-    role = _scope_entity(policy["principal"], "Role", name)
-    kind = _scope_entity(policy["resource"], "Kind", name)
-    if policy["action"].get("op") != "==":
-        raise RuleError(f"rule {name}: the scope must name one action")
-    return Rule(number, name, policy["effect"], role, kind, profile, text, tuple(tests))
+    for found in outside(policy):
+        raise RuleError(f"rule {name}: {found.reason}")
+    role, kind = _named(policy["principal"]), _named(policy["resource"])
+    return Rule(number, name, policy["effect"], role, kind, profile, text, tests_of(policy), policy)
 
 
-def _scope_entity(scope: dict[str, Any], kind: str, name: str) -> str:
-    if scope["op"] == "All":
-        return ""
-    entity = scope.get("entity")
-    if scope["op"] not in ("==", "in") or not isinstance(entity, dict) or entity["type"] != kind:
-        raise RuleError(f"rule {name}: this scope is outside the house subset")
-    return str(entity["id"])
+def syntax_of(text: str, name: str) -> dict[str, Any]:
+    """One policy in Cedar's JSON form. `name` is for the error.
 
-
-def _in_subset(node: dict[str, Any], name: str, tests: list[tuple[str, frozenset[str]]]) -> None:
-    """Refuse what the proofs cannot translate, and collect what texts are compared with.
-
-    Refused: like, has, is, if, arithmetic, extension types, sets from context,
-    and text compared in another way than with a literal.
+    Raises:
+        RuleError: Not Cedar, a template, or more than one policy.
     """
-    ((operator, body),) = node.items()
-    match operator:
-        case "Value" | "Var":
-            return
-        case ".":
-            if body["attr"] in TEXTS:
-                raise RuleError(f"rule {name}: {body['attr']} may only be compared with literal text")
-            _in_subset(body["left"], name, tests)
-        case "!":
-            _in_subset(body["arg"], name, tests)
-        case "==" | "!=" | "contains" if _text_of(body):
-            attribute = _text_of(body)
-            literal = body["left"] if operator == "contains" else body["right"]
-            items = literal.get("Set", [literal])
-            if not all(set(item) == {"Value"} and isinstance(item["Value"], str) for item in items):
-                raise RuleError(f"rule {name}: {attribute} may only be compared with literal text")
-            tests.append((attribute, frozenset(item["Value"] for item in items)))
-        case "contains":
-            raise RuleError(f"rule {name}: contains only on a literal set")
-        case _ if operator in _BINARY:
-            _in_subset(body["left"], name, tests)
-            _in_subset(body["right"], name, tests)
-        case _:
-            raise RuleError(f"rule {name}: {operator} is outside the house subset")
+    try:
+        policies = json.loads(cedarpy.policies_to_json_str(text))
+    except ValueError as error:
+        raise RuleError(f"{name} is not Cedar: {error}") from None
+    if policies["templates"] or len(policies["staticPolicies"]) != 1:
+        raise RuleError(f"{name}: one policy per @id, and no template")
+    (policy,) = policies["staticPolicies"].values()
+    return dict(policy)
 
 
-def _text_of(body: dict[str, Any]) -> str:
-    """The text attribute on one side of a comparison with a literal, or nothing."""
-    for side in (body["left"], body["right"]):
-        attribute = side.get(".", {}).get("attr", "")
-        if attribute in TEXTS:
-            return str(attribute)
-    return ""
+def _named(scope: Mapping[str, Any]) -> str:
+    return str(scope["entity"]["id"]) if scope["op"] != "All" else ""
 
 
 def fall(rules: Iterable[Rule], attribute: str, value: str) -> tuple[bool, ...]:

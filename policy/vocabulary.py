@@ -10,15 +10,15 @@ Source: docs/design/policy.md, "Starting vocabulary"; R1.
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 import rfc8785
 
-from .coherence import check_document
+from .coherence import contradictions
 from .entries import (
     Basis,
     Document,
@@ -167,18 +167,134 @@ def load_vocabulary(path: Path | None = None) -> Vocabulary:
 def parse_vocabulary(text: str) -> Vocabulary:
     """As `load_vocabulary`, from text."""
     place = _Places(text)
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        line = int(found.group(1)) if found else 0
-        raise VocabularyError("file", "", "", line, "not TOML") from None
+    raw = _raw(text)
     try:
         document = msgspec.convert(raw, Document)
     except msgspec.ValidationError as error:
         raise place.of_type_error(str(error), raw) from None
-    check_document(document, place.error)
+    for contradiction in contradictions(document, place.error):
+        raise contradiction
     return Vocabulary(document)
+
+
+def errors_in(text: str) -> list[VocabularyError]:
+    """Everything that keeps a vocabulary from being loaded; empty when it can be.
+
+    What other entries say of an entry with a wrong field is judged as if that
+    field were right, so that one slip is not reported twice.
+    """
+    try:
+        raw = _raw(text)
+    except VocabularyError as error:
+        return [error]
+    place = _Places(text)
+    found = list(_type_errors(raw, place))
+    spoilt = {(error.table, error.code) for error in found}
+    try:
+        document = msgspec.convert(raw, Document)
+    except msgspec.ValidationError:
+        return found
+    for contradiction in contradictions(document, place.error):
+        if isinstance(contradiction, VocabularyError) and _entry_of(contradiction) not in spoilt:
+            found.append(contradiction)
+    return found
+
+
+def codes_in(text: str) -> dict[str, set[str]]:
+    """The codes of each table of a file, also of one that cannot be loaded; empty when it is not TOML."""
+    try:
+        raw = _raw(text)
+    except VocabularyError:
+        return {}
+    tables = {**raw, "organisation": raw.get("organisation", {}).get("class", [])}
+    return {
+        name: {str(entry.get("code")) for entry in entries if isinstance(entry, dict)}
+        for name, entries in tables.items()
+        if isinstance(entries, list)
+    }
+
+
+def _raw(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        line = int(found.group(1)) if found else 0
+        raise VocabularyError("file", "", "", line, "not TOML") from None
+
+
+def _entry_of(error: VocabularyError) -> tuple[str, str]:
+    return error.table, error.code
+
+
+def _type_errors(raw: dict[str, Any], place: "_Places") -> Iterator[VocabularyError]:
+    """Every missing, unknown or mistyped field. Mends `raw` so that the rest can be judged."""
+    known = {field.name: field for field in msgspec.structs.fields(Document)}
+    for name in [name for name in raw if name not in known]:
+        yield place.error(name, 0, "", "", "no such table")
+        del raw[name]
+    for name, field in known.items():
+        entry_type = next((one for one in get_args(field.type) if _is_struct(one)), None)
+        value = raw.get(name)
+        if entry_type is not None and isinstance(value, list):
+            for index, entry in enumerate(value):
+                yield from _entry_errors(entry, entry_type, (name, index, value), place)
+            continue
+        try:
+            msgspec.convert({**raw, **_emptied(known, but=name)}, Document)
+        except msgspec.ValidationError as error:
+            yield place.of_type_error(str(error), raw)
+
+
+def _is_struct(one: object) -> bool:
+    return isinstance(one, type) and issubclass(one, msgspec.Struct)
+
+
+def _emptied(known: Mapping[str, msgspec.structs.FieldInfo], *, but: str) -> dict[str, list[object]]:
+    """The lists of the document as empty ones: what is left to judge is the table `but`."""
+    lists = [name for name, field in known.items() if any(_is_struct(one) for one in get_args(field.type))]
+    return {name: [] for name in lists if name != but}
+
+
+def _entry_errors(
+    entry: dict[str, Any],
+    entry_type: type[msgspec.Struct],
+    at: tuple[str, int, list[dict[str, Any]]],
+    place: "_Places",
+) -> Iterator[VocabularyError]:
+    table, index, entries = at
+    fields = {field.encode_name: field for field in msgspec.structs.fields(entry_type)}
+    code = str(entry.get("code", ""))
+    for name in [name for name in entry if name not in fields]:
+        yield place.error(table, index, code, name, f"Object contains unknown field `{name}`")
+        del entry[name]
+    for name, field in fields.items():
+        if name in entry:
+            try:
+                msgspec.convert(entry[name], field.type)
+                continue
+            except msgspec.ValidationError as error:
+                yield place.error(table, index, code, name, str(error).partition(" - at ")[0])
+        elif field.required:
+            yield place.error(table, index, code, name, f"Object missing required field `{name}`")
+        else:
+            continue
+        entry[name] = _borrowed(name, field.type, index, entries)
+
+
+def _borrowed(name: str, kind: Any, index: int, entries: list[dict[str, Any]]) -> object:
+    """A value of the right type, from another entry, so that the others can be judged."""
+    if name == "code":
+        return f"zonder_code_{index}"
+    if name == "number":
+        return 65_535 - index
+    for other in entries:
+        try:
+            msgspec.convert(other.get(name), kind)
+        except msgspec.ValidationError:
+            continue
+        return other[name]
+    return None
 
 
 def _get(table: Mapping[str, E], code: str, name: str) -> E:

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 FAILED = 1
+WRONG_USE = 2
 CANNOT_START = 3
 UNREACHABLE = 4
 CONFIRM = 5

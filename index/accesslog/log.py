@@ -186,6 +186,9 @@ class AccessLog(LogReader):
         Args:
             tag: `spent.tag_of(issuer, jti)`.
             until: Unix seconds from which its own time refuses it anyway.
+
+        Raises:
+            Full: As many as fit are held; nothing was spent.
         """
         self._begun()
         return self.spent.spend(tag, until)

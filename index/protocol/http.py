@@ -81,6 +81,11 @@ def problem_response(
     return Response(msgspec.json.encode(body), problem.status, headers, media_type="application/problem+json")
 
 
+def problem_code(response: Response) -> str:
+    """The code of a problem that `problem_response` made; from the program's tables, never from input."""
+    return msgspec.json.decode(response.body, type=ProblemBody).type.removeprefix(PROBLEM_BASE)
+
+
 async def read_bounded(request: Request, limit: int = MAX_BODY) -> bytes:
     """The whole body, refused as soon as it passes `limit` bytes.
 

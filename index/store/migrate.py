@@ -1,7 +1,10 @@
 """Schema changes: Alembic migrations that ship with the hub and run before it serves.
 
 `upgrade` brings a database to the newest schema (`hub migrate`, and the demo);
-`check` refuses to serve on any other.
+`check` refuses to serve on any other. There is no way back: a migration's
+`downgrade` refuses, for what a newer program wrote an older one may not
+understand, and the log is never dropped. Going back is a restored backup, which the hub then
+refuses to sign on (docs/design/access-log.md, "Checkpoints, witnesses, quorum").
 """
 
 from pathlib import Path
@@ -30,11 +33,16 @@ def newest() -> str:
     return ScriptDirectory.from_config(_config()).get_current_head() or "none"
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the database to the newest schema, in one transaction per migration."""
+def revisions() -> list[str]:
+    """Every schema that ever landed, oldest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+
+
+def upgrade(engine: Engine, to: str = "head") -> None:
+    """Bring the database to the newest schema, all in one transaction or not at all."""
     config = _config()
     config.attributes["engine"] = engine
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def check(engine: Engine) -> None:

@@ -137,7 +137,6 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
         ("/mijn/keuzes", "portal.nav_choices"),
         ("/mijn/gekeken", "portal.nav_looks"),
         ("/mijn/bekend", "portal.nav_known"),
-        ("/mijn/berichten", "portal.nav_inbox"),
     ):
         pages.doors.append(Door(path, label, may))
     pages.add(routes, "/mijn", portal.begin, who=may)

@@ -51,8 +51,14 @@ class Commits:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
+def made(tmp_path: Path, database: dict[str, str]) -> World:
+    """A world on each engine, with its hub not yet running."""
+    return World(tmp_path, **database)
+
+
+@pytest.fixture
+def engine(made: World) -> Engine:
+    return open_engine(made.settings.database_url)
 
 
 async def answers_while_the_commit_fails(world: World, commits: Commits, visit: Visit) -> list[Sent]:
@@ -107,9 +113,9 @@ def answering_early(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-async def test_nobody_is_answered_when_the_commit_fails(tmp_path: Path, engine: Engine) -> None:
+async def test_nobody_is_answered_when_the_commit_fails(made: World, engine: Engine) -> None:
     commits = Commits(engine)
-    async with World(tmp_path).running(engine) as world:
+    async with made.running(engine) as world:
         visit = await world.wijkteam.opens("m-jan", ["Fatima"])
         before = lines(world)
 
@@ -121,9 +127,9 @@ async def test_nobody_is_answered_when_the_commit_fails(tmp_path: Path, engine: 
         assert lines(world) == before
 
 
-async def test_the_hub_answers_again_once_commits_succeed(tmp_path: Path, engine: Engine) -> None:
+async def test_the_hub_answers_again_once_commits_succeed(made: World, engine: Engine) -> None:
     commits = Commits(engine)
-    async with World(tmp_path).running(engine) as world:
+    async with made.running(engine) as world:
         visit = await world.wijkteam.opens("m-jan", ["Fatima"])
         await answers_while_the_commit_fails(world, commits, visit)
         before = lines(world)
@@ -132,16 +138,16 @@ async def test_the_hub_answers_again_once_commits_succeed(tmp_path: Path, engine
         assert lines(world) == before + 1
 
 
-async def test_no_answer_leaves_while_its_commit_goes_on(tmp_path: Path, engine: Engine) -> None:
+async def test_no_answer_leaves_while_its_commit_goes_on(made: World, engine: Engine) -> None:
     commits = Commits(engine)
-    async with World(tmp_path).running(engine) as world:
+    async with made.running(engine) as world:
         visit = await world.wijkteam.opens("m-jan", ["Fatima"])
         assert not await is_answered_before_the_commit(world, commits, visit)
 
 
-async def test_a_change_whose_commit_failed_did_not_happen(tmp_path: Path, engine: Engine) -> None:
+async def test_a_change_whose_commit_failed_did_not_happen(made: World, engine: Engine) -> None:
     commits = Commits(engine)
-    async with World(tmp_path).running(engine) as world:
+    async with made.running(engine) as world:
         await world.inkomen.publishes("Fatima", "bijstand")
         visit = await world.wijkteam.opens("m-ann", ["Fatima"], role="inkomensconsulent")
         commits.fail = True
@@ -153,10 +159,10 @@ async def test_a_change_whose_commit_failed_did_not_happen(tmp_path: Path, engin
 
 
 async def test_both_scenarios_notice_a_hub_that_answers_early(
-    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    made: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commits = Commits(engine)
-    async with World(tmp_path).running(engine) as world:
+    async with made.running(engine) as world:
         visit = await world.wijkteam.opens("m-jan", ["Fatima"])
         with answering_early(monkeypatch):
             assert await is_answered_before_the_commit(world, commits, visit)

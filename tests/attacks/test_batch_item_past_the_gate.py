@@ -29,9 +29,9 @@ class Narrow(World):
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Acting]:
+def hub(tmp_path: Path, database: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Acting]:
     monkeypatch.setattr("tests.hub.acting.World", Narrow)
-    with Acting(tmp_path) as acting:
+    with Acting(tmp_path, **database) as acting:
         yield acting
 
 

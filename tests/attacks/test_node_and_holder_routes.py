@@ -150,5 +150,6 @@ async def test_a_colleagues_visit_looks_like_none_on_every_route(world: NodeWorl
         figures = (await system.get("/metrics")).text
         assert 'node_key_holder_seconds_count{holder="kh-a"}' in figures
         assert 'node_hub_seconds_count{route="/v1/lookups"} 1.0' in figures
+        assert 'node_refusals_total{code="unknown-visit"}' in figures
         assert "jan" not in figures
         assert "wijkteam" not in figures

@@ -6,7 +6,9 @@ bug that can no longer be planted is noticed as well.
 """
 
 import hashlib
+import os
 import secrets
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -41,12 +43,18 @@ def answer_before_commit() -> None:
         write(connection, written, messages)
         pairs = zip(now["taken"], now["finishes"], strict=True)
         sequencer._deliver([(w, f if isinstance(f, Exception) else (f, now["sealed"])) for w, f in pairs])
+
+    commit = RootTransaction.commit
+
+    def _commit(self: Any) -> None:
         time.sleep(0.03)
+        commit(self)
 
     sequencer.Sequencer._batch = _batch  # type: ignore[method-assign]
     sequencer.Sequencer._apply = _apply  # type: ignore[method-assign]
     AccessLog.flush = _flush  # type: ignore[method-assign]
     sequencer.batch.write = _write
+    RootTransaction.commit = _commit  # type: ignore[method-assign]
 
 
 def no_sequence_guard() -> None:
@@ -201,11 +209,27 @@ def early_return() -> None:
     )
 
 
+def dies_after_a_commit() -> None:
+    """No bug but a fault: SIGKILL when a batch is committed and nobody is answered yet."""
+    left = iter(range(secrets.randbelow(25) + 5, -1, -1))
+    committed = AccessLog.committed
+
+    def last(self: Any) -> None:
+        committed(self)
+        if next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    AccessLog.committed = last  # type: ignore[method-assign]
+
+
 TELLING: dict[str, Callable[[], None]] = {
     "decision_per_flag": decision_per_flag,
     "early_return": early_return,
 }
 """Bugs that break no promise about what is stored, and tell by time what is there (`equal.py`)."""
+
+SIDES = {"decision_per_flag": "visible", "early_return": "nothing"}
+"""Which comparison of `equal.py` a telling bug shows in."""
 
 BUGS: dict[str, Callable[[], None]] = {
     bug.__name__: bug
@@ -223,10 +247,10 @@ BUGS: dict[str, Callable[[], None]] = {
 }
 
 
-def plant(name: str) -> None:
-    """Plant one bug into this process; none for an empty name."""
-    if name:
-        (BUGS | TELLING)[name]()
+def plant(names: str) -> None:
+    """Plant bugs, by names with commas between, into this process; none for an empty text."""
+    for name in filter(None, names.split(",")):
+        (BUGS | TELLING | {"dies_after_a_commit": dies_after_a_commit})[name]()
 
 
 def names() -> Sequence[str]:

@@ -176,6 +176,8 @@ class Load:
             if unknown:
                 # Most are sent again; of some nobody ever learns what became of them.
                 self.backlog += [change for change in unknown if self.random.random() < 0.8]
+                # Like an outbox, which waits longer the longer nothing is acknowledged.
+                await asyncio.sleep(min(len(self.backlog), 100) * 0.005)
                 await self._pause()
 
     async def send(self, change: Change) -> bool:

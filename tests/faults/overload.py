@@ -3,6 +3,8 @@
     how much can it do? (closed loop) -> twice that, for a while (open loop) -> how soon is it itself again?
 
 Questions are sent at fixed moments whether earlier ones were answered or not.
+Memory is the process's own (`RssAnon`). One-time values live four minutes at the
+most, so whether memory is flat shows after five, and is judged in runs that are long enough.
 """
 
 import asyncio
@@ -18,10 +20,16 @@ from .hubs import Ground, Served
 from .load import Load
 from .processes import Zygote
 from .scenarios import Outcome, end
-from .wire import Lost
+from .wire import Lost, Wire
 
 WAITING, AT_ONCE = 64, 96
 """Small bounds, so that a small machine reaches them."""
+
+LEVEL_S, GROWTH_MB, CONNECTION_MB = 300, 4, 0.012
+"""From when on memory must be flat, what may come on top after that, and what a connection costs.
+
+Connections have a bound of their own (`deploy.serve.MOST_CONNECTIONS`) and are counted apart.
+"""
 
 
 async def overload(
@@ -34,35 +42,61 @@ async def overload(
     load = Load(ground, [served.client], seed)
     visits = [await load.opened(ground.wijkteam, f"m-{i}", f"o{i}") for i in range(8)]
     asking = _Asking(load, visits)
-    capacity = await asking.closed_loop(at_once=24, seconds=min(3, seconds))
-    memory = [served.process.resident_mb()]
+    capacity = max([await asking.closed_loop(at_once=24, seconds=min(3, seconds / 3)) for _ in range(3)])
     calm = await asking.one()
+    samples: list[tuple[float, float, float]] = []
+    connections = 0
+    started = time.monotonic()
 
     async def watch() -> None:
+        nonlocal connections
         while True:
-            await asyncio.sleep(max(seconds / 20, 0.25))
-            memory.append(served.process.resident_mb())
+            now, memory = served.process.connections(), served.process.memory_mb()
+            connections = max(connections, now)
+            # What a connection took is not given back when it closes.
+            samples.append((time.monotonic() - started, memory, memory - connections * CONNECTION_MB))
+            await asyncio.sleep(max(seconds / 100, 0.25))
 
     watching = asyncio.create_task(watch())
-    before = asking.answered
+    before, used = asking.answered, served.process.cpu_seconds()
     await asking.open_loop(capacity * factor, seconds)
+    used = served.process.cpu_seconds() - used
     watching.cancel()
-    answered = asking.answered - before
+    answered, refused = asking.answered - before, asking.refused
     stopped = time.monotonic()
     back = await asking.until_calm(max(calm * 4, 0.25))
-    if not asking.refused:
+    if not refused:
         load.journal.violated("nothing was refused: this was no overload")
     if back is None:
         load.journal.violated("it did not come back within twenty seconds")
-    half = memory[len(memory) // 2 :]
+    if _grows(samples):
+        load.journal.violated("memory grows")
+    values = await spent_values(served.client)
     served.process.stop()
     return end(
         ground, load, begun,
         capacity_per_s=round(capacity), offered_per_s=round(asking.offered / seconds),
-        answered_per_s=round(answered / seconds), refused=asking.refused, unanswered=asking.lost,
-        p99_ms=asking.p99_ms(), memory_mb=[round(memory[0]), round(half[0]), round(memory[-1])],
+        answered_per_s=round(answered / seconds), refused=refused, unanswered=asking.lost,
+        p99_ms=asking.p99_ms(), processor=round(used / seconds, 2),
+        memory_mb={round(at): round(mb) for at, mb, _ in samples[:: max(len(samples) // 10, 1)]},
+        one_time_values=values, most_connections=connections,
         seconds_to_return=None if back is None else round(back - stopped, 2),
     )  # fmt: skip
+
+
+def _grows(samples: list[tuple[float, float, float]]) -> bool:
+    """Whether the last tenth lies above what was reached when values began to end; False when too short."""
+    level = [mb for at, _, mb in samples if LEVEL_S <= at < LEVEL_S * 1.2]
+    last = [mb for at, _, mb in samples if at >= samples[-1][0] * 0.9]
+    if not level or samples[-1][0] < LEVEL_S * 1.5:
+        return False
+    return sum(last) / len(last) > sum(level) / len(level) + GROWTH_MB
+
+
+async def spent_values(client: Wire) -> int:
+    """How many one-time values the hub holds, by its own figures."""
+    lines = (await client.get("/metrics")).text.splitlines()
+    return int(float(next(x.split()[1] for x in lines if x.startswith("vlagwijzer_hub_spent_values "))))
 
 
 class _Asking:

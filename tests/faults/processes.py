@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -74,12 +74,21 @@ class Running:
                 os.kill(self.pid, signal.SIGKILL)
             time.sleep(0.002)
 
-    def resident_mb(self) -> float:
-        """Memory of the process now."""
+    def memory_mb(self) -> float:
+        """Memory that the process holds for itself, without the pages of program files."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
+            if line.startswith("RssAnon"):
                 return int(line.split()[1]) / 1024
         return 0.0
+
+    def connections(self) -> int:
+        """Open files and connections."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the process used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Zygote:
@@ -104,7 +113,7 @@ class Zygote:
             running.stop()
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def fork(self, config: Path, log: Path, *, bug: str = "", namespace: str = "") -> int:
         """Fork one hub; it may not listen yet."""
@@ -205,23 +214,45 @@ class Postgres:
         )
 
     def start(self) -> None:
-        """Start it again; it recovers from its write-ahead log."""
-        self._server.ensure_postgres_running()
+        """Start it again; it recovers from its write-ahead log, which a busy machine may take long for."""
+        for _ in range(5):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._server.ensure_postgres_running()
+                return
+        raise RuntimeError("the database server does not come back")
+
+    def revive(self) -> bool:
+        """Start it again if it is down; whether it was."""
+        try:
+            self._server.psql("SELECT 1;")
+        except subprocess.CalledProcessError:
+            self.start()
+            return True
+        return False
 
     def close(self) -> None:
         self._server.cleanup()
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
-    """In a folder that the server's own user may enter; pytest's folders are closed to others."""
+def open_folder() -> Iterator[Path]:
+    """A folder that the server's own user may enter; pytest's folders are closed to others."""
     folder = Path(tempfile.mkdtemp(prefix="vlagwijzer-pg-"))
-    server = Postgres(folder / "data")
+    folder.chmod(0o755)
     try:
-        yield server
+        yield folder
     finally:
-        server.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def postgres(folder: Path | None = None) -> Iterator[Postgres]:
+    """A server with its data below `folder`, else below one of its own."""
+    with ExitStack() as stack:
+        place = folder or stack.enter_context(open_folder())
+        server = Postgres(place / "data")
+        stack.callback(server.close)
+        yield server
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from .hubs import Ground, Served
 from .load import Load
-from .processes import Postgres, Zygote
+from .processes import Postgres, Zygote, open_folder, postgres
 from .verdict import Verdict, judge
 from .wire import CuttingProxy, Lost, Wire
 
@@ -70,7 +70,10 @@ async def kills(
         longest = 2.5 if long and dice.random() < 0.5 else 0.25
 
         async def until(longest: float = longest) -> None:
-            await asyncio.sleep(0.25 + dice.uniform(0.02, longest))
+            acks = load.journal.acks
+            # Under load on any machine: only then the dice.
+            await _wait(lambda: load.journal.acks > acks + 3, 10)
+            await asyncio.sleep(dice.uniform(0.02, longest))
             served.kill()
 
         await load.run(until)
@@ -109,18 +112,23 @@ async def cuts(
     return end(ground, load, begun, cuts=proxy.cuts)
 
 
-async def drain(load: Load) -> None:
+async def drain(load: Load, at_once: int = 24) -> None:
     """Send what is still to be acknowledged until it is."""
-    for change in load.backlog:
-        for _ in range(50):
-            try:
-                if await load.send(change):
-                    break
-            except Lost:
-                pass
-            await asyncio.sleep(0.05)
-        else:
-            load.journal.violated("a message was never acknowledged")
+    waiting = iter(load.backlog)
+
+    async def worker() -> None:
+        for change in waiting:
+            for _ in range(50):
+                try:
+                    if await load.send(change):
+                        break
+                except Lost:
+                    pass
+                await asyncio.sleep(0.05)
+            else:
+                load.journal.violated("a message was never acknowledged")
+
+    await asyncio.gather(*(worker() for _ in range(at_once)))
     load.backlog.clear()
 
 
@@ -140,7 +148,9 @@ async def database_crashes(
             await asyncio.sleep(0.2)
             await asyncio.to_thread(server.start)
             up, acks = time.monotonic(), load.journal.acks
-            await _wait(lambda acks=acks: load.journal.acks > acks, 20)  # type: ignore[misc]
+            await _wait(lambda acks=acks: load.journal.acks > acks, 60)  # type: ignore[misc]
+            if load.journal.acks == acks:
+                load.journal.violated("no answer within a minute after the database came back")
             back.append(time.monotonic() - up)
 
         await load.run(until)
@@ -153,39 +163,90 @@ async def database_crashes(
     return end(ground, load, begun, crashes=count, seconds_to_return=round(max(back, default=0), 2))
 
 
-async def disk_full(zygote: Zygote, folder: Path, *, seed: int, rounds: int) -> Outcome:
-    """P4: a small disk runs full; refuse, and go on without a restart once there is room."""
+async def disk_full(
+    zygote: Zygote,
+    ground: Ground,
+    disk: Path,
+    *,
+    seed: int,
+    rounds: int,
+    revive: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """P4: the disk of the database runs full; refuse, and go on without a restart once there is room.
+
+    `revive` starts a database server that went down for lack of room and says whether it had to.
+    """
     begun = time.monotonic()
+    served = Served(zygote, ground).start()
+    load = Load(ground, [served.client], seed)
+    refused = after = restarts = 0
+    for _ in range(rounds):
+
+        async def until() -> None:
+            nonlocal refused, after, restarts
+            await asyncio.sleep(0.5)
+            ballast = disk / "ballast"
+            before = load.journal.statuses[503]
+            _fill(ballast)
+            await _wait(lambda: load.journal.statuses[503] - before > 30, 6)
+            refused += load.journal.statuses[503] - before
+            ballast.unlink()
+            restarts += await asyncio.to_thread(revive)
+            acks = load.journal.acks
+            await _wait(lambda: load.journal.acks - acks > 20, 8)
+            after += load.journal.acks - acks
+
+        await load.run(until)
+    if not served.process.alive:
+        load.journal.violated("the hub did not outlive a full disk")
+    elif not refused or not after:
+        load.journal.violated("the disk never ran full, or the hub never came back")
+    else:
+        await drain(load)
+        await after_restart(load)
+    served.process.stop()
+    figures = {"refused": refused, "acknowledged_after_room": after, "server_restarts": restarts}
+    return end(ground, load, begun, **figures)
+
+
+async def disk_full_sqlite(zygote: Zygote, folder: Path, *, seed: int, rounds: int) -> Outcome:
+    """P4 with the database and the hub's own files on one small disk."""
     with small_disk(folder, megabytes=12) as disk:
-        ground = Ground(disk / "hub")
-        served = Served(zygote, ground).start()
-        load = Load(ground, [served.client], seed)
-        refused = after = 0
-        for _ in range(rounds):
+        return await disk_full(zygote, Ground(disk / "hub"), disk, seed=seed, rounds=rounds)
 
-            async def until() -> None:
-                nonlocal refused, after
-                await asyncio.sleep(0.5)
-                ballast = disk / "ballast"
-                before = load.journal.statuses[503]
-                _fill(ballast)
-                await _wait(lambda: load.journal.statuses[503] - before > 30, 6)
-                refused += load.journal.statuses[503] - before
-                ballast.unlink()
-                acks = load.journal.acks
-                await _wait(lambda: load.journal.acks - acks > 20, 6)
-                after += load.journal.acks - acks
 
-            await load.run(until)
-        if not served.process.alive:
-            load.journal.violated("the hub did not outlive a full disk")
-        elif not refused or not after:
-            load.journal.violated("the disk never ran full, or the hub never came back")
-        else:
-            await drain(load)
-            await after_restart(load)
-        served.process.stop()
-        return end(ground, load, begun, refused=refused, acknowledged_after_room=after)
+async def disk_full_postgresql(zygote: Zygote, folder: Path, *, seed: int, rounds: int) -> Outcome:
+    """P4 with the server's data folder on a small disk, its write-ahead log included."""
+    with open_folder() as place, small_disk(place, megabytes=160) as disk, postgres(disk) as server:
+        ground = Ground(folder, server.database())
+        return await disk_full(zygote, ground, disk, seed=seed, rounds=rounds, revive=server.revive)
+
+
+async def deaths_before_the_answer(
+    zygote: Zygote, ground: Ground, *, seed: int, count: int, bug: str = ""
+) -> Outcome:
+    """P1, P12: the hub dies between a commit and its answers; what was done is answered later, and once."""
+    begun = time.monotonic()
+    served = Served(zygote, ground, bug=",".join(filter(None, ("dies_after_a_commit", bug)))).start()
+    load = Load(ground, [served.client], seed)
+    for turn in range(count):
+
+        async def until() -> None:
+            await _wait(lambda: not served.process.alive, 20)
+
+        await load.run(until)
+        if served.process.alive:
+            load.journal.violated("it did not die")
+        served.client.close()
+        if turn == count - 1:
+            served.bug = bug
+        served.start()
+    await drain(load)
+    await after_restart(load)
+    served.process.stop()
+    outcome = end(ground, load, begun, deaths=count)
+    outcome.figures["entries nobody was told of"] = outcome.verdict.entries - len(load.journal.leaves)
+    return outcome
 
 
 async def _wait(condition: Any, seconds: float) -> None:

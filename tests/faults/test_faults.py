@@ -44,10 +44,19 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
 
 
 def test_what_was_acknowledged_survives_kills_at_random_moments(zygote: Zygote, ground: Ground) -> None:
-    outcome = asyncio.run(scenarios.kills(zygote, ground, seed=SEED, count=4))
+    outcome = asyncio.run(scenarios.kills(zygote, ground, seed=SEED, count=3))
     assert str(outcome.verdict.others) == "{}"
     assert outcome.violations == 0, str(outcome.verdict)
-    assert outcome.verdict.acks > 50
+    assert outcome.verdict.acks > 15
+
+
+def test_a_hub_that_dies_between_commit_and_answer_has_carried_out_everything_once(
+    zygote: Zygote, ground: Ground
+) -> None:
+    outcome = asyncio.run(scenarios.deaths_before_the_answer(zygote, ground, seed=SEED, count=1))
+    assert outcome.violations == 0, str(outcome.verdict)
+    assert outcome.figures["lost answers"] > 0
+    assert outcome.verdict.acks > 20
 
 
 def test_a_line_cut_before_the_answer_changes_nothing_twice(zygote: Zygote, tmp_path: Path) -> None:
@@ -62,14 +71,16 @@ def test_a_database_that_crashes_gives_refusals_and_no_false_answers(
     ground = Ground(tmp_path, server.database())
     outcome = asyncio.run(scenarios.database_crashes(zygote, ground, server, seed=SEED, count=1))
     assert outcome.violations == 0, str(outcome.verdict)
-    assert outcome.figures["seconds_to_return"] < 10
+    assert outcome.figures["refused 503"] > 0
 
 
 @pytest.mark.skipif(NO_ROOT, reason="a small disk is mounted as root only")
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_a_full_disk_gives_refusals_and_the_hub_goes_on_when_there_is_room(
-    zygote: Zygote, tmp_path: Path
+    zygote: Zygote, tmp_path: Path, database: str
 ) -> None:
-    outcome = asyncio.run(scenarios.disk_full(zygote, tmp_path / "disk", seed=SEED, rounds=1))
+    full = scenarios.disk_full_sqlite if database == "sqlite" else scenarios.disk_full_postgresql
+    outcome = asyncio.run(full(zygote, tmp_path / "disk", seed=SEED, rounds=1))
     assert outcome.violations == 0, str(outcome.verdict)
     assert outcome.figures["refused"] > 0
     assert outcome.figures["acknowledged_after_room"] > 0

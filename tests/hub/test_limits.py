@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import Engine, event, text
 
 from index.accesslog.reading import EntryFilter
 from index.app import RULES
+from index.gate import Shedding
 from index.protocol.statement import T_OF_PATH
 from index.store.engine import open_engine
 from tests.faults.processes import postgres
@@ -79,6 +81,67 @@ async def test_requests_at_once_are_bounded_before_a_body_is_read(tmp_path: Path
         after = await world.client.post("/v1/lookups", content=b"{}")
         assert (refused.status_code, after.status_code) == (503, 401)
         assert refused.json()["type"].endswith("/overloaded")
+
+
+async def test_shed_at_the_door_or_at_the_gate_a_refusal_is_the_same_and_only_signed_calls_get_it(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path).running() as world:
+        gate = world.app.state.gate
+        door = httpx.ASGITransport(Shedding(world.app, gate))
+        async with httpx.AsyncClient(transport=door, base_url="https://hub.test") as client:
+            assert (await client.post("/v1/lookups", content=b"{}")).status_code == 401
+            gate.in_hand = world.settings.requests_at_once
+            at_gate = await world.client.post("/v1/lookups", content=b"{}")
+            at_door = [await client.post(rule.path, content=b"{}") for rule in RULES]
+            for path in ("/health", "/metrics", "/v1/log/checkpoint", "/v1/manifest"):
+                assert (await client.get(path)).status_code in (200, 404)
+            gate.in_hand = 0
+            assert (await client.post("/v1/lookups", content=b"{}")).status_code == 401
+        assert at_gate.status_code == 503
+        assert {response.content for response in at_door} == {at_gate.content}
+        assert {tuple(sorted(r.headers.items())) for r in at_door} == {tuple(sorted(at_gate.headers.items()))}
+        shown = (await world.client.get("/metrics")).text
+        assert f'refusals_total{{code="overloaded"}} {len(RULES) + 1}.0' in shown
+        assert f"vlagwijzer_hub_overloaded_total {len(RULES) + 1}.0" in shown
+
+
+async def test_one_time_values_are_forgotten_when_their_own_end_has_passed(world: World) -> None:
+    visit = await world.wijkteam.opens("m-jan", ["Fatima"])
+    for _ in range(6):
+        await world.wijkteam.looks(visit)
+    held = len(world.hub.access_log.spent)
+    assert held >= 7
+    for _ in range(2):
+        world.clock.shift(seconds=70)
+        await world.wijkteam.looks(visit)
+    assert len(world.hub.access_log.spent) == held + 2
+    world.clock.shift(minutes=30)
+    await world.wijkteam.looks(visit)
+    assert len(world.hub.access_log.spent) == 1
+    with world.hub.reading() as connection:
+        assert connection.execute(text("SELECT count(*) FROM spent")).scalar() == 1
+
+
+async def test_a_value_is_spent_whatever_end_is_given_with_it_the_second_time(world: World) -> None:
+    await world.wijkteam.opens("m-jan", ["Fatima"])
+    spent = world.hub.access_log.spent
+    assert spent.spend(b"t" * 16, 2_000_000_000)
+    spent.keep()
+    assert not spent.spend(b"t" * 16, 2_000_000_090)
+
+
+async def test_when_as_many_one_time_values_as_fit_are_held_the_next_call_is_refused(world: World) -> None:
+    visit = await world.wijkteam.opens("m-jan", ["Fatima"])
+    before = size(world)
+    world.hub.access_log.spent._most = len(world.hub.access_log.spent)
+    refused = (await world.wijkteam.tries_to_look(visit)).response
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+    assert refused.json()["type"].endswith("/overloaded")
+    assert size(world) == before
+    world.clock.shift(minutes=30)
+    world.hub.access_log.spent._most += 1
+    await world.wijkteam.looks(visit)
 
 
 async def test_a_body_that_trickles_in_gives_its_place_up(tmp_path: Path) -> None:

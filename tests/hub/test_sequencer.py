@@ -1,12 +1,14 @@
 """The one writer: many at once, in order, all or none of a batch, and nobody forgotten."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from index.accesslog.reading import EntryFilter
 from index.accesslog.verifying import verify_all
@@ -144,9 +146,15 @@ async def test_copies_of_a_change_in_one_batch_have_one_effect_and_one_receipt(w
         "items": [{**item, "since": "2025-03"}],
     }
     raw = msgspec.json.encode(body)
-    copies = await asyncio.gather(
-        *(world.bron.send("/v1/publications", raw, "publish", msg=msg, role="bron") for _ in range(4))
-    )
+    with capture_logs() as lines:
+        # While the writer is busy all four wait, and the next batch may take them.
+        busy = asyncio.create_task(world.hub.sequencer.submit(Own(lambda _: time.sleep(0.3))))
+        await asyncio.sleep(0.05)
+        copies = await asyncio.gather(
+            *(world.bron.send("/v1/publications", raw, "publish", msg=msg, role="bron") for _ in range(4))
+        )
+    await busy
+    assert "batch_rolled_back" not in {line["event"] for line in lines}
     assert {copy.response.status_code for copy in copies} == {200}
     assert len({copy.response.json()["receipt"] for copy in copies}) == 1
     with world.hub.reading() as connection:

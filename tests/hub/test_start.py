@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from index.protocol.keyfile import KeyFileError
 from index.protocol.note import parse_vkey, verified_checkpoint
 from index.protocol.statement import T_OF_PATH
 from index.settings import HubSettings, SettingsError
+from tests.postgresql import execute
 
 from .world import World
 
@@ -28,9 +30,9 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def stopped(tmp_path: Path) -> World:
+def stopped(tmp_path: Path, database: dict[str, str]) -> World:
     """A world whose hub was not started."""
-    return World(tmp_path)
+    return World(tmp_path, **database)
 
 
 async def test_a_missing_key_file_stops_the_start_and_is_named(stopped: World) -> None:
@@ -73,19 +75,45 @@ async def test_a_vocabulary_whose_largest_entry_does_not_fit_stops_the_start(
         open_hub(stopped.settings, stopped.clock)
 
 
-async def test_a_restored_database_is_not_written_on(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    async with world.running():
-        await world.bron.publishes("Fatima", "schuldhulp")
-        with closing(sqlite3.connect(tmp_path / "hub.db")) as connection:
-            connection.execute("VACUUM INTO ?", (str(tmp_path / "backup.db"),))
-        await world.bron.publishes("Piet", "schuldhulp")
-    for name in ("hub.db", "hub.db-wal", "hub.db-shm"):
-        (tmp_path / name).unlink(missing_ok=True)
-    (tmp_path / "backup.db").rename(tmp_path / "hub.db")
-    async with world.running():
-        refused = await world.bron.publishes("Els", "schuldhulp")
+async def test_a_restored_database_is_not_written_on(stopped: World, request: pytest.FixtureRequest) -> None:
+    async with stopped.running():
+        await stopped.bron.publishes("Fatima", "schuldhulp")
+    if stopped.settings.database_url.startswith("sqlite"):
+        restore = backup_of_file(stopped.folder)
+    else:
+        restore = backup_of_database(request.getfixturevalue("postgresql"), stopped.settings.database)
+    async with stopped.running():
+        assert (await stopped.bron.publishes("Piet", "schuldhulp")).response.status_code == 200
+    restore()
+    async with stopped.running():
+        refused = await stopped.bron.publishes("Els", "schuldhulp")
         assert refused.response.status_code == 503
+
+
+def backup_of_file(folder: Path) -> Callable[[], None]:
+    """A copy of the hub's file, and what puts it back."""
+    with closing(sqlite3.connect(folder / "hub.db")) as connection:
+        connection.execute("VACUUM INTO ?", (str(folder / "backup.db"),))
+
+    def restore() -> None:
+        for name in ("hub.db", "hub.db-wal", "hub.db-shm"):
+            (folder / name).unlink(missing_ok=True)
+        (folder / "backup.db").rename(folder / "hub.db")
+
+    return restore
+
+
+def backup_of_database(server: str, address: str) -> Callable[[], None]:
+    """The same for a database of a server."""
+    name = address.partition("?")[0].rpartition("/")[2]
+    execute(server, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+    execute(server, f'CREATE DATABASE "{name}_backup" TEMPLATE "{name}"')
+
+    def restore() -> None:
+        execute(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+        execute(server, f'ALTER DATABASE "{name}_backup" RENAME TO "{name}"')
+
+    return restore
 
 
 def test_an_unknown_setting_stops_the_start_and_is_named(tmp_path: Path) -> None:
@@ -160,6 +188,8 @@ async def test_manifest_and_directory_are_mirrored_as_the_holders_signed_them(qu
 async def test_the_figures_tell_routes_and_statuses_and_nothing_of_anybody(quiet: World) -> None:
     visit = await quiet.wijkteam.opens("m-jan", ["Fatima"])
     await quiet.wijkteam.looks(visit)
+    refused = await quiet.wijkteam.tries_to_look(visit, role="bron")
+    assert refused.response.status_code == 403
     text = (await quiet.client.get("/metrics")).text
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     labels = {name for line in lines for name in re.findall(r'[{,](\w+)="', line)}
@@ -168,12 +198,15 @@ async def test_the_figures_tell_routes_and_statuses_and_nothing_of_anybody(quiet
         "works_total",
         "batch_persons_bucket",
         "commit_seconds_sum",
+        "commit_seconds_bucket",
         "waiting_persons",
         "overloaded",
+        "spent_values",
+        'refusals_total{code="not-allowed"} 1.0',
     ):
         assert f"vlagwijzer_hub_{figure}" in text
-    assert labels == {"route", "status", "le"}
-    assert {"/v1/relations", "/v1/lookups", "200"} <= values <= {*T_OF_PATH, "200"}
+    assert labels == {"route", "status", "le", "code"}
+    assert {"/v1/relations", "/v1/lookups", "200"} <= values <= {*T_OF_PATH, "200", "403"}
     assert "m-jan" not in text
     assert "wijkteam" not in text
 

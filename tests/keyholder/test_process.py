@@ -180,7 +180,8 @@ def test_the_manifest_is_served_as_it_was_signed(keys):
 
 def test_metrics_carry_no_name(keys):
     text = get(keys, "/metrics").text
-    assert "keyholder_requests" in text
+    for figure in ("requests", "request_elements_bucket", "evaluate_seconds_bucket", "requests_at_work"):
+        assert f"keyholder_{figure}" in text
     assert "wijkteam" not in text
 
 

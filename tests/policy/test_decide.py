@@ -220,6 +220,12 @@ def test_a_partner_sees_only_the_kinds_of_its_convenant(version):
     assert seen == named
 
 
+def test_a_partner_of_whom_no_convenant_is_said_sees_nothing(version):
+    asker = Asker("ketenpartner", "gemeente", "basis", "casusoverleg")
+
+    assert {(o.visible, o.row) for o in _all(version, asker, GRANT)} == {(False, 3)}
+
+
 def test_a_mandate_opens_the_kinds_of_its_act_and_no_other(version):
     asker = Asker("generalist_mandaat", "gemeente", "basis", "keukentafelgesprek")
     by_act = replace(asker, mandate=frozenset({"participatiewet", "bestaat_niet"}))

@@ -17,4 +17,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+    """Not taken back: see `index.store.migrate`."""
+    raise NotImplementedError("this schema is not taken back")
