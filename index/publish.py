@@ -25,6 +25,7 @@ import msgspec
 from starlette.responses import Response
 
 from index.accesslog.log import Recorded, SealedBatch
+from index.claims import Where, tell_publisher
 from index.errors import Rejected
 from index.gate import Caller, Rule, Who
 from index.protocol.codec import EncodingError, unb64u
@@ -242,6 +243,7 @@ class Ready:
     kind: Kind | None
     lid: bytes | None = field(repr=False)
     row: FlagRow | None = field(repr=False)
+    where: Where | None = field(repr=False, default=None)
 
 
 def ready(hub: Hub, caller: Caller, body: PublicationRequest) -> list[Ready]:
@@ -272,7 +274,7 @@ def _ready(hub: Hub, caller: Caller, item: PublicationItem, n: bytes) -> Ready:
     week = expires_week(kind, until)
     tag = hub.rows.pub_tag(caller.node.number)
     row = FlagRow(tag, rtag, keys.idx, sealed.sealed, sealed.escrow, item.seq, week)
-    return Ready(item.seq, "", kind, keys.lid, row)
+    return Ready(item.seq, "", kind, keys.lid, row, Where(kind.domain, keys, n))
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +292,7 @@ class Publish(Change):
         return Needs(
             flag_keys=keys,
             digests=frozenset((tag, rtag[0]) for tag, rtag in keys),
+            choices=frozenset(item.where.keys.idx_dir for item in self.items if item.where),
             messages=frozenset({self.caller.message_key}),
         )
 
@@ -314,6 +317,10 @@ class Publish(Change):
             return Line(result(item.seq, "refused", "other-person"), item.kind, lids)
         grow_digest(tx, row.pub_tag, row.rtag, item.seq, held.seq if held else None)
         tx.put_flag(row)
+        if item.where and item.kind:
+            # A right that was used before there was this flag is asked about from now on.
+            publisher = self.caller.node.number
+            tell_publisher(tx, self.hub, item.where, kind=item.kind, publisher=publisher, rtag=row.rtag)
         return Line(result(item.seq, "stored"), item.kind, lids)
 
 

@@ -30,7 +30,7 @@ from index.aead import open_box, seal_box
 from index.keystore import ROWS, DataKey, Keystore
 from index.protocol.codec import SCOPES, lp, u16, u32, u64
 from index.protocol.entry import log_id
-from index.transaction import ChoiceRow, DirectiveRow, FlagRow, RelationRow
+from index.transaction import ChoiceRow, ClaimRow, DirectiveRow, FlagRow, RelationRow
 
 T = TypeVar("T")
 OPEN_END = 0xFFFF
@@ -38,7 +38,7 @@ OPEN_END = 0xFFFF
 
 ESCROW_LIFE = timedelta(hours=24)
 WEEK_S = 7 * 24 * 3600
-FLAG_SIZE, DIRECTIVE_SIZE, CHOICE_SIZE, RELATION_SIZE = 64, 512, 2048, 256
+FLAG_SIZE, DIRECTIVE_SIZE, CHOICE_SIZE, RELATION_SIZE, CLAIM_SIZE = 64, 512, 2048, 256, 160
 _NO_CHOICE = encode_state(fold(None, Directive(1, bytes(16), "deny")))
 _NONCE = 24
 _VERSION = 1
@@ -72,6 +72,22 @@ class Flag(NamedTuple):
     since: int
     until: int
     marks: int
+    lid: bytes
+
+
+class Asked(NamedTuple):
+    """What a publisher is asked, as it stands in its sealed row: places in the lists of rights and scopes.
+
+    `idx_dir` leads to the ledger that the answer goes to; `rtag` is the publisher's own flag.
+    """
+
+    right: int
+    scope: int
+    kind: int
+    publisher: int
+    group: bytes
+    rtag: bytes
+    idx_dir: bytes
     lid: bytes
 
 
@@ -133,9 +149,11 @@ class Relation:
     lid: bytes = field(repr=False)
 
 
-_NO_FLAG = Flag(1, 0, 0, OPEN_END, 0, bytes(16))
+NO_FLAG = Flag(1, 0, 0, OPEN_END, 0, bytes(16))
+"""A flag that stands for nothing: of no publisher."""
 _NO_END_WEEK = 0x7FFFFFFF
 _FLAG = struct.Struct(">BHIHHH16s")
+_ASKED = struct.Struct(">BBBHI16s32s32s16s")
 _RELATION = struct.Struct(">BBIIHH16sQQQQ16s")
 
 
@@ -308,7 +326,7 @@ class Rows:
         if self._no_flag is None:
             tag, rtag, idx = bytes(16), bytes(32), secrets.token_bytes(32)
             place = Place("flag", tag + rtag, idx, SCOPES[0])
-            row = self.seal(place, secrets.token_bytes(32), flag_plain(_NO_FLAG))
+            row = self.seal(place, secrets.token_bytes(32), flag_plain(NO_FLAG))
             self._no_flag = FlagRow(tag, rtag, idx, row.sealed, row.escrow, 0, _NO_END_WEEK)
         return self._no_flag, SCOPES[0]
 
@@ -395,6 +413,48 @@ class Rows:
         plain = self.open(Place("relation", row.key, row.idx_rel, scope), row.escrow, row.sealed)
         return Relation(*_RELATION.unpack_from(plain)[1:])
 
+    def seal_directive_beside(
+        self, scope: str, choice: ChoiceRow, number: int, *, lid: bytes, entry: bytes
+    ) -> Sealed:
+        """A ledger entry where nobody brought `N`: the escrow is that of the same person's choice state.
+
+        Raises:
+            TooLarge: More than 493 bytes.
+        """
+        place = Place("directive", choice.idx_dir + u32(number), choice.idx_dir, scope)
+        plain = _framed(lid, entry, DIRECTIVE_SIZE)
+        return Sealed(self.reseal(place, choice.escrow, plain), choice.escrow)
+
+    def changed_choice(self, row: ChoiceRow, scope: str, lid: bytes, state: bytes) -> ChoiceRow:
+        """The row of a folded state that a publisher's answer changed."""
+        place = Place("choice_state", row.idx_dir, row.idx_dir, scope)
+        return row._replace(sealed=self.reseal(place, row.escrow, _framed(lid, state, CHOICE_SIZE)))
+
+    # --- what publishers are asked -----------------------------------------------------
+
+    def claim_tag(self, publisher: int) -> bytes:
+        """What stands for a publisher in table `claim`, 32 bytes; not the tag of its flags."""
+        return hmac.digest(self._k_pub, b"claim/v1" + u32(publisher), "sha256")
+
+    def claim_key(self, asked: Asked) -> bytes:
+        """The same claim about the same flag has one row."""
+        about = b"claim-key/v1" + u32(asked.publisher) + asked.rtag + asked.group + bytes((asked.right,))
+        return hmac.digest(self._k_pub, about, "sha256")[:16]
+
+    def new_claim(self, asked: Asked, n: bytes) -> ClaimRow:
+        """A row that the publisher's next question about its flags finds.
+
+        Its escrow is that of `idx_dir` made anew, so that nothing at rest joins it with the ledger.
+        """
+        key, tag = self.claim_key(asked), self.claim_tag(asked.publisher)
+        escrow = self._escrow().seal(SCOPES[asked.scope], asked.idx_dir, n)
+        plain = asked_bytes(asked).ljust(CLAIM_SIZE, b"\0")
+        return ClaimRow(key, tag, self.reseal(Place("claim", key, tag, ""), escrow, plain), escrow)
+
+    def open_claim(self, row: ClaimRow) -> Asked:
+        """RowError as in `open`."""
+        return asked_from(self.open(Place("claim", row.key, row.tag, ""), row.escrow, row.sealed))
+
     # --- messages --------------------------------------------------------------------
 
     def node_tag(self, node_number: int) -> bytes:
@@ -410,6 +470,16 @@ class Rows:
         """RowError when its data key is gone or it was moved."""
         key = self._key_of(sealed)
         return _decrypt(sealed[28:], _message_aad(node_tag, message, body), sealed[4:28], key)
+
+
+def asked_bytes(asked: Asked) -> bytes:
+    """106 bytes."""
+    return _ASKED.pack(_VERSION, *asked)
+
+
+def asked_from(plain: bytes) -> Asked:
+    """What `asked_bytes` packed; bytes after it are filling."""
+    return Asked._make(_ASKED.unpack_from(plain)[1:])
 
 
 def row_aad(place: Place, escrow: bytes) -> bytes:

@@ -32,6 +32,7 @@ from index.rows import shuffled
 from index.store import driver
 from index.transaction import (
     ChoiceRow,
+    ClaimRow,
     DigestRow,
     DirectiveRow,
     FlagRow,
@@ -139,6 +140,15 @@ def _some_flags(dialect: Dialect) -> str:
     return f"{text} LIMIT {'?' if dialect.paramstyle == 'qmark' else '%s'}"
 
 
+def claims_of(connection: Connection, tag: bytes, most: int) -> list[ClaimRow]:
+    """What one publisher is asked, in an order that says nothing. For reading outside a batch."""
+    c = t.claim.c
+    return [
+        ClaimRow._make(row)
+        for row in connection.execute(select(t.claim).where(c.tag == tag).order_by(c.key).limit(most))
+    ]
+
+
 def write(connection: Connection, written: Written, messages: Iterable[MessageRow]) -> None:
     """All changes of a batch. Rows of one table go in shuffled."""
     gone = [key for key, row in written.flags.items() if row is None]
@@ -150,6 +160,9 @@ def write(connection: Connection, written: Written, messages: Iterable[MessageRo
     _run(connection, _insert(connection.dialect, t.directive, False), written.directives)
     _upsert(connection, t.choice_state, list(written.choices.values()))
     _upsert(connection, t.relation, list(written.relations.values()))
+    ended = [(key,) for key, row in written.claims.items() if row is None]
+    _run(connection, _delete(connection.dialect, t.claim), ended)
+    _upsert(connection, t.claim, [row for row in written.claims.values() if row is not None])
     _run(connection, _insert(connection.dialect, t.message, False), list(messages))
 
 
