@@ -10,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults mutants
+.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults fuzz mutants at-once
 
 help: ## Show what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -77,8 +77,15 @@ SEED ?= 20261122
 faults: setup-dev ## The long fault campaign; see docs/reliability.md (MINUTES=10 SEED=1 ARGS="--only overload")
 	@$(BIN)/python -m tests.faults.campaign --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
+fuzz: $(VENV)/.campaigns ## Parsers under atheris, contracts and stories with more examples (MINUTES=10 SEED=1 ARGS="--only signed_note")
+	@$(BIN)/python -m tests.fuzz.campaign --minutes $(MINUTES) --seed $(SEED) $(ARGS)
+
 mutants: setup-dev ## Change the deciding code in hundreds of ways; each must make a test fail (ARGS="--seconds 600")
 	@$(BIN)/python -m tests.policy.mutants $(ARGS)
+
+PAIRS ?= 10000
+at-once: setup-dev ## A change at one hub, asked about at two; 0 leaks of 10,000 pairs wanted (PAIRS=10000 SEED=1)
+	@$(BIN)/python -m tests.faults.at_once --pairs $(PAIRS) --seed $(SEED)
 
 screens: setup-dev browser ## Screenshots of the pages of a running demo into docs/screens/
 	@$(BIN)/python -m tests.pages.screens

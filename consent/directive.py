@@ -230,7 +230,7 @@ def parse_canonical(raw: bytes) -> tuple[Entry, bytes]:
         fields = dict(json.loads(raw))
         entry = _right_from_json(fields) if "right" in fields else _from_json(fields)
         prev = _bytes(fields["prevHash"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DirectiveInvalid("not an entry of the ledger") from None
     if canonical(entry, prev) != raw:
         raise DirectiveInvalid("not the canonical form of an entry")

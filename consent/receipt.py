@@ -149,7 +149,7 @@ def verify(token: str, *, keys: Mapping[str, bytes], issuer: str) -> Receipt:
         receipt = msgspec.convert(claims, Receipt)
     except jwt.InvalidIssuerError:
         raise ReceiptInvalid("issued by another hub") from None
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
         raise ReceiptInvalid("the signature does not fit") from None
     except msgspec.ValidationError:
         raise ReceiptInvalid("a term is missing or unknown") from None
@@ -164,7 +164,7 @@ def _kid_of(token: str) -> str:
         raise ReceiptInvalid("not a signed receipt")
     try:
         header = json.loads(base64.urlsafe_b64decode(parts[0] + "=" * (-len(parts[0]) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ReceiptInvalid("not a signed receipt") from None
     if not isinstance(header, dict) or set(header) != {"alg", "kid", "typ"}:
         raise ReceiptInvalid("the header has other fields")

@@ -9,7 +9,7 @@ Source: docs/design/design.md, "Interfaces"; exit codes in `commands.output`.
 
 import typer
 
-from .commands import bench, demo, hub, keyholder, node, policy, receipt
+from .commands import bench, demo, hub, hub_registers, keyholder, node, policy, policy_versions, receipt
 from .commands.output import EXIT_CODES
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app = typer.Typer(
     help="That somebody is known, never what is in the dossier.",
     epilog=EXIT_CODES,
 )
+policy_versions.add_to(policy.app)
+hub_registers.add_to(hub.app)
 app.add_typer(demo.app, name="demo")
 app.add_typer(hub.app, name="hub")
 app.add_typer(node.app, name="node")

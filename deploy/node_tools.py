@@ -7,6 +7,7 @@ sent by the running node, or by `sync` where none runs.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,16 @@ from nodes.settings import NodeSettings
 from nodes.store.database import open_engine
 from policy.vocabulary import load_vocabulary
 
-Progress = Callable[[int, int], None]
+
+@dataclass(slots=True)
+class Counts:
+    """How far a bulk is: items done, made ready but not done, turned down, and in all."""
+
+    total: int = 0
+    done: int = 0
+    ready: int = 0
+    rejected: int = 0
+    waiting: int = 0
 
 
 @asynccontextmanager
@@ -45,13 +55,14 @@ def import_list(
     *,
     dry_run: bool = False,
     confirm_shrink: bool = False,
-    progress: Progress | None = None,
+    progress: Callable[[Counts], None] = lambda _counts: None,
 ) -> csv.Plan:
     """Compare an extract with what was passed on before, and queue the difference.
 
     Args:
         dry_run: Only say what would happen.
         confirm_shrink: Somebody looked at a list that lost much and says it is right.
+        progress: Told how far it is, some times a second at most of a large list.
 
     Raises:
         BadInput: The file as a whole cannot be read.
@@ -70,7 +81,26 @@ def import_list(
                 shrink_share=node.settings.csv.shrink_share,
             )
             if not dry_run:
-                await csv.apply(planned, node.intake, confirm_shrink=confirm_shrink, progress=progress)
+                counts = Counts(
+                    total=len(planned.publications) + len(planned.retractions),
+                    rejected=len(planned.rejections),
+                )
+
+                def stored(done: int, _total: int) -> None:
+                    counts.done = done
+                    progress(counts)
+
+                def ready(count: int) -> None:
+                    counts.ready += count
+                    progress(counts)
+
+                await csv.apply(
+                    planned,
+                    node.intake,
+                    confirm_shrink=confirm_shrink,
+                    progress=stored,
+                    pseudonymised=ready,
+                )
             return planned
 
     return asyncio.run(run())
@@ -123,8 +153,11 @@ def _state(node: NodeRuntime, local_ref: str) -> str:
     return "queued" if state == "retracting" else state
 
 
-def sync(config: Path) -> dict[str, int]:
+def sync(config: Path, progress: Callable[[Counts], None] = lambda _counts: None) -> dict[str, int]:
     """Send what waits, once, where no node process runs.
+
+    Args:
+        progress: Told how far it is after each message.
 
     Raises:
         HubUnreachable: Something still waits.
@@ -132,15 +165,23 @@ def sync(config: Path) -> dict[str, int]:
 
     async def run() -> dict[str, int]:
         async with opened_node(config) as node:
-            sent = 0
+            sent, begun = 0, _counted(node)
+            progress(begun)
             while await node.sender.step():
                 sent += 1
+                progress(_counted(node, begun))
             left = (await node.source.overview()).waiting
             if left:
                 raise HubUnreachable(f"{left} items still wait; nothing is lost.")
             return {"steps": sent, "waiting": left}
 
     return asyncio.run(run())
+
+
+def _counted(node: NodeRuntime, begun: Counts | None = None) -> Counts:
+    seen = node.source.counts(hub_reachable=True, holders_reachable=True)
+    total = max(begun.total if begun else 0, seen.waiting)
+    return Counts(total=total, done=total - seen.waiting, waiting=seen.waiting, rejected=seen.rejected)
 
 
 def status(config: Path) -> dict[str, Any]:

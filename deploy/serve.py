@@ -1,4 +1,4 @@
-"""Serving one process: its ASGI application behind uvicorn, with our logging and nothing of uvicorn's.
+"""Serving one process: its ASGI application behind uvicorn, with our logging and our bounds on what comes in.
 
 Used by `hub serve`, `node serve`, `keyholder serve` and by the demo alike.
 """
@@ -22,15 +22,83 @@ _YOUNG, _MIDDLE, _OLD = 20_000, 50, 100
 """Collections of the garbage collector; a full one then comes at every hundred millionth object or so."""
 MOST_CONNECTIONS = 2048
 """Open at one time; each costs some 10 KB of memory, idle or not."""
+HEAD_BYTES = 64 * 1024
+HEAD_SECONDS = 15.0
+MESSAGE_BYTES = 32 * 1024 * 1024
+"""Six times the largest body, a list of 5 MB: what it takes when sent in chunks of one byte."""
 
 
-class _Bounded(HttpToolsProtocol):
-    """Closes a connection at once where enough are open, so that memory has a bound whoever connects."""
+class _TooLarge(Exception):
+    """A request passed a bound; the parser turns it into a 400 and closes the connection."""
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """uvicorn's HTTP, which reads headers of any size and number for as long as they come, with an end.
+
+    A head has `HEAD_BYTES` and `HEAD_SECONDS` (counted from the connection or from its first
+    part), a request with its chunk frames and trailers `MESSAGE_BYTES`. `Bounds` refuses
+    smaller heads with a problem; this one only keeps memory and connections. One more
+    than `MOST_CONNECTIONS` is closed at once.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._in_head = True
+        self._head = self._received = 0
+        self._deadline: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
+            return
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_wait()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received > MESSAGE_BYTES or (self._in_head and self._received > HEAD_BYTES + len(data)):
+            self._refuse()
+            return
+        super().data_received(data)
+        if self._in_head and self._deadline is None:
+            self._await_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._head = self._received = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._end_wait()
+        super().on_headers_complete()
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > HEAD_BYTES:
+            raise _TooLarge
+
+    def _await_head(self) -> None:
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._refuse)
+
+    def _end_wait(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _refuse(self) -> None:
+        self._end_wait()
+        if not self.transport.is_closing():
+            self.send_400_response("Invalid HTTP request received.")
 
 
 class PortTaken(Exception):
@@ -64,6 +132,8 @@ def serve(
         sock = _bound(host, port)
     config = uvicorn.Config(
         around(AccessLines(app)),
+        http=BoundedHttp,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -72,7 +142,6 @@ def serve(
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=30,
         lifespan="auto",
-        http=_Bounded,
     )
     _leave_what_stays_alone()
     server = uvicorn.Server(config)

@@ -28,7 +28,7 @@ def openapi() -> dict[str, Any]:
             _tag(rule.path),
             rule.body,
             rule.answer,
-            problems=(401, 403, 409, 413, 422, 429, 503),
+            problems=(401, 403, 408, 409, 413, 415, 422, 429, 431, 503),
             security=(_STATEMENT.name,),
         )
         for rule in RULES

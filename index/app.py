@@ -11,7 +11,6 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,15 +26,17 @@ from index import choices, citizen, confirm, lookup, objections, public, publish
 from index.accesslog.lasthead import HeadFile
 from index.accesslog.log import AccessLog
 from index.accesslog.reading import LogReader
-from index.errors import NOT_FOUND, PROBLEMS, WRONG_METHOD, internal_problem
-from index.gate import Direct, Gate, Public, Rule, refusal_codes
+from index.acts import Office
+from index.errors import NOT_FOUND, WRONG_METHOD, internal_problem
+from index.gate import Direct, Gate, Public, Rule
 from index.hub import Budgets, Hub
 from index.keystore import Keystore, load_keystore
 from index.metrics import HubMetrics
+from index.policies import Policies, check_sizes, first_version
 from index.protocol.codec import b64u
 from index.protocol.directory import Directory, Manifest, NotTrusted, parse_directory, parse_manifest
-from index.protocol.entry import check_fits
-from index.protocol.http import App, Receive, SafeHeaders, Scope, Send, problem_response
+from index.protocol.http import App, Bounds, Receive, SafeHeaders, Scope, Send, problem_response
+from index.recheck import Recheck
 from index.rows import EscrowSession, Rows
 from index.sequencer import Sequencer
 from index.settings import HubSettings, SettingsError
@@ -44,9 +45,6 @@ from index.store import tables as t
 from index.store.engine import open_engine
 from index.store.scopekeys import ManifestOlder, versions_of_equal_keys
 from index.tickets import Tickets
-from policy.engine import PolicyVersion
-from policy.engine import publish as publish_policy
-from policy.vocabulary import Vocabulary, load_vocabulary
 
 log = structlog.get_logger()
 
@@ -104,15 +102,14 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
     keystore = load_keystore(settings.keystore)
     keystore.keys_for(clock())
     manifest, directory = _documents(settings, keystore)
-    vocabulary = _vocabulary(settings.vocabulary)
-    policy = _policy(settings, vocabulary, directory)
-    _check_sizes(vocabulary)
     engine = engine or open_engine(settings.database_url)
     migrate.check(engine)
     try:
         versions = versions_of_equal_keys(engine, manifest)
     except ManifestOlder as error:
         raise SettingsError(f"manifest: {error}") from None
+    office = Office(settings, keystore, engine, clock)
+    policies = _policies(office, directory)
     escrows = Escrows(keystore.rotation_public)
     with engine.connect() as connection:
         escrows.renew(connection, clock())
@@ -134,13 +131,14 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         most_waiting=settings.waiting_persons,
         metrics=metrics,
         before=before,
+        policies=policies,
         fatal=lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
     return Hub(
         settings=settings,
         clock=clock,
-        vocabulary=vocabulary,
-        policy=policy,
+        policies=policies,
+        office=office,
         directory=directory,
         manifest=manifest,
         versions=versions,
@@ -167,9 +165,12 @@ def create_app(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         hub.sequencer.start()
+        recheck = Recheck(hub)
+        recheck.start()
         try:
             yield
         finally:
+            recheck.stop()
             hub.sequencer.stop()
             hub.engine.dispose()
 
@@ -180,7 +181,7 @@ def create_app(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine 
     _mount_pages(app, hub)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(Exception, _unexpected)
-    app.front = SafeHeaders(Direct(super(_HubApp, app).__call__, app.state.gate))
+    app.front = SafeHeaders(Bounds(Direct(super(_HubApp, app).__call__, app.state.gate)))
     return app
 
 
@@ -215,31 +216,33 @@ def _documents(settings: HubSettings, keystore: Keystore) -> tuple[Manifest, Dir
     return manifest, directory
 
 
-@lru_cache(maxsize=4)
-def _vocabulary(path: Path | None) -> Vocabulary:
-    # One object per process: the policy table is filled once for it, and forked processes share it.
-    return load_vocabulary(path)
+def organisation_classes(directory: Directory) -> tuple[str, ...]:
+    """The classes that Cedar is asked for: those of the organisations in the directory."""
+    return tuple(sorted({organisation.class_ for organisation in directory.organisations}))
 
 
-def _policy(settings: HubSettings, vocabulary: Vocabulary, directory: Directory) -> PolicyVersion:
-    profiles = {"basis", *(register.profile for register in settings.organisations.values())}
-    classes = {organisation.class_ for organisation in directory.organisations}
-    return publish_policy(
-        vocabulary,
-        version=settings.policy_number,
-        profiles=tuple(sorted(profiles)),
-        organisation_classes=tuple(sorted(classes)),
-    )
+def open_office(settings: HubSettings, clock: Clock = utc_now) -> tuple[Office, Directory]:
+    """What a command needs to take an act of a person beside running hubs: keys, database, directory.
+
+    Raises:
+        KeyFileError, SettingsError, SchemaNotCurrent: As `open_hub`.
+    """
+    keystore = load_keystore(settings.keystore)
+    _, directory = _documents(settings, keystore)
+    engine = open_engine(settings.database_url)
+    migrate.check(engine)
+    return Office(settings, keystore, engine, clock), directory
 
 
-def _check_sizes(vocabulary: Vocabulary) -> None:
-    check_fits(
-        kind_numbers=[kind.number for kind in vocabulary.kinds],
-        roles=[role.code for role in vocabulary.roles],
-        purposes=[purpose.code for purpose in vocabulary.purposes],
-        bases=[basis.code for basis in vocabulary.bases],
-        refusals={*refusal_codes(PROBLEMS), lookup.NO_RELATION, "body"},
-    )
+def _policies(office: Office, directory: Directory) -> Policies:
+    """The versions of the database; a new hub gets its first one from the settings."""
+    classes = organisation_classes(directory)
+    first_version(office, classes)
+    policies = Policies(office.keystore, office.settings.hub_id, classes)
+    with office.engine.connect() as connection, connection.begin():
+        policies.open(connection, office.clock())
+    check_sizes(policies.current.vocabulary)
+    return policies
 
 
 def _read(path: Path) -> bytes:

@@ -210,7 +210,6 @@ class Choose:
 
     def needs(self) -> Needs:
         here = Needs(
-            flags=frozenset(part.where.keys.idx for part in self.parts),
             choices=frozenset(part.where.keys.idx_dir for part in self.parts),
             messages=frozenset({self.caller.message_key}),
         )

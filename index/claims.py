@@ -1,11 +1,11 @@
-"""The ledger of one person in one scope, and what publishers are asked about their flags.
+"""The ledger of one person in one scope, and what publishers are asked about it.
 
-    a right is used  -> each publisher that has a flag here is asked
-    a flag is stored -> its publisher is asked what waits already
+    a right is used  -> a row for each publisher that may have a flag of this kind
+    a publisher asks -> its rows -> those about a flag that it has now
 
-A publisher is asked about a flag that it has, by that flag's own tag. The row
-of a question lies under a tag of its own and a fresh escrow: nothing at rest
-joins it with the flag or with the ledger.
+There is a row whether or not there is a flag, so a flag that comes later is
+asked about too, and storing a flag costs nothing for it. Rows lie under a tag
+of their own and a fresh escrow: nothing at rest joins them with flags or ledger.
 
 Source: docs/design/policy-and-consent.md, "Dispute, objection, restriction".
 """
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, get_args
 
 import structlog
 
-from consent.claims import ANY, Claim, asked_of, in_force, waits
+from consent.claims import Claim, asked_of, in_force, waits
 from consent.directive import Entry, Right, canonical
-from consent.state import NOTHING_CHOSEN, ChoiceState, StateUnreadable, decode, encode
+from consent.state import NOTHING_CHOSEN, ChoiceState, decode, encode
 from index.protocol.codec import SCOPES
 from index.rows import Asked, RowError, SearchKeys
-from index.transaction import ChoiceRow, DirectiveRow, Tx
-from policy.vocabulary import Kind, UnknownCode
+from index.transaction import ChoiceRow, DirectiveRow, FlagRow, Tx
+from policy.vocabulary import Kind
 
 if TYPE_CHECKING:
     from index.hub import Hub
@@ -45,67 +45,68 @@ class Where:
 
 
 def ask_publishers(tx: Tx, hub: Hub, where: Where, before: ChoiceState, now: ChoiceState) -> None:
-    """Ask each publisher that has a flag here what it must answer, and take back what ended.
+    """Ask what must be answered from now on, and take back what ended with the citizen's own entry."""
+    asked_before = _all_asked(hub, where, before)
+    asked_now = _all_asked(hub, where, now)
+    for key in asked_before.keys() - asked_now.keys():
+        tx.delete_claim(key)
+    for key in asked_now.keys() - asked_before.keys():
+        tx.put_claim(hub.rows.new_claim(asked_now[key], where.n))
 
-    Needs `flags` of the scope. A claim about a flag that does not exist asks nobody.
-    """
-    for row in tx.flags(where.keys.idx):
-        try:
-            flag = hub.rows.open_flag(row, where.scope)
-            kind = hub.vocabulary.kind_by_number(flag.kind)
-        except (RowError, UnknownCode):
-            log.error("flag_unreadable", scope=where.scope)
+
+def _all_asked(hub: Hub, where: Where, state: ChoiceState) -> dict[bytes, Asked]:
+    """By the key of its row, everything that waits for the answer of some publisher."""
+    found: dict[bytes, Asked] = {}
+    for claim in state.claims:
+        kind = hub.vocabulary.kind(claim.kind)
+        if not waits(claim, kind.compelling_child_safety):
             continue
-        ask_publisher(tx, hub, where, kind=kind, publisher=flag.publisher, rtag=row.rtag, state=now)
-        still = {(claim.right, claim.group) for claim in now.claims}
-        for claim in _about(before.claims, kind, flag.publisher):
-            if (claim.right, claim.group) not in still:
-                asked = _asked(where, claim, kind, publisher=flag.publisher, rtag=row.rtag)
-                tx.delete_claim(hub.rows.claim_key(asked))
+        for publisher in [claim.publisher] if claim.publisher else publishers_of(hub, kind):
+            if asked_of(state.claims, claim.group, claim.right, claim.kind, publisher) is claim:
+                asked = _asked(where, claim, kind, publisher)
+                found[hub.rows.claim_key(asked)] = asked
+    return found
 
 
-def ask_publisher(
-    tx: Tx, hub: Hub, where: Where, *, kind: Kind, publisher: int, rtag: bytes, state: ChoiceState
-) -> None:
-    """Ask one publisher, about one flag that it has, everything that waits for its answer."""
-    for claim in _about(state.claims, kind, publisher):
-        mine = asked_of(state.claims, claim.group, claim.right, claim.kind, publisher)
-        if mine is claim and waits(claim, kind.compelling_child_safety) and in_force(claim, tx.now):
-            asked = _asked(where, claim, kind, publisher=publisher, rtag=rtag)
-            tx.put_claim(hub.rows.new_claim(asked, where.n))
+def publishers_of(hub: Hub, kind: Kind) -> list[int]:
+    """Numbers of the nodes that the directory registers for a kind."""
+    return [
+        node.number
+        for node in hub.directory.nodes
+        if "publish" in node.classes
+        and kind.domain in node.scopes
+        and hub.directory.organisation_of(node).kind(kind.code) is not None
+    ]
 
 
-def _about(claims: Iterable[Claim], kind: Kind, publisher: int) -> list[Claim]:
-    return [claim for claim in claims if claim.kind == kind.code and claim.publisher in (ANY, publisher)]
-
-
-def _asked(where: Where, claim: Claim, kind: Kind, *, publisher: int, rtag: bytes) -> Asked:
+def _asked(where: Where, claim: Claim, kind: Kind, publisher: int) -> Asked:
     return Asked(
         right=RIGHTS.index(claim.right),
         scope=SCOPES.index(where.scope),
         kind=kind.number,
         publisher=publisher,
         group=claim.group,
-        rtag=rtag,
+        idx=where.keys.idx,
         idx_dir=where.keys.idx_dir,
         lid=where.keys.lid,
     )
 
 
-def tell_publisher(tx: Tx, hub: Hub, where: Where, *, kind: Kind, publisher: int, rtag: bytes) -> None:
-    """Ask about a flag that was just stored what waited for it (needs `choices`).
-
-    A dummy is opened for who never chose, so that storing a flag costs the same for everybody.
-    """
-    row = tx.choice(where.keys.idx_dir)
-    rows = hub.rows
-    try:
-        state = decode(rows.open_no_choice() if row is None else rows.open_choice(row, where.scope)[1])
-    except (RowError, StateUnreadable):
-        # The flag is stored all the same: a lookup shows nothing of a scope whose choices do not open.
-        log.error("choices_unreadable", scope=where.scope)
-        return
-    ask_publisher(tx, hub, where, kind=kind, publisher=publisher, rtag=rtag, state=state)
+def flags_asked(hub: Hub, asked: Asked, rows: Iterable[FlagRow]) -> list[bytes]:
+    """The tags of this publisher's flags of this kind, among the rows under `asked.idx`."""
+    tag, scope = hub.rows.pub_tag(asked.publisher), SCOPES[asked.scope]
+    found = []
+    for row in rows:
+        if row.pub_tag != tag:
+            continue
+        try:
+            flag = hub.rows.open_flag(row, scope)
+        except RowError:
+            log.error("flag_unreadable", scope=scope)
+            continue
+        if flag.kind == asked.kind:
+            found.append(row.rtag)
+    return sorted(found)
 
 
 def waiting_claim(tx: Tx, hub: Hub, asked: Asked, kind: Kind) -> Claim | None:

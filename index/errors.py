@@ -12,8 +12,11 @@
     ├── ChoicesFull          the citizen's choices in force do not fit their row
     ├── Rejected             a rule that names itself: `code` is from a fixed list, never input
     ├── MessageConflict      the same message id with another body
+    ├── PolicyStopped        the version in force was stopped: Cedar says otherwise than its table
     └── LogUnavailable       nothing could be recorded, so nothing was answered
-        └── Overloaded       enough waits already: refused before it was read or decided
+        ├── Overloaded       enough waits already: refused before it was read or decided
+        └── PolicyAway       the version in force is not at hand in this process yet
+            └── PolicyChanged  another came into force while the call was on its way
 
 An error speaks of the asker, never of a person, and repeats no input. No HTTP
 here but in the table; anything that is not a `HubError` becomes one constant 500.
@@ -91,6 +94,22 @@ class Overloaded(LogUnavailable):
     code = "overloaded"
 
 
+class PolicyAway(LogUnavailable):
+    """Another version of the policy came into force and this process is loading it. Leaves no entry."""
+
+    code = "policy-away"
+
+
+class PolicyChanged(PolicyAway):
+    """It was let in under a version that is in force no more; nothing was done or spent."""
+
+
+class PolicyStopped(HubError):
+    """Answers under this version are stopped until another is in force; recorded like any refusal."""
+
+    code = "policy-stopped"
+
+
 class WorkFailed(Exception):
     """Something unexpected inside a work; nothing was changed. Not a refusal: it becomes the constant 500."""
 
@@ -140,6 +159,18 @@ PROBLEMS: Mapping[type[HubError], tuple[Problem, str]] = {
     LogUnavailable: (
         Problem("log-unavailable", 503, "Nothing could be recorded"),
         "Nothing was answered and nothing was changed; try again.",
+    ),
+    PolicyAway: (
+        Problem("policy-away", 503, "Another policy has come into force"),
+        "This process is loading it. Nothing was read, answered or changed; try again in a moment.",
+    ),
+    PolicyChanged: (
+        Problem("policy-away", 503, "Another policy has come into force"),
+        "It came into force while this call was on its way. Nothing was done; try again.",
+    ),
+    PolicyStopped: (
+        Problem("policy-stopped", 503, "Answers are stopped"),
+        "A check found that this version of the policy answers wrongly. Nothing was shown.",
     ),
     Overloaded: (
         Problem("overloaded", 503, "Too much is waiting"),

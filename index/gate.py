@@ -34,7 +34,6 @@ Source: docs/design/access-log.md, "Security, in order of value" 2 and 5.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import secrets
 import time
@@ -56,6 +55,7 @@ from index.errors import (
     LogUnavailable,
     NotAllowed,
     Overloaded,
+    PolicyChanged,
     Unauthenticated,
     WorkFailed,
     counted_as,
@@ -70,7 +70,6 @@ from index.protocol.http import (
     MAX_BODY,
     App,
     BadBody,
-    Problem,
     Receive,
     SafeHeaders,
     Scope,
@@ -100,7 +99,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _ADDRESSES_COUNTED = 10_000
-TOO_SLOW = Problem("body-too-slow", 408, "The body came too slowly")
 
 
 class Who(Enum):
@@ -133,6 +131,8 @@ class Caller:
     role_number: int = 0
     purpose_number: int = 0
     node_tag: bytes = b""
+    policy_number: int = 0
+    """The version it was let in under; a work is applied under no other."""
 
     @property
     def statement(self) -> Statement:
@@ -274,8 +274,6 @@ class Gate:
         self.in_hand += 1
         try:
             return await self.admit(rule, request)
-        except TimeoutError:
-            return problem_response(TOO_SLOW, "The body did not arrive in time. Nothing was done.")
         finally:
             self.in_hand -= 1
 
@@ -294,15 +292,14 @@ class Gate:
     async def admit(self, rule: Rule, request: Request) -> Response:
         """Let one call through, or refuse it and record that.
 
-        1. The body is read up to the rule's limit.
+        1. The body is read up to the rule's limit, as JSON.
         2. The statement is proven (`authenticate`); failing is counted and not recorded.
         3. The caller may use this route, and its budget holds.
         4. The body has its form.
         5. The route's work; its refusals are recorded by the sequencer.
         """
         try:
-            async with asyncio.timeout(self.hub.settings.body_seconds):
-                raw = await read_bounded(request, rule.limit)  # 1
+            raw = await read_bounded(request, rule.limit, self.hub.settings.body_seconds)  # 1
         except BadBody as error:
             return problem_response(error.problem, error.detail)
         try:
@@ -314,7 +311,11 @@ class Gate:
             caller = self.permit(rule, caller)  # 3
             body = decode_body(raw, rule.body)  # 4
             self.hub.budgets.take(caller, rule.persons(body))
-            return await rule.handle(self.hub, caller, body)  # 5
+            try:
+                return await rule.handle(self.hub, caller, body)  # 5
+            except PolicyChanged:
+                # Let in under a version that is in force no more; nothing was done: once more.
+                return await rule.handle(self.hub, self.permit(rule, caller), body)
         except Unauthenticated as error:
             # A replay, seen in the transaction.
             self._count(rule, request)
@@ -386,7 +387,8 @@ class Gate:
         wanted = (Who.CITIZEN, Who.EMPLOYEE) if rule.who is Who.ASKER else (rule.who,)
         if speaks not in wanted:
             raise NotAllowed
-        vocabulary = self.hub.vocabulary
+        policy = self.hub.policy
+        vocabulary = policy.vocabulary
         try:
             role = vocabulary.role(said.role)
             purpose = vocabulary.purpose(said.purpose) if said.purpose else None
@@ -408,6 +410,7 @@ class Gate:
             role_number=role.number,
             purpose_number=purpose.number if purpose else 0,
             node_tag=caller.node_tag,
+            policy_number=policy.number,
         )
 
     async def _refuse(self, caller: Caller, code: str, problem: Response) -> Response:

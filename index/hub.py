@@ -13,10 +13,12 @@ from sqlalchemy import Connection, Engine
 
 from index.accesslog.log import AccessLog
 from index.accesslog.reading import LogReader
+from index.acts import Office
 from index.errors import OverRate, PointsRefused, StalePoints
 from index.gate import Caller
 from index.keystore import Keystore
 from index.metrics import HubMetrics
+from index.policies import Policies
 from index.protocol.codec import EncodingError, unb64u
 from index.protocol.directory import Directory, Manifest
 from index.protocol.points import PointsError, open_points
@@ -25,6 +27,7 @@ from index.rows import Rows
 from index.sequencer import Sequencer
 from index.settings import HubSettings
 from index.tickets import Tickets
+from policy.decide import Asker
 from policy.engine import PolicyVersion
 from policy.vocabulary import BASES, Vocabulary
 
@@ -91,8 +94,8 @@ class Hub:
 
     settings: HubSettings
     clock: Callable[[], datetime]
-    vocabulary: Vocabulary
-    policy: PolicyVersion
+    policies: Policies
+    office: Office
     directory: Directory
     manifest: Manifest
     versions: frozenset[int]
@@ -109,7 +112,22 @@ class Hub:
     unknown_retractions: UnknownRetractions = field(default_factory=UnknownRetractions)
     failed_authentications: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Per address and claimed node; such a call leaves no entry."""
-    _sources: dict[tuple[str, frozenset[str]], list[tuple[int, bytes]]] = field(default_factory=dict)
+    _sources: dict[tuple[bytes, str, frozenset[str]], list[tuple[int, bytes]]] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> PolicyVersion:
+        """The version in force; inside a work, as read in its transaction."""
+        return self.policies.current
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """That of the version in force."""
+        return self.policies.current.vocabulary
+
+    def asker(self, caller: Caller, seconds: int) -> Asker:
+        """Who asks, with profile, convenants and mandates as registered now."""
+        said = caller.statement
+        return self.policies.registers.asker(caller.organisation, said.role, said.purpose, seconds)
 
     def open_points(self, caller: Caller, sealed: str, version: int, count: int) -> Sequence[bytes]:
         """The `count` values that this node sealed for this message, each a valid element.
@@ -142,7 +160,8 @@ class Hub:
 
         Follows from directory and vocabulary alone, so it is worked out once.
         """
-        found = self._sources.get((role, scopes))
+        key = (self.policy.hash, role, scopes)
+        found = self._sources.get(key)
         if found is None:
             kind = self.vocabulary.kind
             seen = self.vocabulary.role(role)
@@ -156,7 +175,7 @@ class Hub:
                     for entry in self.directory.organisation_of(node).kinds
                 )
             )
-            self._sources[role, scopes] = found
+            self._sources[key] = found
         return found
 
     @property

@@ -25,7 +25,7 @@ from consent.claims import Claims
 from consent.resolve import Receiver, states_of, with_standing
 from consent.state import StateUnreadable, decode
 from index.accesslog.log import Recorded, SealedBatch
-from index.errors import TicketRefused
+from index.errors import PolicyStopped, TicketRefused
 from index.gate import Caller, Rule, Who
 from index.hub import Hub
 from index.protocol.entry import SOMETHING, decision_bytes, shown_bits
@@ -119,6 +119,8 @@ class Lookup:
     def apply(self, tx: Tx) -> Finish:
         if not all(fits(self.hub, self.caller, ticket, LOOKUP, CRISIS) for ticket in self.tickets):
             return record_refused(tx, self.hub, self.caller, self.tickets, TicketRefused())
+        if self.hub.policies.stopped:
+            return record_refused(tx, self.hub, self.caller, self.tickets, PolicyStopped())
         question = Question.of(self.hub, self.caller, tx)
         decided = [question.about(ticket) for ticket in self.tickets]
         recorded = [
@@ -171,14 +173,7 @@ class Question:
     @classmethod
     def of(cls, hub: Hub, caller: Caller, tx: Tx) -> "Question":
         said = caller.statement
-        register = hub.settings.register_of(caller.organisation.oin)
-        asker = Asker(
-            role=said.role,
-            organisation_class=caller.organisation.class_,
-            profile=register.profile,
-            purpose=said.purpose,
-            mandate=frozenset(register.mandate_acts),
-        )
+        asker = hub.asker(caller, tx.seconds)
         receiver = Receiver(said.org, said.team, said.role)
         purpose = hub.vocabulary.purpose(said.purpose)
         return cls(hub, caller, tx, asker, receiver, purpose, hub.vocabulary.limits.lease_days * _DAY)

@@ -38,6 +38,20 @@ class HubMetrics:
         self.not_recorded = Counter(
             "vlagwijzer_hub_not_recorded", "Works refused because nothing could be recorded.", registry=to
         )
+        self.policy_number = Gauge(
+            "vlagwijzer_hub_policy_number", "Version of the policy in force, as last read.", registry=to
+        )
+        self.policy_stopped = Gauge(
+            "vlagwijzer_hub_policy_stopped", "1 while answers are stopped: Cedar says otherwise.", registry=to
+        )
+        self.rechecked = Counter(
+            "vlagwijzer_hub_decisions_rechecked",
+            "Recorded decisions Cedar was asked about again.",
+            registry=to,
+        )
+        self.recheck_differences = Counter(
+            "vlagwijzer_hub_recheck_differences", "Recorded decisions that Cedar would not give.", registry=to
+        )
         self.waiting = Gauge("vlagwijzer_hub_waiting", "Works that wait for the writer.", registry=to)
         self.waiting_persons = Gauge(
             "vlagwijzer_hub_waiting_persons", "Persons in the works that wait.", registry=to

@@ -48,7 +48,9 @@ from index.claims import (
     RIGHTS,
     Where,
     ask_publishers,
+    flags_asked,
     ledger_row,
+    publishers_of,
     state_of,
     state_row,
     waiting_claim,
@@ -73,9 +75,10 @@ from index.relations import in_force as relations_in_force
 from index.relations import record_refused, ticket_needs, use_session
 from index.rows import Asked, asked_bytes, asked_from
 from index.sessions import SAY, bytes16, instant_of, open_session, same_person
+from index.store import batch
 from index.store.batch import claims_of
 from index.tickets import Ticket
-from index.transaction import ChoiceRow, ClaimRow, DirectiveRow, Finish, Needs, Tx
+from index.transaction import ChoiceRow, DirectiveRow, Finish, Needs, Tx
 from policy.vocabulary import Kind, UnknownCode, Vocabulary
 
 if TYPE_CHECKING:
@@ -152,18 +155,9 @@ def refusal_of(item: RightItem, body: ObjectionRequest, hub: Hub, now: datetime)
         return "self-declared"
     if item.right == "objection" and not may_object(kind):  # 3
         return "no-task-for-kind"
-    if item.publisher and not _publishes(hub, item.publisher, kind):  # 4
+    if item.publisher and item.publisher not in publishers_of(hub, kind):  # 4
         return "unknown-publisher"
     return _giver_refusal(item, body, now)  # 5
-
-
-def _publishes(hub: Hub, number: int, kind: Kind) -> bool:
-    return any(
-        node.number == number
-        and "publish" in node.classes
-        and hub.directory.organisation_of(node).kind(kind.code) is not None
-        for node in hub.directory.nodes
-    )
 
 
 def _giver_refusal(item: RightItem, body: ObjectionRequest, now: datetime) -> str:
@@ -221,7 +215,6 @@ class UseRights:
 
     def needs(self) -> Needs:
         here = Needs(
-            flags=frozenset(part.where.keys.idx for part in self.parts),
             choices=frozenset(part.where.keys.idx_dir for part in self.parts),
             messages=frozenset({self.caller.message_key}),
         )
@@ -384,9 +377,8 @@ class AskOpen:
     persons: int = 1
 
     def needs(self) -> Needs:
-        tag = self.hub.rows.pub_tag(self.caller.node.number)
         return Needs(
-            flag_keys=frozenset((tag, asked.rtag) for _, asked in self.asked),
+            flags=frozenset(asked.idx for _, asked in self.asked),
             choices=frozenset(asked.idx_dir for _, asked in self.asked),
         )
 
@@ -406,14 +398,14 @@ class AskOpen:
         if claim is None:
             tx.delete_claim(key)
             return None
-        tag = self.hub.rows.pub_tag(self.caller.node.number)
-        if tx.flag(tag, asked.rtag) is None:
+        rtags = flags_asked(self.hub, asked, tx.flags(asked.idx))
+        if not rtags:
             return None
         token = self.hub.tickets.seal_claim(self.caller.node.id, asked_bytes(asked))
         return OpenClaim(
             id=b64u(key),
             token=b64u(token),
-            rtag=b64u(asked.rtag),
+            rtags=[b64u(rtag) for rtag in rtags],
             kind=kind.code,
             right=claim.right,
             opened=claim.opened.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -422,15 +414,24 @@ class AskOpen:
 
 
 async def open_claims(hub: Hub, caller: Caller, body: OpenRequest) -> Response:
-    """POST /v1/objections/open: the caller's own, by its flags' tags; nothing about anybody else's."""
-    rows = await asyncio.to_thread(_rows_of, hub, caller.node.number)
-    asked = [(row.key, hub.rows.open_claim(row)) for row in rows[:MOST_OPEN]]
-    return await hub.sequencer.submit(AskOpen(hub, caller, asked, len(rows) > MOST_OPEN))
+    """POST /v1/objections/open: about the caller's own flags, and nothing about anybody else's."""
+    asked, more = await asyncio.to_thread(_about_flags, hub, caller.node.number)
+    return await hub.sequencer.submit(AskOpen(hub, caller, asked, more))
 
 
-def _rows_of(hub: Hub, publisher: int) -> list[ClaimRow]:
+def _about_flags(hub: Hub, publisher: int) -> tuple[list[tuple[bytes, Asked]], bool]:
+    """The rows of a publisher about flags that it has, at most `MOST_OPEN`; the transaction asks again."""
+    found: list[tuple[bytes, Asked]] = []
+    last = b""
     with hub.reading() as connection:
-        return claims_of(connection, hub.rows.claim_tag(publisher), MOST_OPEN + 1)
+        while rows := claims_of(connection, hub.rows.claim_tag(publisher), last, MOST_OPEN):
+            last = rows[-1].key
+            asked = [(row.key, hub.rows.open_claim(row)) for row in rows]
+            flags = batch.read(connection, Needs(flags=frozenset(one.idx for _, one in asked))).flags
+            found += [(key, one) for key, one in asked if flags_asked(hub, one, flags[one.idx].values())]
+            if len(found) > MOST_OPEN:
+                break
+    return found[:MOST_OPEN], len(found) > MOST_OPEN
 
 
 # --- a publisher answers --------------------------------------------------------------------
@@ -449,9 +450,8 @@ class Answers:
         return len(self.replies)
 
     def needs(self) -> Needs:
-        tag = self.hub.rows.pub_tag(self.caller.node.number)
         return Needs(
-            flag_keys=frozenset((tag, asked.rtag) for _, asked in self.replies),
+            flags=frozenset(asked.idx for _, asked in self.replies),
             choices=frozenset(asked.idx_dir for _, asked in self.replies),
             messages=frozenset({self.caller.message_key}),
         )
@@ -497,8 +497,7 @@ class Answers:
             return "nothing-asked"
         if reply.answer == "extended" and claim.extended:
             return "extended-before"
-        tag = self.hub.rows.pub_tag(self.caller.node.number)
-        if reply.answer == "retracted" and tx.flag(tag, asked.rtag) is not None:  # 3
+        if reply.answer == "retracted" and flags_asked(self.hub, asked, tx.flags(asked.idx)):  # 3
             return "flag-still-there"
         try:
             self._write(tx, reply, asked, right, kind)

@@ -7,11 +7,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from index.acts import history, read_standing
 from index.api_document import openapi
 from index.errors import NOT_FOUND
 from index.gate import Public
 from index.hub import Hub
 from index.metrics import MEDIA
+from index.policies import signature_of, stored
 from index.protocol.directory import encode
 from index.protocol.http import problem_response
 
@@ -38,13 +40,21 @@ def _from_log(hub: Hub, path: str) -> Response:
 
 
 async def _policy(hub: Hub, _: Request) -> Response:
-    """Number and hash of the version in use, and the rules as text."""
+    """The version in force now: number, hash, the hub's signature over both, and the texts it is made of.
+
+    Read from the database, for this process may have answered nothing since it changed.
+    """
+    with hub.reading() as connection:
+        number = read_standing(connection).number_at(int(hub.clock().timestamp()))
+        digest, content = stored(connection, number)
+        acts = history(connection, hub.keystore)
     body = {
-        "number": hub.policy.number,
-        "hash": hub.policy.hash.hex(),
-        "vocabulary": {"name": hub.vocabulary.name, "version": hub.vocabulary.version},
-        "profiles": list(hub.policy.profiles),
-        "rules": [rule.text for rule in hub.policy.rules],
+        "number": number,
+        "hash": digest.hex(),
+        "signature": signature_of(acts, number),
+        "content": content.files(),
+        # The permits that are made from the vocabulary, as soon as this process holds the version.
+        "rules": [rule.text for rule in hub.policy.rules] if hub.policy.hash == digest else [],
     }
     return Response(msgspec.json.encode(body), media_type="application/json")
 
@@ -61,14 +71,15 @@ async def _manifest(hub: Hub, _: Request) -> Response:
 
 async def _health(hub: Hub, _: Request) -> Response:
     """Whether the writer answers, and how much trust is separated."""
+    policies = hub.policies
+    status = "down" if not hub.sequencer.running else "stopped" if policies.stopped else "up"
     body = {
-        "status": "up" if hub.sequencer.running else "down",
+        "status": status,
         "trustSeparation": hub.settings.trust_separation,
         "keys": hub.manifest.origin,
+        "policy": {"number": hub.policy.number, "state": policies.state},
     }
-    return Response(
-        msgspec.json.encode(body), 200 if hub.sequencer.running else 503, media_type="application/json"
-    )
+    return Response(msgspec.json.encode(body), 200 if status == "up" else 503, media_type="application/json")
 
 
 async def _metrics(hub: Hub, _: Request) -> Response:
@@ -76,6 +87,8 @@ async def _metrics(hub: Hub, _: Request) -> Response:
     figures = hub.metrics
     figures.waiting.set(hub.sequencer.waiting)
     figures.waiting_persons.set(hub.sequencer.persons_waiting)
+    figures.policy_stopped.set(hub.policies.stopped)
+    figures.policy_number.set(hub.policy.number)
     figures.failed_authentications.set(hub.failed_authentications.total())
     return Response(figures.text(), media_type=MEDIA)
 
@@ -88,7 +101,7 @@ async def _openapi(_hub: Hub, _: Request) -> Response:
 RULES = (
     Public("/v1/log/checkpoint", _checkpoint, "The signed checkpoint of this year's log", media="text/plain"),
     Public("/v1/log/{path:path}", _log, "Tiles and checkpoints of the log", media="application/octet-stream"),
-    Public("/v1/policy", _policy, "The rules in use"),
+    Public("/v1/policy", _policy, "The policy in force, with its signature and texts"),
     Public("/v1/directory", _directory, "The key holders' directory"),
     Public("/v1/manifest", _manifest, "The key holders' manifest"),
     Public("/v1/openapi.json", _openapi, "This document", cors=True),

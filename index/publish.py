@@ -14,22 +14,22 @@ Source: docs/design/hub.md, "Retractions stay".
 from __future__ import annotations
 
 import asyncio
+import binascii
 import calendar
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 from starlette.responses import Response
 
 from index.accesslog.log import Recorded, SealedBatch
-from index.claims import Where, tell_publisher
 from index.errors import Rejected
 from index.gate import Caller, Rule, Who
 from index.protocol.codec import EncodingError, unb64u
-from index.protocol.entry import shown_bits
+from index.protocol.entry import Alike, log_id, shown_bits
 from index.protocol.messages import (
     ChangeReceipt,
     ItemResult,
@@ -40,7 +40,7 @@ from index.protocol.messages import (
 )
 from index.protocol.receipt import issue_change_receipt
 from index.protocol.statement import LOG_INDEX_HEADER
-from index.rows import OPEN_END, Flag, RowError, digest_term, month_number, rtag_of, week_of
+from index.rows import OPEN_END, Flag, NewFlag, RowError, digest_term, month_number, rtag_of, week_of
 from index.transaction import DigestRow, Finish, FlagRow, HeartbeatRow, MarkerRow, Needs, Tx
 from policy.vocabulary import Kind, UnknownCode, Vocabulary
 
@@ -61,6 +61,8 @@ _FAR_END_MONTHS = 30 * 12
 _SUM = 1 << 256
 _BODY_LIMIT = 512 * 1024
 _THREAD_FROM = 32
+_B64_OF_32 = 43
+_STANDARD = str.maketrans("-_", "+/")
 
 
 # --- rules of one item --------------------------------------------------------------
@@ -72,16 +74,14 @@ def has_postponed_notice(kind: Kind) -> bool:
 
 
 def refusal_of(item: PublicationItem, caller: Caller, vocabulary: Vocabulary, now: datetime) -> str:
-    """Which rule an item breaks, as a code from this function only; empty when it breaks none.
+    """Which rule kind and months of an item break, as a code from this function only; empty for none.
 
-    1. The tag is 32 bytes.
+    1. The tag is 32 bytes: `ready` looks, for all items at once, and says `malformed-rtag`.
     2. The kind exists, and is switched on.
     3. The caller's organisation is registered for it, the caller's node has its
        scope, and only a citizen's portal reports what citizens say of themselves.
     4. `until` is not before `since`, and neither lies absurdly far ahead.
     """
-    if _bytes32(item.rtag) is None:  # 1
-        return "malformed-rtag"
     try:  # 2
         kind = vocabulary.kind(item.kind)
     except UnknownCode:
@@ -137,16 +137,32 @@ def _bytes32(text: str) -> bytes | None:
         return None
 
 
+def _all_bytes32(texts: Sequence[str]) -> list[bytes | None]:
+    """`_bytes32` of each. With a filler each text is 44 characters, so one call decodes well-formed ones."""
+    if all(len(text) == _B64_OF_32 for text in texts):
+        joined = "A".join([*texts, ""]).translate(_STANDARD)
+        try:
+            raw = binascii.a2b_base64(joined)
+        except binascii.Error:
+            raw = b""
+        # Every 33rd byte holds the bits beyond 32 bytes: anything there is no canonical text.
+        if len(raw) == 33 * len(texts) and not any(raw[32::33]):
+            return [raw[at : at + 32] for at in range(0, len(raw), 33)]
+    return [_bytes32(text) for text in texts]
+
+
 # --- what both changes share --------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """What became of one item, and how the access log tells it."""
 
     result: ItemResult
     kind: Kind | None = None
-    lids: tuple[bytes, ...] = field(default=(), repr=False)
+    lids: tuple[bytes, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Line {self.result.outcome}>"
 
 
 def result(seq: int, outcome: Outcome, code: str = "") -> ItemResult:
@@ -164,14 +180,24 @@ class Change:
     def pub_tag(self) -> bytes:
         return self.hub.rows.pub_tag(self.caller.node.number)
 
-    def record(self, tx: Tx, line: Line) -> Recorded:
+    def record(self, tx: Tx, lines: Sequence[Line]) -> list[Recorded]:
         """One entry per item; a refused one too, in the person's chain where the item names a person."""
-        shown = b""
-        if line.kind is not None and line.result.outcome in ("stored", "removed"):
-            shown = shown_bits([line.kind.number], self.hub.highest_kind)
-        refused = line.result.code or ("stale" if line.result.outcome == "stale" else "")
-        later = line.kind is not None and has_postponed_notice(line.kind)
-        return tx.record(self.caller.draft(tx.now, lids=line.lids, later=later, shown=shown, refused=refused))
+        alike: dict[tuple[bool, int, str], Alike] = {}
+        recorded: list[Recorded] = []
+        for line in lines:
+            said, kind = line.result, line.kind
+            shown = kind.number if kind is not None and said.outcome in ("stored", "removed") else 0
+            refused = said.code or ("stale" if said.outcome == "stale" else "")
+            later = kind is not None and has_postponed_notice(kind)
+            like = alike.get((later, shown, refused))
+            if like is None:
+                like = alike[later, shown, refused] = self._alike(tx, later, shown, refused)
+            recorded.append(tx.record_alike(like, line.lids))
+        return recorded
+
+    def _alike(self, tx: Tx, later: bool, shown: int, refused: str) -> Alike:
+        bits = shown_bits([shown], self.hub.highest_kind) if shown else b""
+        return Alike(self.caller.draft(tx.now, later=later, shown=bits, refused=refused))
 
     def answer(self, tx: Tx, lines: Sequence[Line], recorded: Sequence[Recorded]) -> Finish:
         """Remember and give the signed receipt; its log proof is that of the message's last entry.
@@ -207,19 +233,35 @@ def json_answer(body: bytes, log_index: str) -> Response:
     return Response(body, media_type="application/json", headers={LOG_INDEX_HEADER: log_index})
 
 
-def grow_digest(tx: Tx, pub_tag: bytes, rtag: bytes, seq: int, replaced: int | None) -> None:
-    """Count a flag in its bucket; `replaced` is the seq that it had there before.
+class _Growth:
+    """What the flags of one message add to their buckets, written once per bucket.
 
     A bucket that was empty is confirmed by its first flag. One that was not
     keeps its time: a publication says nothing about its other flags.
     """
-    row = tx.digest(pub_tag, rtag[0])
-    held = row.live if row else 0
-    total = int.from_bytes(row.sum, "big") if row else 0
-    total += digest_term(rtag, seq) - (digest_term(rtag, replaced) if replaced is not None else 0)
-    confirmed = row.confirmed_at if row and held else tx.seconds
-    count = held + (replaced is None)
-    tx.put_digest(DigestRow(pub_tag, rtag[0], count, (total % _SUM).to_bytes(32, "big"), confirmed))
+
+    __slots__ = ("_added", "_sums")
+
+    def __init__(self) -> None:
+        self._sums: dict[int, int] = {}
+        self._added: dict[int, int] = {}
+
+    def count(self, rtag: bytes, seq: int, replaced: int | None) -> None:
+        """A flag in its bucket; `replaced` is the seq that it had there before."""
+        bucket, term = rtag[0], digest_term(rtag, seq)
+        if replaced is None:
+            self._added[bucket] = self._added.get(bucket, 0) + 1
+        else:
+            term -= digest_term(rtag, replaced)
+        self._sums[bucket] = self._sums.get(bucket, 0) + term
+
+    def write(self, tx: Tx, pub_tag: bytes) -> None:
+        for bucket, growth in self._sums.items():
+            row = tx.digest(pub_tag, bucket)
+            held, total = (row.live, int.from_bytes(row.sum, "big")) if row else (0, 0)
+            confirmed = row.confirmed_at if row and held else tx.seconds
+            summed = ((total + growth) % _SUM).to_bytes(32, "big")
+            tx.put_digest(DigestRow(pub_tag, bucket, held + self._added.get(bucket, 0), summed, confirmed))
 
 
 def shrink_digest(tx: Tx, pub_tag: bytes, rtag: bytes, seq: int) -> None:
@@ -234,16 +276,27 @@ def shrink_digest(tx: Tx, pub_tag: bytes, rtag: bytes, seq: int) -> None:
 # --- publications -------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """One item, checked and sealed before the lock. `row` is None when it is refused."""
 
     seq: int
     code: str
     kind: Kind | None
-    lid: bytes | None = field(repr=False)
-    row: FlagRow | None = field(repr=False)
-    where: Where | None = field(repr=False, default=None)
+    lids: tuple[bytes, ...]
+    row: FlagRow | None
+
+    def __repr__(self) -> str:
+        return f"<Ready {self.seq}>"
+
+
+class _Terms(NamedTuple):
+    """What one kind and period comes to: judged once for all items of a message that have it."""
+
+    code: str
+    kind: Kind | None
+    flag: tuple[int, int, int, int, int]
+    """The fields of a `Flag` before its log id."""
+    week: int
 
 
 def ready(hub: Hub, caller: Caller, body: PublicationRequest) -> list[Ready]:
@@ -256,25 +309,35 @@ def ready(hub: Hub, caller: Caller, body: PublicationRequest) -> list[Ready]:
     if len({item.seq for item in body.items}) != len(body.items):
         raise Rejected("seq-twice")
     points = hub.open_points(caller, body.points, body.version, len(body.items))
-    return [_ready(hub, caller, item, n) for item, n in zip(body.items, points, strict=True)]
+    judged: dict[tuple[str, str, str | None], _Terms] = {}
+    checked: list[tuple[int, str, Kind | None, tuple[bytes, ...]]] = []
+    fresh: list[NewFlag] = []
+    for item, n, rtag in zip(body.items, points, _all_bytes32([i.rtag for i in body.items]), strict=True):
+        period = item.kind, item.since, item.until
+        terms = judged.get(period)
+        if terms is None:
+            terms = judged[period] = _terms(hub, caller, item)
+        code, kind, flag, week = terms
+        code = "malformed-rtag" if rtag is None else code
+        if kind is None:
+            checked.append((item.seq, code, None, ()))
+            continue
+        lid = log_id(kind.domain, n)
+        if rtag is not None and not code:
+            fresh.append(NewFlag(kind.domain, n, rtag, item.seq, week, Flag(*flag, lid)))
+        checked.append((item.seq, code, kind, (lid,)))
+    rows = iter(hub.rows.seal_flags(fresh))
+    return [Ready(*item, None if item[1] else next(rows)) for item in checked]
 
 
-def _ready(hub: Hub, caller: Caller, item: PublicationItem, n: bytes) -> Ready:
+def _terms(hub: Hub, caller: Caller, item: PublicationItem) -> _Terms:
     code = refusal_of(item, caller, hub.vocabulary, caller.at)
     if not hub.vocabulary.has_kind(item.kind):
-        return Ready(item.seq, code, None, None, None)
+        return _Terms(code, None, (0, 0, 0, 0, 0), 0)
     kind = hub.vocabulary.kind(item.kind)
-    keys = hub.rows.keys_of(kind.domain, n)
-    if code:
-        return Ready(item.seq, code, kind, keys.lid, None)
     until = OPEN_END if item.until is None else month_number(item.until)
-    flag = Flag(kind.number, caller.node.number, month_number(item.since), until, 0, keys.lid)
-    rtag = unb64u(item.rtag, 32)
-    sealed = hub.rows.seal_flag(kind.domain, rtag, keys.idx, n, flag)
-    week = expires_week(kind, until)
-    tag = hub.rows.pub_tag(caller.node.number)
-    row = FlagRow(tag, rtag, keys.idx, sealed.sealed, sealed.escrow, item.seq, week)
-    return Ready(item.seq, "", kind, keys.lid, row, Where(kind.domain, keys, n))
+    flag = (kind.number, caller.node.number, month_number(item.since), until, 0)
+    return _Terms(code, kind, flag, 0 if code else expires_week(kind, until))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,40 +351,39 @@ class Publish(Change):
         return len(self.items)
 
     def needs(self) -> Needs:
-        keys = frozenset((item.row.pub_tag, item.row.rtag) for item in self.items if item.row)
+        keys = frozenset([(item.row.pub_tag, item.row.rtag) for item in self.items if item.row])
         return Needs(
             flag_keys=keys,
-            digests=frozenset((tag, rtag[0]) for tag, rtag in keys),
-            choices=frozenset(item.where.keys.idx_dir for item in self.items if item.where),
+            digests=frozenset([(tag, rtag[0]) for tag, rtag in keys]),
             messages=frozenset({self.caller.message_key}),
         )
 
     def apply(self, tx: Tx) -> Finish:
         if (earlier := tx.earlier(self.caller)) is not None:
             return lambda _: earlier
-        lines = [self._store(tx, item) for item in self.items]
-        recorded = [self.record(tx, line) for line in lines]
-        if any(line.result.outcome == "stored" for line in lines) and self.pub_tag not in tx.heartbeats():
+        new: dict[bytes, FlagRow] = {}
+        growth = _Growth()
+        lines = [self._judge(tx, item, new, growth) for item in self.items]
+        tx.put_flags(new.values())
+        growth.write(tx, self.pub_tag)
+        if new and self.pub_tag not in tx.heartbeats():
             tx.put_heartbeat(HeartbeatRow(self.pub_tag, tx.seconds))
-        return self.answer(tx, lines, recorded)
+        return self.answer(tx, lines, self.record(tx, lines))
 
-    def _store(self, tx: Tx, item: Ready) -> Line:
-        lids = (item.lid,) if item.lid else ()
-        if item.row is None:
-            return Line(result(item.seq, "refused", item.code), item.kind, lids)
-        row, held = item.row, tx.flag(item.row.pub_tag, item.row.rtag)
-        if tx.marker(row.pub_tag, row.rtag) or (held and held.seq >= item.seq):
-            return Line(result(item.seq, "stale"), item.kind, lids)
+    def _judge(self, tx: Tx, item: Ready, new: dict[bytes, FlagRow], growth: _Growth) -> Line:
+        """What becomes of one item, after those before it in the message."""
+        seq, code, kind, lids, row = item
+        if row is None:
+            return Line(result(seq, "refused", code), kind, lids)
+        held = new.get(row.rtag) or tx.flag(row.pub_tag, row.rtag)
+        if tx.marker(row.pub_tag, row.rtag) or (held and held.seq >= seq):
+            return Line(result(seq, "stale"), kind, lids)
         if held and held.idx != row.idx:
             # A flag does not walk to another person: the first one's chain would never tell that it went.
-            return Line(result(item.seq, "refused", "other-person"), item.kind, lids)
-        grow_digest(tx, row.pub_tag, row.rtag, item.seq, held.seq if held else None)
-        tx.put_flag(row)
-        if item.where and item.kind:
-            # A right that was used before there was this flag is asked about from now on.
-            publisher = self.caller.node.number
-            tell_publisher(tx, self.hub, item.where, kind=item.kind, publisher=publisher, rtag=row.rtag)
-        return Line(result(item.seq, "stored"), item.kind, lids)
+            return Line(result(seq, "refused", "other-person"), kind, lids)
+        growth.count(row.rtag, seq, held.seq if held else None)
+        new[row.rtag] = row
+        return Line(result(seq, "stored"), kind, lids)
 
 
 async def publications(hub: Hub, caller: Caller, body: PublicationRequest) -> Response:
@@ -360,8 +422,7 @@ class Retract(Change):
         if (earlier := tx.earlier(self.caller)) is not None:
             return lambda _: earlier
         lines = [self._remove(tx, seq, rtag) for seq, rtag in self.items]
-        recorded = [self.record(tx, line) for line in lines]
-        return self.answer(tx, lines, recorded)
+        return self.answer(tx, lines, self.record(tx, lines))
 
     def _remove(self, tx: Tx, seq: int, rtag: bytes | None) -> Line:
         if rtag is None:

@@ -319,7 +319,7 @@ def _check_scopes(hub: Hub, caller: Caller, body: RelationRequest) -> tuple[str,
     if body.class_ == "citizen":
         wanted = tuple(scope for scope in SCOPES if hub.manifest.scope_key(scope))
     else:
-        profile = hub.settings.register_of(caller.organisation.oin).profile
+        profile = hub.policies.registers.profile_of(caller.organisation.oin)
         try:
             wanted = scopes_for(hub.policy, caller.statement.role, caller.statement.purpose, profile)
         except UnknownCode:

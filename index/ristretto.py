@@ -24,7 +24,8 @@ _NAMES = ("libsodium.so.26", "libsodium.so.23", "libsodium.26.dylib", "libsodium
 
 def is_point(n: bytes) -> bool:
     """Whether `n` is a canonical ristretto255 element and not the identity."""
-    return len(n) == 32 and n != bytes(32) and _judge()(n)
+    # libsodium 1.0.18 leaves the highest bit unread, and takes two spellings of one element.
+    return len(n) == 32 and n[31] < 0x80 and n != bytes(32) and _judge()(n)
 
 
 @lru_cache(maxsize=1)
@@ -37,7 +38,9 @@ def _libsodium() -> Callable[[bytes], bool] | None:
     for place in (Path(folder) / name for folder in _FOLDERS for name in _NAMES):
         if not place.is_file():
             continue
-        library = ctypes.CDLL(str(place))
+        # `PyDLL` keeps the interpreter lock for these 4 µs: a message asks a thousand times, and each
+        # time the lock is given up, the writer may hold it for as long as the interpreter's switch interval.
+        library = ctypes.PyDLL(str(place))
         if library.sodium_init() >= 0 and hasattr(library, "crypto_core_ristretto255_is_valid_point"):
             check = library.crypto_core_ristretto255_is_valid_point
             check.argtypes = [ctypes.c_char_p]

@@ -30,6 +30,7 @@ from index.aead import open_box, seal_box
 from index.keystore import ROWS, DataKey, Keystore
 from index.protocol.codec import SCOPES, lp, u16, u32, u64
 from index.protocol.entry import log_id
+from index.protocol.mac import mac_under
 from index.transaction import ChoiceRow, ClaimRow, DirectiveRow, FlagRow, RelationRow
 
 T = TypeVar("T")
@@ -78,7 +79,7 @@ class Flag(NamedTuple):
 class Asked(NamedTuple):
     """What a publisher is asked, as it stands in its sealed row: places in the lists of rights and scopes.
 
-    `idx_dir` leads to the ledger that the answer goes to; `rtag` is the publisher's own flag.
+    `idx` leads to the publisher's own flags, where there are any, `idx_dir` to the ledger of the answer.
     """
 
     right: int
@@ -86,9 +87,20 @@ class Asked(NamedTuple):
     kind: int
     publisher: int
     group: bytes
-    rtag: bytes
+    idx: bytes
     idx_dir: bytes
     lid: bytes
+
+
+class NewFlag(NamedTuple):
+    """A flag that is to be stored under `n`; check that with `ristretto.is_point` before."""
+
+    scope: str
+    n: bytes
+    rtag: bytes
+    seq: int
+    expires_week: int
+    flag: Flag
 
 
 class Sealed(NamedTuple):
@@ -192,7 +204,7 @@ class EscrowSession:
     def seal(self, scope: str, search_key: bytes, n: bytes, nonce: bytes | None = None) -> bytes:
         """The escrow of `n` beside a row: 76 bytes."""
         nonce = nonce or secrets.token_bytes(_NONCE)
-        box = seal_box(n, lp(scope) + search_key, nonce, self._key)
+        box = seal_box(n, _lp(scope) + search_key, nonce, self._key)
         return u32(self.sid) + nonce + box
 
     def open(self, scope: str, search_key: bytes, escrow: bytes) -> bytes:
@@ -265,11 +277,15 @@ class Rows:
         """Search keys and log id of one `N`; check it with `ristretto.is_point` before writing a row."""
         tail = lp(scope) + n
         return SearchKeys(
-            hmac.digest(self._h_flag, b"idx/v1" + tail, "sha256"),
+            self.idx_of(scope, n),
             hmac.digest(self._h_dir, b"idx-dir/v1" + tail, "sha256"),
             hmac.digest(self._h_rel, b"idx-rel/v1" + tail, "sha256"),
             log_id(scope, n),
         )
+
+    def idx_of(self, scope: str, n: bytes) -> bytes:
+        """The search key of flags alone."""
+        return mac_under(self._h_flag)(b"idx/v1" + _lp(scope) + n)
 
     def pub_tag(self, publisher: int) -> bytes:
         """What stands for a publisher (the node's number) in rows, 16 bytes."""
@@ -305,6 +321,24 @@ class Rows:
         """A flag of `flag.publisher` under `idx`."""
         place = Place("flag", self.pub_tag(flag.publisher) + rtag, idx, scope)
         return self.seal(place, n, flag_plain(flag))
+
+    def seal_flags(self, flags: Sequence[NewFlag]) -> list[FlagRow]:
+        """Rows of many flags, in order: what `keys_of` and `seal_flag` give, in one loop."""
+        key, session = self._current(), self._escrow()
+        dek = u32(key.number)
+        fresh = secrets.token_bytes(2 * _NONCE * len(flags))
+        tags: dict[int, bytes] = {}
+        rows: list[FlagRow] = []
+        for at, (scope, n, rtag, seq, week, flag) in enumerate(flags):
+            tag = tags.get(flag.publisher) or tags.setdefault(flag.publisher, self.pub_tag(flag.publisher))
+            start = 2 * _NONCE * at
+            nonce = fresh[start : start + _NONCE]
+            idx = self.idx_of(scope, n)
+            escrow = session.seal(scope, idx, n, fresh[start + _NONCE : start + 2 * _NONCE])
+            aad = row_aad(Place("flag", tag + rtag, idx, scope), escrow)
+            sealed = dek + nonce + seal_box(flag_plain(flag), aad, nonce, key.key)
+            rows.append(FlagRow(tag, rtag, idx, sealed, escrow, seq, week))
+        return rows
 
     def open_flag(self, row: FlagRow, scope: str) -> Flag:
         """The flag inside a row; RowError as in `open`."""
@@ -437,9 +471,9 @@ class Rows:
         return hmac.digest(self._k_pub, b"claim/v1" + u32(publisher), "sha256")
 
     def claim_key(self, asked: Asked) -> bytes:
-        """The same claim about the same flag has one row."""
-        about = b"claim-key/v1" + u32(asked.publisher) + asked.rtag + asked.group + bytes((asked.right,))
-        return hmac.digest(self._k_pub, about, "sha256")[:16]
+        """The same claim has one row per publisher. 16 bytes."""
+        about = u32(asked.publisher) + u16(asked.kind) + bytes((asked.right,)) + asked.group + asked.idx_dir
+        return hmac.digest(self._k_pub, b"claim-key/v1" + about, "sha256")[:16]
 
     def new_claim(self, asked: Asked, n: bytes) -> ClaimRow:
         """A row that the publisher's next question about its flags finds.
@@ -496,6 +530,7 @@ def _ends(table: str, size: int, scope: str) -> tuple[bytes, bytes]:
 
 
 _sha256 = hashlib.sha256
+_lp = lru_cache(maxsize=8)(lp)
 
 
 def flag_plain(flag: Flag) -> bytes:

@@ -39,10 +39,13 @@ from starlette.responses import Response
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import AccessLog, Recorded, SealedBatch
 from index.accesslog.spent import Full, tag_of
+from index.acts import HistoryBroken
 from index.errors import (
     HubError,
     LogUnavailable,
     Overloaded,
+    PolicyAway,
+    PolicyChanged,
     Unauthenticated,
     WorkFailed,
     place_of,
@@ -50,7 +53,8 @@ from index.errors import (
 )
 from index.gate import Refusal
 from index.metrics import HubMetrics
-from index.protocol.entry import EntryDraft
+from index.policies import Policies
+from index.protocol.entry import Alike, EntryDraft
 from index.rows import Rows
 from index.store import batch
 from index.store.engine import lock
@@ -127,6 +131,9 @@ class _Ports:
     def append(self, draft: EntryDraft) -> Recorded:
         return self.access_log.append(draft)
 
+    def append_alike(self, alike: Alike, lids: Sequence[bytes]) -> Recorded:
+        return self.access_log.append_alike(alike, lids)
+
     def open_message(self, row: MessageRow) -> bytes:
         return self.rows.open_message(row.node_tag, row.message, row.body, row.sealed)
 
@@ -164,6 +171,8 @@ class Sequencer:
         engine: From `store.engine.open_engine`; one connection of it is kept.
         before: Called in the writer thread before each batch, outside the
             transaction: dated keys and escrow sessions.
+        policies: Finds in each transaction which version of the policy is in force;
+            without it (tests of the writer alone) none is asked for.
         fatal: Called once when the disk fails; the process is to stop.
     """
 
@@ -178,6 +187,7 @@ class Sequencer:
         most_waiting: int = MOST_WAITING,
         metrics: HubMetrics | None = None,
         before: Callable[[Connection, datetime], None] = lambda _connection, _now: None,
+        policies: Policies | None = None,
         fatal: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
@@ -189,6 +199,7 @@ class Sequencer:
         self._metrics = metrics or HubMetrics()
         self._persons_waiting = 0
         self._before = before
+        self._policies = policies
         self._fatal = fatal
         self._queue: deque[_Waiting] = deque()
         self._wake = threading.Condition()
@@ -339,6 +350,8 @@ class Sequencer:
         aside: _Aside | None = None
         try:
             lock(connection)
+            if self._policies:
+                self._policies.take(connection, now)
             if not self._database_waits:
                 aside = self._stand_aside()
             read = batch.read(connection, Needs.union(work.needs() for work in works))
@@ -376,6 +389,9 @@ class Sequencer:
         """One work. A refusal before its first write is an answer like any other, and recorded."""
         caller = work.caller
         if caller is not None:
+            if self._policies and caller.policy_number not in (0, self._policies.current.number):
+                # It was let in under another version than is in force now: not half under each.
+                return PolicyChanged()
             tag = tag_of(caller.statement.node, caller.statement.jti)
             try:
                 if not tx.spend(tag, caller.jti_until):
@@ -402,8 +418,13 @@ class Sequencer:
 
     def _failed(self, taken: Sequence[_Waiting], error: Exception) -> None:
         """Nothing of the batch holds. Decide who is tried again and who is told so."""
+        if isinstance(error, PolicyAway):
+            self._metrics.not_recorded.inc(len(taken))
+            _deliver([(waiting, PolicyAway()) for waiting in taken])
+            return
         if isinstance(
-            error, (_CommitFailed, _NotConnected, OperationalError, InterfaceError, LogInconsistent)
+            error,
+            (_CommitFailed, _NotConnected, OperationalError, InterfaceError, LogInconsistent, HistoryBroken),
         ) or (isinstance(error, DBAPIError) and error.connection_invalidated):
             log.error("batch_not_recorded", error=type(error).__name__, works=len(taken))
             self._disconnect()

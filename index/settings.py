@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from consent.pages.settings import PageSettings
+from index.protocol.codec import unb64u
 from index.protocol.settings_file import ProcessSettings, reads
 
 PREFIX = "VLAGWIJZER_HUB_"
@@ -46,11 +47,17 @@ class HubSettings(ProcessSettings):
     directory: Path
     """The key holders' directory; mirrored at `/v1/directory`."""
     vocabulary: Path | None = None
-    """Absent: the packaged starting vocabulary."""
+    """Of the first version of a new hub; absent: the packaged one. Later ones come by `policy publish`."""
     policy_number: int = Field(default=1, ge=1)
-    """Number under which the vocabulary and rules in use were published; it only rises."""
+    """Number of the first version of a new hub, made of `vocabulary` and the packaged rules."""
     organisations: dict[str, RegisterSettings] = Field(default_factory=dict)
-    """By OIN; an organisation that is not here has profile `basis` and no mandate."""
+    """By OIN, for the first start of a new hub only; then `vlagwijzer hub organisation` and `mandate`."""
+    approvers: dict[str, str] = Field(default_factory=dict)
+    """Public Ed25519 keys (base64url) by name of who may publish and approve; made by `policy key`."""
+    recheck_seconds: float = Field(default=300.0, gt=0)
+    """How often Cedar is asked again about a sample of recorded decisions."""
+    recheck_sample: int = Field(default=50, ge=1, le=1000)
+    """Recorded decisions that are asked again each time."""
 
     node_per_minute: int = Field(default=6000, ge=1)
     """Persons that one node may ask about per minute, all its calls together."""
@@ -66,6 +73,16 @@ class HubSettings(ProcessSettings):
     """How long a body may take to arrive; a slow sender must not hold a place for ever."""
     batch_persons: int = Field(default=64, ge=1, le=64)
     """Persons in one transaction; the log's tests and figures hold up to 64."""
+
+    @field_validator("approvers")
+    @classmethod
+    def _one_key_each(cls, approvers: dict[str, str]) -> dict[str, str]:
+        # One key under two names would let one person approve twice.
+        if len(set(approvers.values())) != len(approvers):
+            raise ValueError("two approvers have one key")
+        for key in approvers.values():
+            unb64u(key, 32)
+        return approvers
 
     pages: PageSettings | None = None
     """Pages for privacy officers; absent: no pages."""
@@ -86,7 +103,3 @@ class HubSettings(ProcessSettings):
     def database_url(self) -> str:
         """SQLAlchemy address."""
         return self.database if "://" in self.database else f"sqlite:///{self.database}"
-
-    def register_of(self, oin: str) -> RegisterSettings:
-        """What is registered for an organisation."""
-        return self.organisations.get(oin) or RegisterSettings()

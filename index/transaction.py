@@ -27,7 +27,7 @@ Source: docs/design/access-log.md, "Storage and the order of things".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from index.accesslog.log import Recorded, SealedBatch
     from index.gate import Caller
-    from index.protocol.entry import EntryDraft
+    from index.protocol.entry import Alike, EntryDraft
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -248,6 +248,8 @@ class Ports(Protocol):
 
     def append(self, draft: EntryDraft) -> Recorded: ...
 
+    def append_alike(self, alike: Alike, lids: Sequence[bytes]) -> Recorded: ...
+
     def open_message(self, row: MessageRow) -> bytes: ...
 
 
@@ -310,6 +312,17 @@ class Tx:
         bucket = self._read.buckets.get((row.pub_tag, row.rtag[0]))
         if bucket is not None:
             bucket[row.rtag] = row
+
+    def put_flags(self, rows: Iterable[FlagRow]) -> None:
+        """`put_flag` for many, none of which walks to another search key."""
+        if self._read.flags or self._read.buckets:
+            for row in rows:
+                self.put_flag(row)
+            return
+        found = {(row.pub_tag, row.rtag): row for row in rows}
+        self.touched += len(found)
+        self.written.flags.update(found)
+        self._read.by_key.update(found)
 
     def delete_flag(self, pub_tag: bytes, rtag: bytes) -> None:
         """Delete a flag; none there is harmless."""
@@ -404,6 +417,11 @@ class Tx:
         """Add an entry to the access log; its proof is in the `SealedBatch` given to `Finish`."""
         self.touched += 1
         return self._ports.append(draft)
+
+    def record_alike(self, alike: Alike, lids: Sequence[bytes]) -> Recorded:
+        """`record` one of the many entries of a message; `lids` take the place of the draft's."""
+        self.touched += 1
+        return self._ports.append_alike(alike, lids)
 
     def earlier(self, caller: Caller) -> bytes | None:
         """What `remember` stored when this very message came before, else None (needs `messages`).

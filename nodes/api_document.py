@@ -169,7 +169,9 @@ SCHEMES = (
     documents.SecurityScheme(TOKEN, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}),
 )
 
-_LOOKING = (403, 404, 413, 503)
+_READING = (401, 403, 431)
+_WRITING = (*_READING, 408, 413, 415)
+_LOOKING = (*_WRITING, 404, 503)
 
 OPERATIONS = (
     documents.Operation(
@@ -181,7 +183,7 @@ OPERATIONS = (
         FlagRequest,
         Queued,
         status=202,
-        problems=(403, 413, 503),
+        problems=(*_WRITING, 503),
         security=(KEY,),
     ),
     documents.Operation(
@@ -193,7 +195,7 @@ OPERATIONS = (
         RetractionBody,
         Queued,
         status=202,
-        problems=(403, 404, 413),
+        problems=(*_WRITING, 404),
         security=(KEY,),
     ),
     documents.Operation(
@@ -205,7 +207,7 @@ OPERATIONS = (
         BatchRequest,
         BatchAnswer,
         status=202,
-        problems=(403, 413),
+        problems=_WRITING,
         security=(KEY,),
     ),
     documents.Operation(
@@ -216,7 +218,7 @@ OPERATIONS = (
         "flags",
         None,
         FlagAnswer,
-        problems=(403, 404),
+        problems=(*_READING, 404),
         security=(KEY,),
     ),
     documents.Operation(
@@ -227,7 +229,7 @@ OPERATIONS = (
         "flags",
         None,
         OutboxAnswer,
-        problems=(403,),
+        problems=_READING,
         security=(KEY,),
     ),
     documents.Operation(

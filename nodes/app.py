@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from index.protocol.http import Problem, SafeHeaders, problem_response
+from index.protocol.http import Bounds, Problem, SafeHeaders, problem_response
 
 from .api import UNKNOWN, api_routes, problem_of
 from .api_document import openapi
@@ -63,6 +63,7 @@ def create_app(settings: NodeSettings, runtime: NodeRuntime | None = None) -> Fa
 
     app.add_exception_handler(HTTPException, failed)
     app.add_exception_handler(Exception, failed)
+    app.add_middleware(Bounds)
     app.add_middleware(SafeHeaders)
     app.add_middleware(Grid, step_ms=settings.answer_grid_ms)
     return app

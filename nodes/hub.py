@@ -357,6 +357,6 @@ def _failure(response: httpx.Response, asking: Asking) -> HubUnreachable | Refus
         kind = str(body["type"]).rpartition("/")[2]
         if kind == "rejected":
             kind = str(body["errors"][0]["code"])  # the rule, which is what a person needs to hear
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError):
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError, RecursionError):
         kind = ""
     return Refused(kind if _CODE.fullmatch(kind) else f"http-{response.status_code}")

@@ -1,7 +1,7 @@
 """The way in: checked facts are pseudonymised and queued, or queued sealed when key holders are down."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -28,14 +28,16 @@ class Intake:
         self.holders_silent = False
         self.alarm = ""
 
-    async def evaluate(self, publications: Sequence[Publication]) -> Evaluated | None:
+    async def evaluate(
+        self, publications: Sequence[Publication], done: Callable[[int], None] = lambda _count: None
+    ) -> Evaluated | None:
         """Pseudonyms in the order of the publications; None when the key holders do not give them now.
 
         The scope of each follows from its kind. An unverified result never gets here.
         """
         requests = [(publication.bsn, (publication.scope,)) for publication in publications]
         try:
-            found = await self._pseudonymiser.pseudonymise(requests, "publish")
+            found = await self._pseudonymiser.pseudonymise(requests, "publish", done=done)
         except (HoldersUnreachable, HolderRefused) as error:
             self.holders_silent = True
             log.warning("publications_wait", reason=type(error).__name__, count=len(publications))
@@ -54,16 +56,18 @@ class Intake:
         retractions: Sequence[str] = (),
         rejections: Sequence[Rejection] = (),
         cursor: Cursor | None = None,
+        done: Callable[[int], None] = lambda _count: None,
     ) -> None:
         """Queue; returns once it survives a crash. What the hub has already is not evaluated again.
 
         Args:
             publications: Each local reference at most once.
             cursor: Advances in the same transaction.
+            done: Told how many more publications are pseudonymised, before they are queued.
         """
         known = await asyncio.to_thread(self._outbox.flags, [p.local_ref for p in publications])
         fresh = [p for p in publications if not self._outbox.is_same(known.get(p.local_ref), p)]
-        evaluated = await self.evaluate(fresh) if fresh else None
+        evaluated = await self.evaluate(fresh, done) if fresh else None
         await asyncio.to_thread(
             self._outbox.queue,
             origin,

@@ -19,11 +19,11 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import httpx
 import msgspec
@@ -55,17 +55,22 @@ from nodes.bsn import Bsn
 from nodes.errors import HolderLied, HolderRefused, HoldersUnreachable, NodeError
 from nodes.oprf import threshold, voprf
 from nodes.oprf.ristretto import BadElement, Secret
+from nodes.oprf.workers import Chunk, Workers, WorkersGone
 
 log = structlog.get_logger()
 P = ParamSpec("P")
 R = TypeVar("R")
+Verify = Callable[[bytes, Sequence[bytes], Sequence[bytes], bytes], Awaitable[None]]
+"""`voprf.verify`, wherever it runs."""
 
 MAX_ANSWER_BYTES = 128 * 1024
 _LATER_S = {"lied": 600.0, "refused": 30.0, "unreachable": 10.0}
 _SMALL = 12
 """Elements that are computed with at once: about 2 ms, less than a thread costs on a busy machine."""
 _AT_ONCE = 2
-"""Chunks of one large call in flight together: one is computed with while the other travels."""
+"""Chunks of one large call in flight together, per worker: one is computed with while the other travels."""
+_WORKERS_FROM = 4000
+"""Elements of one call from which on processes of its own are quicker than threads: a second to start two."""
 
 
 class KeysWrong(NodeError):
@@ -200,7 +205,12 @@ class Pseudonymiser:
         await self._check_canaries(self._manifest.current)
 
     async def pseudonymise(
-        self, requests: Sequence[tuple[Bsn, Sequence[str]]], class_: str, grant: str = ""
+        self,
+        requests: Sequence[tuple[Bsn, Sequence[str]]],
+        class_: str,
+        grant: str = "",
+        *,
+        done: Callable[[int], None] = lambda _count: None,
     ) -> Evaluated:
         """The pseudonyms of persons in scopes.
 
@@ -208,6 +218,8 @@ class Pseudonymiser:
             requests: Person and scopes; several scopes of one person stay together.
             class_: publish, lookup, crisis, citizen or inzage.
             grant: Of the login broker, for citizen and inzage.
+            done: Told how many more elements are ready, chunk by chunk; again from the start after
+                a new manifest.
 
         Returns:
             In the order asked. More than 1,000 elements are asked in chunks.
@@ -220,11 +232,11 @@ class Pseudonymiser:
         """
         manifest = self._manifest.current
         try:
-            return await self._under(manifest, requests, class_, grant)
+            return await self._under(manifest, requests, class_, grant, done)
         except HolderRefused as refused:
             if refused.code != "manifest-version" or not await self.refresh():
                 raise
-        return await self._under(self._manifest.current, requests, class_, grant)
+        return await self._under(self._manifest.current, requests, class_, grant, done)
 
     async def refresh(self) -> bool:
         """Fetch the manifest from the holders; True when a newer one was adopted.
@@ -256,22 +268,47 @@ class Pseudonymiser:
             return None
 
     async def _under(
-        self, manifest: Manifest, requests: Sequence[tuple[Bsn, Sequence[str]]], class_: str, grant: str
+        self,
+        manifest: Manifest,
+        requests: Sequence[tuple[Bsn, Sequence[str]]],
+        class_: str,
+        grant: str,
+        done: Callable[[int], None],
     ) -> Evaluated:
         await self._check_canaries(manifest)
+        size = sum(len(scopes) for _, scopes in requests)
+        workers = _workers() if size >= _WORKERS_FROM else None
+        try:
+            return await self._in_chunks(manifest, requests, class_, grant, done=done, workers=workers)
+        finally:
+            if workers is not None:
+                await workers.close()
+
+    async def _in_chunks(
+        self,
+        manifest: Manifest,
+        requests: Sequence[tuple[Bsn, Sequence[str]]],
+        class_: str,
+        grant: str,
+        *,
+        done: Callable[[int], None],
+        workers: Workers | None,
+    ) -> Evaluated:
         keys = {scope: _active(manifest, scope) for _, scopes in requests for scope in scopes}
         wanted = [(place, scope) for place, (_, scopes) in enumerate(requests) for scope in scopes]
         chunks = [wanted[i : i + MAX_ELEMENTS] for i in range(0, len(wanted), MAX_ELEMENTS)]
-        limit = asyncio.Semaphore(_AT_ONCE)
+        limit = asyncio.Semaphore(_AT_ONCE * (workers.count if workers else 1))
 
         async def one(chunk: list[tuple[int, str]]) -> tuple[dict[str, list[Pseudonym]], list[str]]:
-            inputs: dict[str, list[Bsn]] = {}
-            for place, scope in chunk:
-                inputs.setdefault(keys[scope].kid, []).append(requests[place][0])
             async with limit:
-                return await self._ask(_Question(manifest, class_, grant, inputs))
+                inputs: dict[str, list[Bsn]] = {}
+                for place, scope in chunk:
+                    inputs.setdefault(keys[scope].kid, []).append(requests[place][0])
+                found = await self._ask_somewhere(_Question(manifest, class_, grant, inputs), workers)
+                done(len(chunk))
+                return found
 
-        answers = await asyncio.gather(*(one(chunk) for chunk in chunks))
+        answers = await _all_or_none([one(chunk) for chunk in chunks])
         pseudonyms: list[list[Pseudonym]] = [[] for _ in requests]
         for chunk, (found, _) in zip(chunks, answers, strict=True):
             following = {kid: iter(each) for kid, each in found.items()}
@@ -279,6 +316,17 @@ class Pseudonymiser:
                 pseudonyms[place].append(next(following[keys[scope].kid]))
         receipts = [receipt for _, held in answers for receipt in held]
         return Evaluated(pseudonyms, receipts, manifest.version)
+
+    async def _ask_somewhere(
+        self, question: _Question, workers: Workers | None
+    ) -> tuple[dict[str, list[Pseudonym]], list[str]]:
+        """`_ask`, in threads where there are no workers or one of them died."""
+        if workers is not None:
+            try:
+                return await self._ask(question, workers)
+            except WorkersGone:
+                log.warning("workers_gone", count=question.size)
+        return await self._ask(question)
 
     async def _check_canaries(self, manifest: Manifest) -> None:
         async with self._canary_lock:
@@ -303,14 +351,19 @@ class Pseudonymiser:
                         raise KeysWrong(f"the canary of {key.kid} has another answer")
             self._canaries_of = manifest.version
 
-    async def _ask(self, question: _Question) -> tuple[dict[str, list[Pseudonym]], list[str]]:
+    async def _ask(
+        self, question: _Question, workers: Workers | None = None
+    ) -> tuple[dict[str, list[Pseudonym]], list[str]]:
         """Verified pseudonyms per kid, and the receipts; other holders are tried while there are enough."""
         left = self._preferred(question.manifest)
         faults: list[_Fault] = []
         needed = max(key.t for key in question.scope_keys())
         while len(left) >= needed:
             chosen = left[:needed]
-            outcome = await self._attempt(question, chosen)
+            if workers is None:
+                outcome = await self._attempt(question, chosen)
+            else:
+                outcome = await self._attempt_in(workers.chunk(), question, chosen)
             if not isinstance(outcome, list):
                 return outcome
             faults += outcome
@@ -327,19 +380,53 @@ class Pseudonymiser:
         blinds = {kid: Secret.random(len(inputs)) for kid, inputs in question.inputs.items()}
         try:
             blinded = await _computed(question.size, _blind, question, blinds)
-            outcomes = await asyncio.gather(*(self._evaluate(h, question, blinded) for h in chosen))
-            faults = [outcome for outcome in outcomes if isinstance(outcome, _Fault)]
-            if faults:
-                return faults
-            answers = [outcome for outcome in outcomes if isinstance(outcome, _Answer)]
-            pseudonyms = await _computed(question.size, _combine, question, answers, blinds)
-            return pseudonyms, [answer.receipt for answer in answers]
+            answers = await self._evaluations(chosen, question, blinded, _verify_here)
+            if isinstance(answers, list):
+                return answers
+            found = await _computed(question.size, _combine, question, answers, blinds)
+            return found, [answer.receipt for answer in answers]
         finally:
             for secret in blinds.values():
                 secret.erase()
 
+    async def _attempt_in(
+        self, chunk: Chunk, question: _Question, chosen: Sequence[HolderEntry]
+    ) -> tuple[dict[str, list[Pseudonym]], list[str]] | list[_Fault]:
+        """`_attempt` in a worker process, where the blinds are drawn, kept and erased.
+
+        Raises:
+            WorkersGone: The process ended; nothing of this try may be used.
+        """
+        keys = question.scope_keys()
+        try:
+            groups = await chunk.blind([_inputs(question, key) for key in keys])
+            blinded = {key.kid: group for key, group in zip(keys, groups, strict=True)}
+            answers = await self._evaluations(chosen, question, blinded, chunk.verify)
+            if isinstance(answers, list):
+                return answers
+            combined = await chunk.combine(_per_group(question, answers))
+            found = {
+                key.kid: [Pseudonym(key.scope, n) for n in each]
+                for key, each in zip(keys, combined, strict=True)
+            }
+            return found, [answer.receipt for answer in answers]
+        finally:
+            await chunk.forget()
+
+    async def _evaluations(
+        self,
+        chosen: Sequence[HolderEntry],
+        question: _Question,
+        blinded: Mapping[str, list[bytes]],
+        verify: Verify,
+    ) -> tuple[_Answer, ...] | list[_Fault]:
+        """The verified answers of all who were asked, or the faults and nothing else."""
+        outcomes = await asyncio.gather(*(self._evaluate(h, question, blinded, verify) for h in chosen))
+        faults = [outcome for outcome in outcomes if isinstance(outcome, _Fault)]
+        return faults or tuple(outcome for outcome in outcomes if isinstance(outcome, _Answer))
+
     async def _evaluate(
-        self, holder: HolderEntry, question: _Question, blinded: Mapping[str, list[bytes]]
+        self, holder: HolderEntry, question: _Question, blinded: Mapping[str, list[bytes]], verify: Verify
     ) -> _Answer | _Fault:
         """Ask one holder and verify all it says, before anybody uses any of it."""
         body = msgspec.json.encode(self._request(holder, question, blinded))
@@ -354,7 +441,7 @@ class Pseudonymiser:
             return _Fault(holder.id, "unreachable", str(status))
         if status != 200:
             return _Fault(holder.id, "refused", _problem_code(raw))
-        return await _computed(question.size, self._verified, holder, question, blinded, raw)
+        return await self._verified(holder, question, blinded, raw, verify)
 
     def _request(
         self, holder: HolderEntry, question: _Question, blinded: Mapping[str, list[bytes]]
@@ -391,10 +478,15 @@ class Pseudonymiser:
                     raise httpx.DecodingError("an answer that is too long")
             return response.status_code, bytes(raw)
 
-    def _verified(
-        self, holder: HolderEntry, question: _Question, blinded: Mapping[str, list[bytes]], raw: bytes
+    async def _verified(
+        self,
+        holder: HolderEntry,
+        question: _Question,
+        blinded: Mapping[str, list[bytes]],
+        raw: bytes,
+        verify: Verify,
     ) -> _Answer | _Fault:
-        """Check one answer; a large one in a thread.
+        """Check one answer.
 
         1. It is of this holder, for the version asked, with the same groups in the same order.
         2. Each group has as many elements as were asked, and a proof under Y_i, which is computed.
@@ -410,9 +502,9 @@ class Pseudonymiser:
             for group, key in zip(answer.groups, question.scope_keys(), strict=True):  # 2
                 public = _public_key(tuple(key.commits), holder.index)
                 found = [unb64u(element, 32) for element in group.evaluated]
-                voprf.verify(public, blinded[group.kid], found, unb64u(group.proof))
+                await verify(public, blinded[group.kid], found, unb64u(group.proof))
                 evaluated[group.kid] = found
-        except (msgspec.DecodeError, UnicodeDecodeError, EncodingError):
+        except (msgspec.DecodeError, UnicodeDecodeError, EncodingError, RecursionError):
             return _Fault(holder.id, "lied", "form")
         except voprf.BadProof as error:
             return _Fault(holder.id, "lied", f"proof-{error}")
@@ -471,26 +563,50 @@ async def _computed(size: int, function: Callable[P, R], *args: P.args, **kwargs
 
 
 def _blind(question: _Question, blinds: Mapping[str, Secret]) -> dict[str, list[bytes]]:
-    return {
-        key.kid: voprf.blind(
-            [x if isinstance(x, bytes) else person_input(key.scope, x) for x in question.inputs[key.kid]],
-            blinds[key.kid],
-        )
-        for key in question.scope_keys()
-    }
+    return {key.kid: voprf.blind(_inputs(question, key), blinds[key.kid]) for key in question.scope_keys()}
+
+
+def _inputs(question: _Question, key: ScopeKey) -> list[bytes]:
+    """The x of each element under one key; handed on at once, never kept."""
+    return [x if isinstance(x, bytes) else person_input(key.scope, x) for x in question.inputs[key.kid]]
+
+
+async def _verify_here(public: bytes, blinded: Sequence[bytes], found: Sequence[bytes], proof: bytes) -> None:
+    await _computed(len(found), voprf.verify, public, blinded, found, proof)
+
+
+async def _all_or_none(chunks: Sequence[Coroutine[Any, Any, R]]) -> list[R]:
+    """The results in order; after the first failure the others stop and spend no more units."""
+    tasks = [asyncio.create_task(chunk) for chunk in chunks]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _workers() -> Workers | None:
+    """Processes for a large call; without them threads do it, slower."""
+    try:
+        return Workers()
+    except WorkersGone:
+        log.warning("no_workers")
+        return None
+
+
+def _per_group(question: _Question, answers: Sequence[_Answer]) -> list[dict[int, list[bytes]]]:
+    """Per key the evaluations of each holder, by its index."""
+    kids = [key.kid for key in question.scope_keys()]
+    return [{answer.holder.index: answer.evaluated[kid] for answer in answers} for kid in kids]
 
 
 def _combine(
     question: _Question, answers: Sequence[_Answer], blinds: Mapping[str, Secret]
 ) -> dict[str, list[Pseudonym]]:
     return {
-        key.kid: [
-            Pseudonym(key.scope, n)
-            for n in threshold.combine(
-                {answer.holder.index: answer.evaluated[key.kid] for answer in answers}, blinds[key.kid]
-            )
-        ]
-        for key in question.scope_keys()
+        key.kid: [Pseudonym(key.scope, n) for n in threshold.combine(evaluations, blinds[key.kid])]
+        for key, evaluations in zip(question.scope_keys(), _per_group(question, answers), strict=True)
     }
 
 
@@ -498,7 +614,7 @@ def _problem_code(raw: bytes) -> str:
     """The last part of a problem's type, when it looks like one of ours."""
     try:
         problem = msgspec.json.decode(raw, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "refused"
     code = str(problem.get("type", "")).rpartition("/")[2]
     return code if re.fullmatch(r"[a-z-]{1,40}", code) else "refused"

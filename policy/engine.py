@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 import cedarpy
 
-from .rules import Rule, RuleError, fall, rules_of, schema_text
+from .rules import Rule, RuleError, fall, rules_of, schema_text, written_in
 from .sentences import Unsayable, say
 from .table import Question, Sheet, Table, fill
-from .vocabulary import Kind, Vocabulary
+from .texts import Texts
+from .vocabulary import Kind, Vocabulary, parse_vocabulary
 
-__all__ = ["Bundle", "PolicyVersion", "PublishError", "RuleError", "bundle", "publish"]
+__all__ = ["Bundle", "PolicyVersion", "PublishError", "RuleError", "build", "bundle", "publish"]
 
 
 class PublishError(Exception):
@@ -35,6 +36,7 @@ class PolicyVersion:
     """One published version: its content, and Cedar's answers to all it can be asked.
 
     `hash` is over rules, schema, vocabulary and profiles, not over the number.
+    `filled` are the profiles whose answers the table holds.
     """
 
     number: int
@@ -43,6 +45,8 @@ class PolicyVersion:
     profiles: tuple[str, ...]
     rules: tuple[Rule, ...]
     table: Table
+    schema: str
+    filled: frozenset[str]
 
     def rule(self, number: int) -> Rule:
         """The rule with a number as `Outcome.rule` and the log have it. Numbers begin at 1."""
@@ -127,6 +131,8 @@ def publish(
     profiles: tuple[str, ...] = ("basis",),
     organisation_classes: tuple[str, ...] = (),
     written: tuple[str, ...] | None = None,
+    schema: str | None = None,
+    filled: tuple[str, ...] = (),
 ) -> PolicyVersion:
     """Check a version and fill its table from Cedar's answers.
 
@@ -138,23 +144,52 @@ def publish(
         profiles: Which profiles its organisations may use.
         organisation_classes: Classes of the organisations that may ask;
             without it all of the vocabulary.
+        filled: For which of the profiles Cedar is asked now; without it for all.
+            Neither the hash nor a rule's number depends on it.
         written: The rules that people wrote, one text each; without it the packaged ones.
+        schema: The Cedar schema; without it the packaged one.
 
     Raises:
         PublishError: A rule does not fit schema or house subset, cannot be said
             in Dutch, or Cedar gave no decision.
     """
-    ruled = _ruled(vocabulary, profiles, written)
+    schema = schema or schema_text()
+    ruled = _ruled(vocabulary, profiles, written, schema)
     classes = organisation_classes or tuple(item.code for item in vocabulary.organisation_classes)
     table = Table()
-    for profile in profiles:
+    for profile in filled or profiles:
         for role in vocabulary.roles:
             slice_ = slice_of(ruled.rules, role.code, profile)
             for code in classes:
                 asked = (_alike(vocabulary, slice_, code), profile, role.code)
-                for purpose, sheet in _sheets(vocabulary, profiles, written, asked).items():
+                for purpose, sheet in _sheets(vocabulary, profiles, written, schema, asked).items():
                     table.sheets[(code, profile, role.code, purpose)] = sheet
-    return PolicyVersion(version, ruled.digest, vocabulary, profiles, ruled.rules, table)
+    held = frozenset(filled or profiles)
+    return PolicyVersion(version, ruled.digest, vocabulary, profiles, ruled.rules, table, schema, held)
+
+
+def build(
+    content: Texts,
+    *,
+    number: int,
+    filled: tuple[str, ...] = ("basis",),
+    organisation_classes: tuple[str, ...] = (),
+) -> PolicyVersion:
+    """The version behind stored or candidate texts, with every profile of its vocabulary.
+
+    Raises:
+        VocabularyError, PublishError: Parsing, strict validation, the subset or Cedar refuses it.
+    """
+    vocabulary = parse_vocabulary(content.vocabulary)
+    return publish(
+        vocabulary,
+        version=number,
+        profiles=tuple(profile.code for profile in vocabulary.profiles),
+        organisation_classes=organisation_classes,
+        written=written_in(content.forbids),
+        schema=content.schema,
+        filled=filled,
+    )
 
 
 class _Ruled(NamedTuple):
@@ -164,16 +199,18 @@ class _Ruled(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def _ruled(vocabulary: Vocabulary, profiles: tuple[str, ...], written: tuple[str, ...] | None) -> _Ruled:
+def _ruled(
+    vocabulary: Vocabulary, profiles: tuple[str, ...], written: tuple[str, ...] | None, schema: str
+) -> _Ruled:
     try:
         rules = rules_of(vocabulary, profiles, written)
         for rule in rules:
             say(vocabulary, rule)
-    except (RuleError, Unsayable) as error:
+        parsed = cedarpy.Schema.from_str(schema)
+    except (RuleError, Unsayable, ValueError) as error:
         raise PublishError(str(error)) from None
-    schema = cedarpy.Schema.from_str(schema_text())
-    _validate(rules, schema)
-    return _Ruled(rules, schema, _digest(vocabulary, profiles, rules))
+    _validate(rules, parsed)
+    return _Ruled(rules, parsed, _digest(vocabulary, profiles, rules, schema))
 
 
 def _alike(vocabulary: Vocabulary, slice_: Sequence[Rule], code: str) -> str:
@@ -188,21 +225,27 @@ def _sheets(
     vocabulary: Vocabulary,
     profiles: tuple[str, ...],
     written: tuple[str, ...] | None,
+    schema: str,
     asker: tuple[str, str, str],
 ) -> Mapping[str, Sheet]:
     """Cedar's answers for one (organisation class, profile, role), by purpose."""
-    ruled = _ruled(vocabulary, profiles, written)
+    ruled = _ruled(vocabulary, profiles, written, schema)
     slice_ = slice_of(ruled.rules, asker[2], asker[1])
     return fill(asker[2], vocabulary, slice_, Bundle(slice_, ruled.schema, vocabulary, asker).ask)
 
 
 def bundle(
-    vocabulary: Vocabulary, rules: Sequence[Rule], asker: tuple[str, str, str], *, sliced: bool = True
+    vocabulary: Vocabulary,
+    rules: Sequence[Rule],
+    asker: tuple[str, str, str],
+    *,
+    sliced: bool = True,
+    schema: str | None = None,
 ) -> Bundle:
     """A bundle for (organisation class, profile, role); unsliced it holds every rule, for comparison."""
     _, profile, role = asker
     chosen = slice_of(rules, role, profile) if sliced else rules
-    return Bundle(chosen, cedarpy.Schema.from_str(schema_text()), vocabulary, asker)
+    return Bundle(chosen, cedarpy.Schema.from_str(schema or schema_text()), vocabulary, asker)
 
 
 def slice_of(rules: Sequence[Rule], role: str, profile: str) -> tuple[Rule, ...]:
@@ -220,10 +263,10 @@ def _validate(rules: Sequence[Rule], schema: cedarpy.Schema) -> None:
         raise PublishError("two rules have one @id")
 
 
-def _digest(vocabulary: Vocabulary, profiles: tuple[str, ...], rules: Sequence[Rule]) -> bytes:
+def _digest(vocabulary: Vocabulary, profiles: tuple[str, ...], rules: Sequence[Rule], schema: str) -> bytes:
     parts = [
         "\n".join(rule.text for rule in rules).encode(),
-        schema_text().encode(),
+        schema.encode(),
         vocabulary.hash,
         "\n".join(profiles).encode(),
     ]

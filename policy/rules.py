@@ -52,9 +52,14 @@ def schema_text() -> str:
     return (_DATA / "schema.cedarschema").read_text(encoding="utf-8")
 
 
+def written_in(text: str) -> tuple[str, ...]:
+    """The rules of a file that people wrote, one text each."""
+    return tuple(part.text for part in statements(text))
+
+
 def packaged_rules() -> tuple[str, ...]:
     """The rules that people wrote, as packaged: one text each."""
-    return tuple(part.text for part in statements((_DATA / "forbids.cedar").read_text(encoding="utf-8")))
+    return written_in((_DATA / "forbids.cedar").read_text(encoding="utf-8"))
 
 
 def rules_of(

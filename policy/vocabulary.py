@@ -72,7 +72,7 @@ class Vocabulary:
     """A checked vocabulary. Tuples keep the order of the file; kinds are sorted by number."""
 
     def __init__(self, document: Document) -> None:
-        self._document = document
+        self.document = document
         self.name, self.version = document.vocabulary, document.version
         self.kinds = tuple(sorted(document.kind, key=lambda kind: kind.number))
         self.purposes, self.roles, self.bases = document.purpose, document.role, document.basis

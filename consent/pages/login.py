@@ -175,7 +175,7 @@ class Login:
         """The provider's key for this token; its keys are fetched anew once when it is unknown."""
         try:
             header = jwt.get_unverified_header(id_token)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, ValueError, RecursionError):
             raise LoginFailed("id_token") from None
         if header.get("alg") not in self._settings.algorithms:
             raise LoginFailed("algorithm")

@@ -114,17 +114,15 @@ def verify(
 
 @app.command("pseudonymise")
 def pseudonymise(
-    count: Annotated[
-        int, typer.Option(min=10, max=100_000, help="Inputs in one batch at most 1,000.")
-    ] = 1000,
-    rounds: Annotated[int, typer.Option(min=1, max=50)] = 3,
+    count: Annotated[int, typer.Option(min=10, max=1_000_000, help="Persons.")] = 1000,
+    rounds: Annotated[int, typer.Option(min=1, max=50)] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """All parties' cryptography of pseudonymisation, 2 of 3 holders, in one thread and without network."""
+    """Persons made into pseudonyms over HTTP, two of three key holder processes on loopback."""
     with plainly():
         from deploy.benchmarks import bench_pseudonymise
 
-        _print(bench_pseudonymise(count, rounds), as_json, "inputs")
+        _print(bench_pseudonymise(count, rounds), as_json, "persons")
 
 
 def _known(engine: str) -> str:

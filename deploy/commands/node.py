@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .output import FAILED, AsJson, emit, fail, plainly
+from .progress import Shown
 
 if TYPE_CHECKING:
     from nodes.connectors.csv import Plan
@@ -100,11 +101,8 @@ def import_list(
     with plainly():
         from deploy.node_tools import import_list as run
 
-        def progress(done: int, total: int) -> None:
-            if not as_json:
-                print(f"{done} of {total} queued", file=sys.stderr, flush=True)
-
-        planned = run(config, file, dry_run=dry_run, confirm_shrink=confirm_shrink, progress=progress)
+        with Shown("queued", silent=as_json) as shown:
+            planned = run(config, file, dry_run=dry_run, confirm_shrink=confirm_shrink, progress=shown)
         emit(_told(planned, dry_run), as_json, _told_plainly(planned, dry_run))
 
 
@@ -143,7 +141,8 @@ def sync(config: Config = Path("node.toml"), as_json: AsJson = False) -> None:
     with plainly():
         from deploy.node_tools import sync as run
 
-        done = run(config)
+        with Shown("acknowledged", silent=as_json) as shown:
+            done = run(config, shown)
         emit(done, as_json, "Nothing waits.")
 
 

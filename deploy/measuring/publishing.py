@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from index.protocol.codec import b64u
 from index.protocol.points import seal_points
@@ -31,9 +32,12 @@ class Published:
 
 
 async def publications(hub: MeasuredHub, address: tuple[str, int], flags: int, concurrency: int) -> Published:
-    """Publish `flags` flags in messages of 1,000, `concurrency` in flight; everything is made beforehand."""
+    """Publish `flags` flags in messages of 1,000, `concurrency` in flight; everything is made beforehand.
+
+    Each person has two flags; the next message is about other persons, as in a first delivery.
+    """
     pool = [
-        ristretto.hash_to_element(secrets.token_bytes(16), b"vlagwijzer/bench") for _ in range(PER_MESSAGE)
+        ristretto.hash_to_element(secrets.token_bytes(16), b"vlagwijzer/bench") for _ in range(flags // 2 + 1)
     ]
     kinds = [kind.code for kind in hub.vocabulary.kinds if kind.enabled and not kind.self_declared]
     waiting = [
@@ -73,7 +77,8 @@ def _message(
         }
         for at in range(count)
     ]
-    points = seal_points(hub.keystore.points_public, f"node-{SOURCE}", msg, pool[:count])
+    about = [pool[(first + at) // 2] for at in range(count)]
+    points = seal_points(hub.keystore.points_public, f"node-{SOURCE}", msg, about)
     return msg, msgspec.json.encode({"version": 1, "points": b64u(points), "items": items})
 
 
@@ -83,6 +88,23 @@ def _signed(hub: MeasuredHub, msg: str, raw: bytes) -> dict[str, str]:
         jti=secrets.token_bytes(16), nts=int(time.time()), body=raw, role="bron",
     )  # fmt: skip
     return sign_statement(statement, hub.node_keys[SOURCE])
+
+
+def bytes_per_flag(url: str) -> float | None:
+    """What a flag takes at rest with its indexes; None where SQLite was built without `dbstat`."""
+    engine = open_engine(url)
+    try:
+        with engine.connect().execution_options(reading=True) as connection:
+            run = connection.exec_driver_sql
+            if engine.dialect.name == "postgresql":
+                size = run("SELECT pg_total_relation_size('flag')").scalar()
+            else:
+                size = run("SELECT sum(pgsize) FROM dbstat WHERE name IN ('flag', 'ix_flag_idx')").scalar()
+            return round((size or 0) / (run("SELECT count(*) FROM flag").scalar() or 1), 1)
+    except OperationalError:
+        return None
+    finally:
+        engine.dispose()
 
 
 def bare_rows(url: str, count: int) -> float:

@@ -30,11 +30,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO vlagwijze
 
 -- The hub. What only grows: the log, and the ledger of choices.
 GRANT SELECT ON alembic_version TO vlagwijzer_app;
-GRANT SELECT, INSERT ON entry, handle, tile, heads, directive TO vlagwijzer_app;
+GRANT SELECT, INSERT ON entry, handle, tile, heads, directive, policy_version, act TO vlagwijzer_app;
 GRANT SELECT, INSERT, UPDATE ON tree TO vlagwijzer_app;
 GRANT SELECT, INSERT, DELETE ON spent TO vlagwijzer_app;
 GRANT SELECT, INSERT, UPDATE ON
-    marker, digest, heartbeat, choice_state, relation, message, escrow_session, policy_version
+    marker, digest, heartbeat, choice_state, relation, message, escrow_session, standing
     TO vlagwijzer_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON flag TO vlagwijzer_app;
 

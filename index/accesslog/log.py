@@ -16,19 +16,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Dialect, bindparam, func, insert, select, update
 
 from index.aead import seal_box
 from index.protocol import entry as fmt
-from index.protocol.codec import b64u, u32
-from index.protocol.entry import EntryDraft, Opened
+from index.protocol.codec import b64u, lp, u32, u64
+from index.protocol.entry import Alike, EntryDraft, Opened
 from index.protocol.merkle import Frontier, MerkleError, inclusion_proof, leaf_hash
 from index.protocol.messages import LogReceipt
 from index.protocol.note import Checkpoint, origin_of, sign_checkpoint
 from index.protocol.proof import make_proof
-from index.store import driver
+from index.store import bulk, driver
 
 from . import tables
 from .errors import LogInconsistent, LogNotBegun
@@ -40,21 +40,29 @@ from .tiles import Edge, Tree
 
 _FORGET_EVERY_S = 60
 _HEADS_AT_ONCE = 512
-_RANDOM = 3 * fmt.SALT_SIZE + 24
+_SALTS = 3 * fmt.SALT_SIZE
+_RANDOM = _SALTS + 24
 """Fresh bytes of an entry: three salts and the nonce."""
 
 
 class Recorded:
     """An entry that has its place in the log; its receipt is made by the batch that holds it."""
 
-    __slots__ = ("asker", "draft", "handles", "index", "opened")
+    __slots__ = ("asker", "chain", "draft", "handles", "index", "salts")
 
     def __init__(self, draft: EntryDraft, index: int, handles: list[bytes], asker: bytes) -> None:
         self.draft = draft
         self.index = index
         self.handles = handles
         self.asker = asker
-        self.opened: Opened | None = None
+        self.chain = self.salts = b""
+
+    @property
+    def opened(self) -> Opened | None:
+        """What is sealed in it; None before its batch is flushed."""
+        if not self.salts:
+            return None
+        return Opened(self.salts[:32], self.salts[32:64], self.salts[64:], self.asker, self.chain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +185,15 @@ class AccessLog(LogReader):
         handles = [fmt.handle(state.year, lid, draft.later) for lid in draft.lids]
         asker = fmt.asker_part(draft, handles)
         recorded = Recorded(draft, state.frontier.size + len(self._pending), handles, asker)
+        self._pending.append(recorded)
+        return recorded
+
+    def append_alike(self, alike: Alike, lids: Sequence[bytes]) -> Recorded:
+        """`append` for one of the many entries of a message; `lids` take the place of the draft's."""
+        state = self._begun()
+        handles = [fmt.handle(state.year, lid, alike.draft.later) for lid in lids]
+        index = state.frontier.size + len(self._pending)
+        recorded = Recorded(alike.draft, index, handles, alike.asker(handles))
         self._pending.append(recorded)
         return recorded
 
@@ -330,23 +347,24 @@ class AccessLog(LogReader):
             return
         origin = origin_of(self.prefix, after.year)
         seal = self._keys.current(LOG_KEYS, now)
+        place = lp(origin)
         entries: list[tuple[int | bytes, ...]] = []
-        lines: list[tuple[int | bytes, ...]] = []
-        tiles: list[tuple[int | bytes, ...]] = []
-        random = memoryview(secrets.token_bytes(_RANDOM * len(self._pending)))
+        hashes: list[bytes] = []
+        random = secrets.token_bytes(_RANDOM * len(self._pending))
         for at, (recorded, chain) in enumerate(zip(self._pending, chains, strict=True)):
-            draft, fresh = recorded.draft, bytes(random[at * _RANDOM : (at + 1) * _RANDOM])
-            part = fmt.chain_part([(place.n, place.prev) for place in chain], draft.dec, **draft.more)
-            opened = Opened(fresh[:32], fresh[32:64], fresh[64:96], recorded.asker, part)
-            recorded.opened = opened
-            plain = fmt.plain_of(opened, draft.t)
-            sealed = _seal(seal, fmt.seal_aad(origin, recorded.index), fresh[96:], plain)
-            leaf = opened.leaf()
+            draft, start = recorded.draft, at * _RANDOM
+            salts, nonce = random[start : start + _SALTS], random[start + _SALTS : start + _RANDOM]
+            part = fmt.chain_part([(line.n, line.prev) for line in chain], draft.dec, **draft.more)
+            recorded.salts, recorded.chain = salts, part
+            plain = fmt.padded(salts, recorded.asker, part, draft.t)
+            sealed = _seal(seal, place + u64(recorded.index), nonce, plain)
+            leaf = fmt.leaf_of(salts[:32], salts[32:64], salts[64:], recorded.asker, part)
             entries.append((after.year, recorded.index, leaf, sealed))
-            made = after.frontier.append(leaf_hash(leaf))
-            nodes.update(made)
-            tiles += [(after.year, *tile) for tile in after.edge.grow(made)]
-            lines += [(place.key, place.n, place.pointer) for place in chain]
+            hashes.append(leaf_hash(leaf))
+        made = after.frontier.extend(hashes)
+        nodes.update(made)
+        tiles = [(after.year, *tile) for tile in after.edge.grow(made)]
+        lines = [(line.key, line.n, line.pointer) for chain in chains for line in chain]
         # By key, which is random: the order of rows must not tell which scopes belong to one person.
         lines.sort()
         tables.insert_rows(conn, tables.entry, entries)
@@ -414,15 +432,22 @@ def _heads_of(
 ) -> dict[bytes, tuple[int, int]]:
     """Highest n and its index, of each handle that has a line; `keys_of` maps handles to their keys."""
     by_key = {key: handle for handle, key in keys_of.items()}
-    keys, found = sorted(by_key), {}
+    found = {}
+    for key, n, masked in _last_lines(conn, sorted(by_key)):
+        handle = by_key[key]
+        found[handle] = (n, fmt.index_behind(secret, handle, n, masked))
+    return found
+
+
+def _last_lines(conn: Connection, keys: Sequence[bytes]) -> list[Any]:
+    if bulk.fits(conn, len(keys), bulk.KEYS_FROM):
+        return bulk.last_lines(conn, tables.handle, keys)
+    rows: list[Any] = []
     for at in range(0, len(keys), _HEADS_AT_ONCE):
         part = keys[at : at + _HEADS_AT_ONCE]
         size = 1 << (len(part) - 1).bit_length()
-        text = _heads_text(conn.dialect, size)
-        for key, n, masked in driver.rows(conn, text, (*part, *[b""] * (size - len(part)))):
-            handle = by_key[key]
-            found[handle] = (n, fmt.index_behind(secret, handle, n, masked))
-    return found
+        rows += driver.rows(conn, _heads_text(conn.dialect, size), (*part, *[b""] * (size - len(part))))
+    return rows
 
 
 @lru_cache(maxsize=32)

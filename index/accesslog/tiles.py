@@ -20,7 +20,7 @@ from .errors import LogInconsistent
 
 WIDTH = 256
 _TILE_BITS = 8
-_PATH = re.compile(r"(entries|[0-9]|[1-5][0-9])/((?:x[0-9]{3}/)*)([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?\Z")
+_PATH = re.compile(r"(entries|[0-9]|[1-5][0-9])/((?:x[0-9]{3}/){0,5})([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?\Z")
 
 
 def root_of(hashes: Sequence[bytes]) -> bytes:
@@ -87,10 +87,10 @@ class Edge:
         return Edge(self.size, {level: list(hashes) for level, hashes in self.levels.items()})
 
     def grow(self, made: Mapping[tuple[int, int], bytes]) -> list[tuple[int, int, bytes]]:
-        """Take in the nodes of one appended leaf; returns tiles (level, number, hashes) it completed."""
+        """Take in the nodes of appended leaves; returns tiles (level, number, hashes) they completed."""
         complete: list[tuple[int, int, bytes]] = []
-        self.size += 1
         for (level, number), hash_ in made.items():
+            self.size += not level
             if level % _TILE_BITS:
                 continue
             hashes = self.levels.setdefault(level // _TILE_BITS, [])

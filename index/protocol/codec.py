@@ -114,11 +114,24 @@ def unjcs(raw: bytes) -> Any:
     """
     try:
         value = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise EncodingError("not JSON") from None
     if jcs(value) != raw:
         raise EncodingError("not canonical JSON")
     return value
+
+
+def place_of(error: msgspec.ValidationError) -> str:
+    """Where a value is wrong, as a path such as `$.items[0].seq`; never what stands there.
+
+    The message quotes values and, for an unknown field, its name, which may itself
+    look like a path: then only the whole (`$`) is named.
+    """
+    said = str(error)
+    if said.startswith("Object contains unknown field"):
+        return "$"
+    _, found, place = said.rpartition(" - at `")
+    return place.rstrip("`") if found else "$"
 
 
 def scope_mask(scopes: tuple[str, ...] | list[str] | set[str] | frozenset[str]) -> int:

@@ -11,7 +11,6 @@ Source: docs/design/access-log.md, "Entry".
 """
 
 import hashlib
-import hmac
 import struct
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from .codec import b64u, lp, u16, u32, u64, unb64u
+from .mac import mac_under
 from .statement import (
     Activity,
     ActorId,
@@ -39,6 +39,7 @@ LARGE, SMALL = 2048, 1024
 LARGE_ACTIVITIES: frozenset[str] = frozenset({"lookup", "relation", "choice", "objection", "log_view"})
 """These are sealed to 2,048 bytes, so that hit, miss and refusal have one size; all others to 1,024."""
 
+_SAFE = 2**53
 _DECISION = 6
 _POLICY_HASH = 32
 
@@ -46,7 +47,7 @@ HandleText = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22}\Z")]
 BytesText = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]*\Z")]
 OptionalNodeId = Annotated[str, Meta(pattern=r"^\Z|^(?![0-9]+\Z)[A-Za-z0-9._-]{1,48}\Z")]
 OptionalOin = Annotated[str, Meta(pattern=r"^\Z|^[0-9]{20}\Z")]
-Safe = Annotated[int, Meta(ge=-1, lt=2**53)]
+Safe = Annotated[int, Meta(ge=-1, lt=_SAFE)]
 
 
 class EntryError(ValueError):
@@ -174,12 +175,12 @@ def handle(year: int, lid: bytes, later: bool = False) -> bytes:
 
 def handle_key(year_key: bytes, handle_: bytes) -> bytes:
     """The key under which the hub's table finds a handle; `year_key` is K_log_year."""
-    return hmac.digest(year_key, handle_, "sha256")[:HANDLE_SIZE]
+    return mac_under(year_key)(handle_)[:HANDLE_SIZE]
 
 
 def pointer(year_key: bytes, handle_: bytes, n: int, index: int) -> bytes:
     """The masked index of line `n` of a handle, 8 bytes; applied twice it gives the index back."""
-    mask = hmac.digest(year_key, handle_ + u32(n), "sha256")[:8]
+    mask = mac_under(year_key)(handle_ + u32(n))[:8]
     return (index ^ int.from_bytes(mask, "big")).to_bytes(8, "big")
 
 
@@ -230,12 +231,40 @@ def asker_part(draft: EntryDraft, handles: Sequence[bytes]) -> bytes:
     return raw
 
 
+class Alike:
+    """Entries of one message that differ in their handles only: one asker part, checked once.
+
+    What is added per entry is base64url of 16 bytes, so the parts are what `asker_part` makes, byte for byte.
+    """
+
+    __slots__ = ("_head", "_tail", "draft")
+
+    def __init__(self, draft: EntryDraft) -> None:
+        """`draft.lids` are left out of account.
+
+        Raises:
+            EntryError: A field has no allowed form.
+        """
+        self.draft = draft
+        self._head, empty, self._tail = asker_part(draft, ()).partition(b'"handles":[]')
+        self._head, self._tail = self._head + empty[:-1], b"]" + self._tail
+
+    def asker(self, handles: Sequence[bytes]) -> bytes:
+        """The asker part with these handles."""
+        listed = ",".join([f'"{b64u(item)}"' for item in handles])
+        return b"".join((self._head, listed.encode(), self._tail))
+
+
 def chain_part(subjects: Sequence[tuple[int, int]], dec: bytes = b"", **more: str | int) -> bytes:
     """Canonical bytes of the chain part; `more` are the own fields of an activity.
 
     Raises:
         EntryError: An unknown field, or one of a wrong form.
     """
+    if not dec and not more and len(subjects) == 1:
+        ((n, prev),) = subjects
+        if 0 <= n < _SAFE and -1 <= prev < _SAFE:
+            return b'{"subj":[[%d,%d]]}' % (n, prev)
     fields: dict[str, object] = {"subj": list(subjects), **more}
     if dec:
         fields["dec"] = b64u(dec)
@@ -333,9 +362,14 @@ def plain_of(opened: Opened, t: str) -> bytes:
     Raises:
         EntryTooLarge: It does not fit; nothing may be answered.
     """
-    if len(opened.asker) + len(opened.chain) > room(t):
+    return padded(opened.salt + opened.salt_a + opened.salt_b, opened.asker, opened.chain, t)
+
+
+def padded(salts: bytes, asker: bytes, chain: bytes, t: str) -> bytes:
+    """`plain_of` the parts of an entry; `salts` are the three, one after the other."""
+    if len(asker) + len(chain) > room(t):
         raise EntryTooLarge("the entry does not fit its fixed size")
-    plain = opened.salt + opened.salt_a + opened.salt_b + lp(opened.asker) + lp(opened.chain)
+    plain = b"".join((salts, u16(len(asker)), asker, u16(len(chain)), chain))
     return plain.ljust(sealed_size(t) - SEALED_OVERHEAD, b"\0")
 
 

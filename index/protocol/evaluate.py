@@ -276,7 +276,7 @@ def _verified(
     """
     try:
         header = jwt.get_unverified_header(token)
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError, RecursionError):
         raise TokenRefused("form") from None
     signer = header.get("kid")  # 1
     if (

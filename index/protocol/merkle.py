@@ -87,6 +87,24 @@ class Frontier:
         self.size += 1
         return made
 
+    def extend(self, hashes: Sequence[bytes]) -> dict[tuple[int, int], bytes]:
+        """`append` many leaf hashes at once, level by level; returns every node they completed."""
+        pending, made = self.nodes(), {}
+        row, start, level = list(hashes), self.size, 0
+        while row:
+            made.update({(level, number): hash_ for number, hash_ in enumerate(row, start)})
+            if start & 1:
+                start -= 1
+                row.insert(0, pending[level, start])
+            row = [node_hash(left, right) for left, right in zip(row[::2], row[1::2], strict=False)]
+            start, level = start >> 1, level + 1
+        self.size += len(hashes)
+        last = [(level, (self.size >> level) - 1) for level in range(self.size.bit_length())[::-1]]
+        self._roots = [
+            made[place] if place in made else pending[place] for place in last if place[1] % 2 == 0
+        ]
+        return made
+
     def nodes(self) -> dict[tuple[int, int], bytes]:
         """The frontier's own subtrees by (level, number)."""
         found: dict[tuple[int, int], bytes] = {}

@@ -334,7 +334,7 @@ class OpenRequest(Message, frozen=True):
 
 
 class OpenClaim(Message, frozen=True):
-    """What is asked about the flag `rtag` of the caller. `token` is brought back with the answer.
+    """What is asked about the caller's flags `rtags`. `token` is brought back with the answer.
 
     `id` stays the same while it is asked. Terms follow from `opened` and `extended`
     (`consent.claims`). Nothing here tells the person, other sources, or other flags.
@@ -342,7 +342,7 @@ class OpenClaim(Message, frozen=True):
 
     id: B64
     token: B64
-    rtag: B64
+    rtags: list[B64]
     kind: Kind
     right: RightCode
     opened: Instant

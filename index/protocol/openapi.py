@@ -61,6 +61,7 @@ class SecurityScheme:
 
 _TITLES = {
     400: "The request is wrong",
+    408: "The body came too slowly",
     401: "Who calls is not proven",
     403: "The caller may not do this",
     404: "Nothing here",
@@ -68,6 +69,7 @@ _TITLES = {
     413: "The body is too large",
     415: "The media type is not supported",
     422: "The same message with another body",
+    431: "The headers are too large",
     429: "Too many requests",
     503: "Not available now; nothing was done",
 }

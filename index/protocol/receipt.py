@@ -10,12 +10,15 @@ Source: docs/design/access-log.md, "Receipt in each answer"; docs/design/pseudon
 import functools
 import hashlib
 import hmac
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import jwt
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from nacl.signing import SigningKey
 
@@ -39,6 +42,8 @@ from .statement import Signed
 CHANGE_TYP = "vlagwijzer-change-receipt+jwt"
 LEEWAY_S = 5
 _CLAIMS = {"iss", "aud", "iat", "jti", "msg", "body", "t", "results", "counts", "size", "root"}
+_PLAIN = re.compile(r"[a-z-]*\Z").match
+_SAFE = 2**53 - 1
 _OUTCOMES = ("stored", "removed", "absent", "stale", "refused")
 
 
@@ -170,8 +175,17 @@ class ChangeClaims:
 
 def results_digest(results: Sequence[ItemResult]) -> str:
     """Digest of what became of each item, in the order of the request."""
-    rows = [[item.seq, item.outcome, item.code] for item in results]
-    return b64u(hashlib.sha256(b"vlagwijzer/results/v1\n" + jcs(rows)).digest())
+    if all(0 <= item.seq <= _SAFE and _PLAIN(item.code) for item in results):
+        # Plain words and safe integers have one form in JSON, which is the canonical one.
+        raw = msgspec.json.encode([(item.seq, item.outcome, item.code) for item in results])
+    else:
+        raw = jcs([[item.seq, item.outcome, item.code] for item in results])
+    return b64u(hashlib.sha256(b"vlagwijzer/results/v1\n" + raw).digest())
+
+
+def _counts(results: Sequence[ItemResult]) -> dict[str, int]:
+    found: Counter[str] = Counter(item.outcome for item in results)
+    return {name: found[name] for name in _OUTCOMES}
 
 
 def issue_change_receipt(
@@ -194,7 +208,6 @@ def issue_change_receipt(
         now: UTC.
     """
     said = sent.statement
-    counts = {name: sum(item.outcome == name for item in results) for name in _OUTCOMES}
     claims = {
         "iss": hub_id,
         "aud": said.node,
@@ -204,7 +217,7 @@ def issue_change_receipt(
         "body": said.body,
         "t": said.t,
         "results": results_digest(results),
-        "counts": counts,
+        "counts": _counts(results),
         "size": size,
         "root": b64u(root),
     }
@@ -249,7 +262,7 @@ def verify_change_receipt(
         raise ReceiptError("the receipt is about another message")
     if body_digest is not None and claims["body"] != body_digest:
         raise ReceiptError("the receipt is about another body")
-    counts = {name: sum(item.outcome == name for item in results) for name in _OUTCOMES}
+    counts = _counts(results)
     if claims["results"] != results_digest(results) or claims["counts"] != counts:
         raise ReceiptError("the receipt speaks of other results")
     try:
@@ -263,7 +276,7 @@ def verify_change_receipt(
 def _verified_claims(token: str, hub_key: bytes, hub_id: str, node: str) -> dict[str, Any]:
     try:
         header = jwt.get_unverified_header(token)
-    except (jwt.PyJWTError, UnicodeError):
+    except (jwt.PyJWTError, ValueError, RecursionError):
         raise ReceiptError("not a receipt") from None
     if header != {"alg": "EdDSA", "typ": CHANGE_TYP, "kid": hub_id}:  # 1
         raise ReceiptError("not a change receipt of this hub")

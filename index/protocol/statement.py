@@ -22,7 +22,7 @@ from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey
 
-from .codec import EncodingError, b64u, unb64u
+from .codec import EncodingError, b64u, place_of, unb64u
 
 STATEMENT_HEADER = "Vlagwijzer-Statement"
 SIGNATURE_HEADER = "Vlagwijzer-Signature"
@@ -177,7 +177,7 @@ def make_statement(
     try:
         return msgspec.convert(fields, Statement)
     except msgspec.ValidationError as error:
-        raise StatementError(f"a field of the statement has a wrong form: {_place(error)}") from None
+        raise StatementError(f"a field of the statement has a wrong form: {place_of(error)}") from None
 
 
 def sign_statement(statement: Statement, key: SigningKey) -> dict[str, str]:
@@ -210,7 +210,7 @@ def parse_statement(headers: Mapping[str, str]) -> Signed:
     except EncodingError:
         raise StatementError("not base64url") from None
     except msgspec.ValidationError as error:
-        raise StatementError(f"a field of the statement has a wrong form: {_place(error)}") from None
+        raise StatementError(f"a field of the statement has a wrong form: {place_of(error)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise StatementError("the statement is not JSON") from None
     if canonical(statement) != raw:
@@ -248,9 +248,3 @@ def _header(headers: Mapping[str, str], name: str, limit: int) -> bytes:
     if len(text) > limit * 4 // 3 + 4:
         raise StatementError(f"header {name} is too long")
     return unb64u(text)
-
-
-def _place(error: msgspec.ValidationError) -> str:
-    # msgspec's message may quote a value; its last part is the path only.
-    _, found, place = str(error).rpartition(" - at `")
-    return place.rstrip("`") if found else "$"

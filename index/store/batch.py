@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from index.rows import shuffled
-from index.store import driver
+from index.store import bulk, driver
 from index.transaction import (
     ChoiceRow,
     ClaimRow,
@@ -140,13 +140,11 @@ def _some_flags(dialect: Dialect) -> str:
     return f"{text} LIMIT {'?' if dialect.paramstyle == 'qmark' else '%s'}"
 
 
-def claims_of(connection: Connection, tag: bytes, most: int) -> list[ClaimRow]:
-    """What one publisher is asked, in an order that says nothing. For reading outside a batch."""
+def claims_of(connection: Connection, tag: bytes, last: bytes, most: int) -> list[ClaimRow]:
+    """What one publisher is asked, by key from after `last`. For reading outside a batch."""
     c = t.claim.c
-    return [
-        ClaimRow._make(row)
-        for row in connection.execute(select(t.claim).where(c.tag == tag).order_by(c.key).limit(most))
-    ]
+    rows = connection.execute(select(t.claim).where(c.tag == tag, c.key > last).order_by(c.key).limit(most))
+    return [ClaimRow._make(row) for row in rows]
 
 
 def write(connection: Connection, written: Written, messages: Iterable[MessageRow]) -> None:
@@ -181,6 +179,8 @@ def _by_keys(
     listed = list(keys)
     # Filled up: neither number nor size of statements tells what was found.
     listed += [_nothing(columns)] * (at_least - len(listed))
+    if bulk.fits(connection, len(listed), bulk.KEYS_FROM):
+        return bulk.rows_by_keys(connection, table, columns, listed)
     rows: list[Any] = []
     for at in range(0, len(listed), _LARGEST):
         part = listed[at : at + _LARGEST]
@@ -234,10 +234,15 @@ def _delete(dialect: Dialect, table: Table) -> str:
     return str(delete(table).where(*(c == bindparam(f"k_{c.name}") for c in keys)).compile(dialect=dialect))
 
 
-def _upsert(connection: Connection, table: Table, rows: Sequence[Key]) -> None:
-    _run(connection, _insert(connection.dialect, table, True), rows)
+def _upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    if bulk.fits(connection, len(rows)):
+        bulk.upsert(connection, table, rows)
+    else:
+        _run(connection, _insert(connection.dialect, table, True), rows)
 
 
-def _run(connection: Connection, text: str, rows: Sequence[Key]) -> None:
+def _run(connection: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if rows:
-        driver.many(connection, text, [tuple(row) for row in shuffled(rows)])
+        # Many go in sorted by their random keys: that says as little as shuffling, and keeps to fewer pages.
+        mixed = shuffled(rows) if len(rows) < bulk.ROWS_FROM else sorted(rows)
+        driver.many(connection, text, [tuple(row) for row in mixed])

@@ -77,6 +77,10 @@ def _sqlite_settings(connection: Any, _: object) -> None:
         "busy_timeout=10000",
         # What is deleted is overwritten: a retracted flag leaves no bytes in free pages.
         "secure_delete=ON",
+        # A message of a thousand flags touches hundreds of pages all over the file. In 2 MB of cache, the
+        # default, they are written out and read back inside the transaction, and at each commit once more.
+        "cache_size=-16384",
+        "wal_autocheckpoint=2000",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

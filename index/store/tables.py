@@ -131,5 +131,27 @@ policy_version = Table(
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("hash", LargeBinary(32), nullable=False),
-    Column("activated_at", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
 )
+"""The texts of each version, waiting or approved; what holds is in `act`. A row is never changed."""
+
+act = Table(
+    "act",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+)
+"""What people decided about policy, convenants, mandates and profiles (`index.acts`); it only grows."""
+
+standing = Table(
+    "standing",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("policy", Integer, nullable=False),
+    Column("fallback", Integer, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("stopped", Integer, nullable=False),
+    Column("acts", Integer, nullable=False),
+)
+"""One row, read in the transaction of each batch: which version and which acts are in force now."""

@@ -30,7 +30,8 @@ from ..outbox import Cursor, Flag, Outbox, Rejection
 from ..publication import FIELDS, Publication, Rules, holds_bsn
 
 MAX_BYTES = 64 * 1024 * 1024
-_BATCH = 500
+_BATCH = 10_000
+"""Rows whose publications are in memory as pseudonyms, and queued in one transaction, at a time."""
 _DUTCH = re.compile(r"(0?[1-9]|[12]\d|3[01])[-/](0?[1-9]|1[0-2])[-/](20\d\d)", re.ASCII)
 _COMPACT = re.compile(r"(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", re.ASCII)
 
@@ -185,12 +186,14 @@ async def apply(
     *,
     confirm_shrink: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    pseudonymised: Callable[[int], None] = lambda _count: None,
 ) -> None:
     """Do what was planned. Repeating it, or running it again after a crash, is harmless.
 
     Args:
         confirm_shrink: Somebody looked at the numbers and said that they are right.
-        progress: Called with rows done and rows in all.
+        progress: Called with rows stored and rows in all.
+        pseudonymised: Called with how many more rows are ready to be stored.
 
     Raises:
         ShrinkStops: The list lost too much and nobody confirmed it; nothing was done.
@@ -204,8 +207,9 @@ async def apply(
     batches = [planned.publications[at : at + _BATCH] for at in range(0, len(planned.publications), _BATCH)]
     done = len(planned.retractions)
     cursor = Cursor(planned.connector, planned.after, planned.position)
+
     for batch in batches[:-1]:
-        await intake.submit(planned.connector, publications=batch)
+        await intake.submit(planned.connector, publications=batch, done=pseudonymised)
         done += len(batch)
         if progress is not None:
             progress(done, total)
@@ -215,6 +219,7 @@ async def apply(
         publications=batches[-1] if batches else [],
         rejections=planned.rejections,
         cursor=cursor,
+        done=pseudonymised,
     )
     if progress is not None:
         progress(total, total)

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from index.protocol import openapi
 from index.protocol.directory import Manifest, encode
 from index.protocol.evaluate import MAX_REQUEST_BYTES, EvaluateAnswer, EvaluateRequest
-from index.protocol.http import BadBody, Problem, SafeHeaders, problem_response, read_bounded
+from index.protocol.http import BadBody, Bounds, Problem, SafeHeaders, problem_response, read_bounded
 
 from . import errors, installation
 from .evaluation import Evaluations
@@ -81,7 +81,7 @@ OPERATIONS = (
         "evaluate",
         EvaluateRequest,
         EvaluateAnswer,
-        problems=(401, 403, 409, 413, 429, 503),
+        problems=(401, 403, 408, 409, 413, 415, 429, 431, 503),
     ),
     openapi.Operation(
         "get",
@@ -250,6 +250,7 @@ def create_app(
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.add_middleware(_NoTracebacks)
+    app.add_middleware(Bounds)
     app.add_middleware(SafeHeaders)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_route("/v1/evaluate", server.evaluate, methods=["POST"])

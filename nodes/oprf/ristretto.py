@@ -202,7 +202,12 @@ def _pointer(scalar: Scalar) -> Any:
 
 def is_element(raw: bytes) -> bool:
     """Whether these are 32 canonical bytes of an element that is not the identity."""
-    return len(raw) == SIZE and raw != IDENTITY and _sodium.crypto_core_ristretto255_is_valid_point(raw) == 1
+    return _has_form(raw) and raw != IDENTITY and _sodium.crypto_core_ristretto255_is_valid_point(raw) == 1
+
+
+def _has_form(raw: bytes) -> bool:
+    # libsodium 1.0.18 leaves the highest bit unread, and takes two spellings of one element.
+    return len(raw) == SIZE and raw[SIZE - 1] < 0x80
 
 
 def require_elements(elements: Sequence[bytes]) -> None:
@@ -255,8 +260,8 @@ def multiply(scalar: Scalar, element: bytes, place: int = 0) -> bytes:
     Raises:
         BadElement: The element is not canonical, or the result is the identity.
     """
-    if len(element) != SIZE:
-        raise BadElement("an element has 32 bytes")
+    if not _has_form(element):
+        raise BadElement("an element has 32 bytes, the highest bit 0")
     out = ctypes.create_string_buffer(SIZE)
     pointer = scalar.at(place) if isinstance(scalar, Secret) else _pointer(scalar)
     if _sodium.crypto_scalarmult_ristretto255(out, pointer, element) != 0:
@@ -282,8 +287,8 @@ def add(left: bytes, right: bytes) -> bytes:
     Raises:
         BadElement: One of them is not canonical.
     """
-    if len(left) != SIZE or len(right) != SIZE:
-        raise BadElement("an element has 32 bytes")
+    if not (_has_form(left) and _has_form(right)):
+        raise BadElement("an element has 32 bytes, the highest bit 0")
     out = ctypes.create_string_buffer(SIZE)
     if _sodium.crypto_core_ristretto255_add(out, left, right) != 0:
         raise BadElement("not a canonical element")
@@ -296,8 +301,8 @@ def subtract(left: bytes, right: bytes) -> bytes:
     Raises:
         BadElement: One of them is not canonical.
     """
-    if len(left) != SIZE or len(right) != SIZE:
-        raise BadElement("an element has 32 bytes")
+    if not (_has_form(left) and _has_form(right)):
+        raise BadElement("an element has 32 bytes, the highest bit 0")
     out = ctypes.create_string_buffer(SIZE)
     if _sodium.crypto_core_ristretto255_sub(out, left, right) != 0:
         raise BadElement("not a canonical element")

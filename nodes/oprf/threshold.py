@@ -12,7 +12,7 @@ Source: docs/design/pseudonyms.md, "Values and encodings".
 from collections.abc import Iterable, Mapping, Sequence
 
 from . import ristretto
-from .ristretto import ORDER, Secret, public_scalar
+from .ristretto import ORDER, BadElement, Secret, public_scalar
 
 
 class BadIndex(Exception):
@@ -80,5 +80,6 @@ def combine(evaluations: Mapping[int, Sequence[bytes]], blinds: Secret) -> list[
                     for place, element in enumerate(evaluations[index])
                 ]
             totals = [ristretto.add(a, b) for a, b in zip(totals, terms, strict=True)] if totals else terms
-    ristretto.require_elements(totals)
+    if ristretto.IDENTITY in totals:  # sums are canonical, and only one of them can be refused
+        raise BadElement("the identity")
     return totals

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy.engine import RootTransaction
 
-from index import lookup, relations, sequencer
+from index import lookup, policies, relations, sequencer
 from index.accesslog.log import AccessLog
 from index.transaction import Tx
 
@@ -188,6 +188,58 @@ def messages_are_forgotten() -> None:
     sequencer.Sequencer._message = astray  # type: ignore[method-assign]
 
 
+def _kept_for(seconds: float, read: Callable[..., Any]) -> Callable[..., Any]:
+    """What a function gave, given again for so long, whatever changed."""
+    kept: dict[Any, tuple[float, Any]] = {}
+
+    def cached(first: Any, *key: Any) -> Any:
+        at, value = kept.get(key, (float("-inf"), None))
+        if time.monotonic() - at > seconds:
+            value = read(first, *key)
+            kept[key] = (time.monotonic(), value)
+        return value
+
+    return cached
+
+
+def stale_relation_cache() -> None:
+    """A relation that was read is believed for two seconds."""
+    Tx.relations = _kept_for(2, Tx.relations)  # type: ignore[method-assign]
+
+
+def stale_standing_cache() -> None:
+    """Which policy and which registers are in force is read once in two seconds."""
+    _standing_read_by(_kept_for(2, policies.read_standing))
+
+
+def standing_before_the_lock() -> None:
+    """What is in force is what the batch before found, not what stands under the lock of this one."""
+    before: list[Any] = []
+
+    def late(connection: Any) -> Any:
+        before.append(_READ_STANDING(connection))
+        return before[-2] if len(before) > 1 else before[0]
+
+    _standing_read_by(late)
+
+
+_READ_STANDING = policies.read_standing
+
+
+def _standing_read_by(read: Callable[[Any], Any]) -> None:
+    """In batches only: a start reads what stands."""
+    take = policies.Policies.take
+
+    def taken(self: Any, connection: Any, now: Any) -> None:
+        policies.read_standing = read
+        try:
+            take(self, connection, now)
+        finally:
+            policies.read_standing = _READ_STANDING
+
+    policies.Policies.take = taken  # type: ignore[method-assign]
+
+
 def decision_per_flag() -> None:
     """Every flag that is there is decided about once more by itself."""
     live = lookup.Question._live
@@ -230,6 +282,11 @@ TELLING: dict[str, Callable[[], None]] = {
 
 SIDES = {"decision_per_flag": "visible", "early_return": "nothing"}
 """Which comparison of `equal.py` a telling bug shows in."""
+STALE: dict[str, Callable[[], None]] = {
+    bug.__name__: bug
+    for bug in (stale_consent_cache, stale_relation_cache, stale_standing_cache, standing_before_the_lock)
+}
+"""Caches that let what was changed hold on for a while (`at_once.py`)."""
 
 BUGS: dict[str, Callable[[], None]] = {
     bug.__name__: bug
@@ -250,7 +307,7 @@ BUGS: dict[str, Callable[[], None]] = {
 def plant(names: str) -> None:
     """Plant bugs, by names with commas between, into this process; none for an empty text."""
     for name in filter(None, names.split(",")):
-        (BUGS | TELLING | {"dies_after_a_commit": dies_after_a_commit})[name]()
+        (BUGS | TELLING | STALE | {"dies_after_a_commit": dies_after_a_commit})[name]()
 
 
 def names() -> Sequence[str]:

@@ -44,8 +44,10 @@ class Ground(World):
             "node_per_minute": self.settings.node_per_minute,
             **self.more,
         }
-        lines = [f"{k} = {v}" if isinstance(v, int | float) else f'{k} = "{v}"' for k, v in made.items()]
-        lines += ["[holders]", *(f'{h} = "{key}"' for h, key in self.settings.holders.items())]
+        plain = {k: v for k, v in made.items() if not isinstance(v, dict)}
+        lines = [f"{k} = {v}" if isinstance(v, int | float) else f'{k} = "{v}"' for k, v in plain.items()]
+        for name, table in {"holders": self.settings.holders, "approvers": self.settings.approvers}.items():
+            lines += [f"[{name}]", *(f'{key} = "{value}"' for key, value in table.items())]
         path.write_text("\n".join(lines) + "\n")
         self.configs.append(path)
         return path, address

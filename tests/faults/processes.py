@@ -146,9 +146,11 @@ class Zygote:
 def _main() -> None:
     """Read one order per line from standard input; fork for each and say the pid."""
     from deploy.processes import serve_hub
-    from index.app import _documents, _policy, _vocabulary
+    from index.app import _documents, organisation_classes
     from index.keystore import load_keystore
     from index.settings import HubSettings
+    from policy.engine import build
+    from policy.texts import packaged
 
     from . import bugs
 
@@ -160,7 +162,7 @@ def _main() -> None:
         if not warm:
             settings = HubSettings.load(config)
             _, directory = _documents(settings, load_keystore(settings.keystore))
-            _policy(settings, _vocabulary(settings.vocabulary), directory)
+            build(packaged(), number=1, organisation_classes=organisation_classes(directory))
             warm = True
         pid = os.fork()
         if pid:

@@ -156,7 +156,8 @@ async def quiet(world: World) -> World:
 
 async def test_health_says_that_trust_is_not_separated_and_who_made_the_keys(quiet: World) -> None:
     body = (await quiet.client.get("/health")).json()
-    assert body == {"status": "up", "trustSeparation": "none", "keys": "dealer"}
+    policy = {"number": 1, "state": "serving"}
+    assert body == {"status": "up", "trustSeparation": "none", "keys": "dealer", "policy": policy}
 
 
 async def test_the_checkpoint_is_signed_by_the_log(quiet: World) -> None:

@@ -1,0 +1,248 @@
+"""`vlagwijzer policy publish|approve|rollback|close|versions|key`: versions of the rules at a hub.
+
+Each act is done by a person who proves it with an own key file; the hub's
+settings register its public half under the person's name (`[approvers]`).
+Running hubs take a version that came into force at their next batch.
+
+Source: docs/design/policy-and-consent.md, "Publishing a version".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .output import FAILED, AsJson, emit, fail, plainly
+
+if TYPE_CHECKING:
+    from index.acts import Office
+    from index.policies import Candidate, Differences, Publishing
+    from index.protocol.directory import Directory
+    from index.settings import HubSettings
+
+Settings = Annotated[Path, typer.Option("--settings", help="Settings of the hub (TOML).")]
+KeyFile = Annotated[Path, typer.Option("--key", help="Own key file of this person, made by `policy key`.")]
+Folder = Annotated[
+    Path,
+    typer.Argument(help="Folder with vocabulary.toml and forbids.cedar.", exists=True, file_okay=False),
+]
+Number = Annotated[int, typer.Argument(help="Number of the version.", min=1)]
+Yes = Annotated[bool, typer.Option("--yes", help="The differences were read; do not ask again.")]
+
+_SHOWN = 200
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to `vlagwijzer policy`."""
+    for name, command in (
+        ("key", key),
+        ("publish", publish),
+        ("approve", approve),
+        ("rollback", rollback),
+        ("close", close),
+        ("versions", versions),
+    ):
+        app.command(name)(command)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What is refused, as one sentence and exit code 1."""
+    from index.acts import HistoryBroken, Refused
+    from policy.engine import PublishError
+    from policy.texts import TextsMissing
+    from policy.vocabulary import VocabularyError
+
+    with plainly():
+        try:
+            yield
+        except (Refused, HistoryBroken, PublishError, VocabularyError, TextsMissing) as error:
+            raise fail(str(error), FAILED) from None
+
+
+@contextmanager
+def office_of(path: Path) -> Iterator[tuple[HubSettings, Office, Directory]]:
+    """The hub's settings, and where acts are taken."""
+    from index.app import open_office
+    from index.settings import HubSettings
+
+    settings = HubSettings.load(path)
+    office, directory = open_office(settings)
+    try:
+        yield settings, office, directory
+    finally:
+        office.engine.dispose()
+
+
+def key(
+    file: Annotated[Path, typer.Argument(help="New key file; an existing one is never overwritten.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make the key file of one person. Its public half goes into `[approvers]` of the hub's settings."""
+    with plainly():
+        from nacl.signing import SigningKey
+
+        from index.protocol.codec import b64u
+        from index.protocol.keyfile import write_key_file
+
+        if file.exists():
+            raise fail(f"{file} is there already; it is not overwritten.", FAILED)
+        made = SigningKey.generate()
+        write_key_file(file, bytes(made))
+        public = b64u(bytes(made.verify_key))
+        emit({"public": public}, as_json, f"Public half, for [approvers] in the hub's settings:\n{public}")
+
+
+def publish(
+    folder: Folder,
+    author: Annotated[str, typer.Option("--author", help="Name of the author, as registered.")],
+    key_file: KeyFile,
+    settings: Settings = Path("hub.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Check and prove a candidate; it then waits for two other people to approve it."""
+    with refusals():
+        from index.acts import signer
+        from policy.texts import Texts
+
+        with office_of(settings) as (read, office, directory):
+            who = signer(read, author, key_file)
+            number, differences = _publishing(office, directory).publish(who, Texts.read(folder))
+        _say_waiting(number, differences, as_json)
+
+
+def rollback(
+    number: Number,
+    author: Annotated[str, typer.Option("--author", help="Name of who asks for it, as registered.")],
+    key_file: KeyFile,
+    settings: Settings = Path("hub.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Publish the content of an earlier version under a new number; it waits for two other people."""
+    with refusals():
+        from index.acts import signer
+
+        with office_of(settings) as (read, office, directory):
+            who = signer(read, author, key_file)
+            made, differences = _publishing(office, directory).rollback(who, number)
+        _say_waiting(made, differences, as_json)
+
+
+def approve(
+    *,
+    number: Number,
+    approver: Annotated[str, typer.Option("--approver", help="Name of the approver, as registered.")],
+    key_file: KeyFile,
+    settings: Settings = Path("hub.toml"),
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the differences, then approve. The second approval puts the version in force."""
+    with refusals():
+        from index.acts import signer
+
+        with office_of(settings) as (read, office, directory):
+            who = signer(read, approver, key_file)
+            publishing = _publishing(office, directory)
+            shown = publishing.differences(number)
+            if not as_json:
+                typer.echo(differences_text(shown))
+            if not yes:
+                typer.confirm("Approve this?", abort=True, err=True)
+            known = publishing.approve(who, shown)
+        text = f"Version {number} is in force." if known.state == "active" else "One more person is needed."
+        emit({**_told(known), "differences": _cells(shown)}, as_json, text)
+
+
+def close(
+    folder: Folder,
+    approver: Annotated[str, typer.Option("--approver", help="Name of who closes, as registered.")],
+    key_file: KeyFile,
+    settings: Settings = Path("hub.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Put a candidate that only closes in force at once. A second person approves within 24 hours."""
+    with refusals():
+        from index.acts import signer
+        from policy.texts import Texts
+
+        with office_of(settings) as (read, office, directory):
+            who = signer(read, approver, key_file)
+            number, differences = _publishing(office, directory).close(who, Texts.read(folder))
+        text = (
+            f"{differences_text(differences)}\nVersion {number} is in force. Unless another person approves "
+            "it within 24 hours, it is reverted."
+        )
+        emit({"number": number, "differences": _cells(differences)}, as_json, text)
+
+
+def versions(settings: Settings = Path("hub.toml"), as_json: AsJson = False) -> None:
+    """Every version with its state, author and approvers."""
+    with refusals():
+        from index.acts import history, read_standing
+        from index.policies import candidates
+
+        with office_of(settings) as (_, office, _directory):
+            with office.engine.connect().execution_options(reading=True) as connection:
+                standing = read_standing(connection)
+                acts = history(connection, office.keystore)
+            known = candidates(acts, standing, int(datetime.now(UTC).timestamp()))
+        found = [_told(one) for _, one in sorted(known.items())]
+        stopped = standing.stopped if standing.stopped in known else 0
+        lines = [
+            f"{one['number']}: {one['state']}, {one['cause']}, author {one['author'] or '-'}, approved by "
+            f"{', '.join(one['approvers']) or '-'}"
+            for one in found
+        ]
+        if stopped:
+            lines.append(f"Answers of version {stopped} are stopped: Cedar says otherwise than its table.")
+        emit({"versions": found, "stopped": stopped}, as_json, "\n".join(lines))
+
+
+def _publishing(office: Office, directory: Directory) -> Publishing:
+    from index.app import organisation_classes
+    from index.policies import Publishing
+
+    return Publishing(office, organisation_classes(directory))
+
+
+def _say_waiting(number: int, differences: Differences, as_json: bool) -> None:
+    text = f"{differences_text(differences)}\nVersion {number} waits for two other people."
+    emit({"number": number, "differences": _cells(differences)}, as_json, text)
+
+
+def differences_text(differences: Differences) -> str:
+    """What opens and closes, a line per role, kind, purpose and basis."""
+    lines = []
+    for word, cells in (("opens", differences.opened), ("closes", differences.closed)):
+        named = sorted({(one.role, one.kind, one.purpose, one.basis) for one in cells})
+        lines += [f"{word}: {', '.join(cell)}" for cell in named[:_SHOWN]]
+        if len(named) > _SHOWN:
+            lines.append(f"{word}: {len(named) - _SHOWN} more")
+    return "\n".join(lines or ["No differences."])
+
+
+def _cells(differences: Differences) -> dict[str, Any]:
+    return {
+        "base": differences.base,
+        "opened": [one._asdict() for one in differences.opened],
+        "closed": [one._asdict() for one in differences.closed],
+    }
+
+
+def _told(known: Candidate) -> dict[str, Any]:
+    return {
+        "number": known.number,
+        "hash": known.hash.hex(),
+        "state": known.state,
+        "cause": known.cause,
+        "base": known.base,
+        "author": known.author,
+        "approvers": list(known.approvers),
+        "at": known.at,
+    }

@@ -1,0 +1,1 @@
+"""What every process keeps to, whatever is sent to it."""

@@ -1,0 +1,288 @@
+"""The corpus: what each parser accepts, made from the public vectors and the product's own encoders.
+
+`python -m tests.fuzz.seeds` writes `tests/fuzz/corpus/<target>/*`; it always writes the same.
+"""
+
+import base64
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consent import receipt as consent_receipt
+from consent.directive import Directive, canonical
+from consent.state import encode, fold
+from index.protocol import entry, evaluate, receipt
+from index.protocol.codec import b64u, u64
+from index.protocol.directory import encode as encode_document
+from index.protocol.directory import sign
+from index.protocol.merkle import leaf_hash
+from index.protocol.note import Checkpoint, sign_checkpoint
+from index.protocol.points import plain_points
+from index.protocol.proof import make_proof
+from index.tickets import _HEAD
+from nodes.oprf import ristretto
+
+from .targets import BODIES, DIRECTORY, HUB, ISSUER, MANIFEST, NOW, PUBLIC, SEED, SIGNER
+
+CORPUS = Path(__file__).parent / "corpus"
+SHARED = Path(__file__).parents[3] / "shared" / "vectors"
+JTI = "0f" * 16
+ITEM = {"bsn": "999990019", "kind": "schuldhulp", "localRef": "SH-1", "since": "2025-03"}
+
+
+def seeds() -> dict[str, list[bytes]]:
+    """Bytes by target; every target has at least one that it accepts."""
+    answers = json.loads((SHARED / "known-answers.json").read_text())
+    cosigned = json.loads((SHARED / "log" / "cosigned.json").read_text())
+    said = answers["wire"]["request"]["statement(utf-8)"].encode()
+    signature = bytes.fromhex(answers["wire"]["request"]["nodeSig"])
+    element = ristretto.hash_to_element(b"seed", b"vlagwijzer/test")
+    now = int(NOW.timestamp())
+    return {
+        "statement_headers": [f"{b64u(said)}\n{b64u(signature)}".encode()],
+        "statement_json": [said],
+        "base64url": [b64u(bytes(range(33))).encode()],
+        "canonical_json": [said, b'{"a":[1,true,"x"]}'],
+        "hub_bodies": _bodies(element),
+        "hub_answers": _answers(said),
+        "json_depth": [said, b"[" * 32 + b"]" * 32, b"[" * 33 + b"]" * 33, b'["\\"[{",{"a":"\\\\"}]'],
+        "entry_asker": [_asker(said)],
+        "entry_chain": [
+            entry.chain_part([(1, -1), (4, 77)], bytes(38)),
+            answers["leaf"]["chain(utf-8)"].encode(),
+        ],
+        "entry_plain": [
+            entry.plain_of(entry.Opened(SEED, SEED, SEED, _asker(said), b'{"subj":[]}'), "lookup")
+        ],
+        "entry_decisions": [entry.decision_bytes(SEED, [(1, 2, 3), (0, 0, 0)])],
+        "signed_note": [cosigned["checkpoint"].encode()],
+        "note_vkey": [cosigned["log_vkey"].encode(), cosigned["witness_vkeys"][0].encode()],
+        "log_proof": [cosigned["proof_index7"].encode()],
+        "merkle_proofs": [
+            u64(5) + u64(9) + SEED * 2,
+            u64(70) + u64(300) + b"".join(base64.b64decode(one) for one in cosigned["consistency_70_300"]),
+        ],
+        "tile_paths": [b"0/x001/x234/067.p/5", b"entries/000", b"8/003"],
+        "log_receipt": [_log_receipt(_asker(said))],
+        "signed_manifest": [encode_document(sign(MANIFEST, {"kh-a": SIGNER}))],
+        "signed_directory": [encode_document(sign(DIRECTORY, {"kh-a": SIGNER}))],
+        "evaluate_request": [_evaluate(element)],
+        "evaluate_answer": [
+            msgspec.json.encode(
+                evaluate.EvaluateAnswer(
+                    "kh-a", 1, [evaluate.EvaluatedGroup("geld.e1", [b64u(element)], "AA")], "x"
+                )
+            )
+        ],
+        "sealed_points": [plain_points("bron", "m", [element])],
+        "visit_tickets": [_HEAD.pack(1, 2, 3, 4, 1, bytes(16), now, now + 60, 3)],
+        "holder_receipt": [
+            _claims(
+                iss="kh-a", aud=HUB, sub="bron", iat=now, exp=now + 60, jti=JTI, n={"geld": 1}, cls="publish"
+            ),
+            evaluate.issue_holder_receipt(
+                "kh-a", SIGNER, node="bron", hub=HUB, class_="publish", counts={"geld": 1}, nonce=JTI, now=NOW
+            ).encode(),
+        ],
+        "broker_grant": [
+            _claims(
+                iss="broker",
+                aud="keyholders",
+                sub="portaal",
+                iat=now,
+                exp=now + 60,
+                jti=JTI,
+                n={"geld.e1": 1},
+            ),
+            evaluate.issue_grant(
+                "broker", SIGNER, node="portaal", counts={"geld.e1": 1}, jti=JTI, now=NOW
+            ).encode(),
+        ],
+        "change_receipt": [_change(said)],
+        "consent_receipts": _consent(),
+        "employee_token": [
+            _claims(
+                iss=ISSUER,
+                aud="wijkteam",
+                sub="jan",
+                iat=now,
+                exp=now + 300,
+                jti=JTI,
+                roles=["generalist"],
+                team="noord",
+            )
+        ],
+        "oidc_claims": [_claims(iss=ISSUER, aud="node", sub="jan", nonce="n", roles=["a"])],
+        "ledger_entry": [canonical(_directive(1), bytes(32)), canonical(_directive(2, "withdraw"), SEED)],
+        "choice_state": [encode(fold(fold(None, _directive(1)), _directive(2, "deny")))],
+        "ristretto_elements": [element, bytes(32), b"\x01" + bytes(31)],
+        "ristretto_scalars": [b"\x02" + bytes(31), (ristretto.ORDER - 1).to_bytes(32, "little")],
+        "citizen_number": [b"999990019", b"99999001", b"999 990 019"],
+        "csv_lists": [
+            b"\x00bsn;kind;local_ref;since;until\r\n999990019;schuldhulp;SH-1;2025-03;\r\n",
+            b'\xffbsn,eigen_kenmerk,sinds\n"999990019","SH-2",01-03-2025\n',
+        ],
+        "node_bodies": [
+            json.dumps(body).encode()
+            for body in (
+                ITEM,
+                {"publish": [ITEM], "retract": [{"localRef": "SH-1"}]},
+                {
+                    "clients": [{"bsn": "999990019"}],
+                    "purpose": "huisbezoek",
+                    "caseReference": "Z",
+                    "until": "2026-12-24",
+                },
+                {"localRef": "SH-1"},
+            )
+        ],
+        "moments": [b"2026-12-24", b"2026-12-24T10:00:00+01:00", b"0001-01-01T00:00:00+23:59", b"9999-12-31"],
+        "local_reference": [b"SH-1", "zaak \u00e9".encode()],
+        "desk_link": [b"l" + b"A" * 32],
+        "problems_from_others": [b'{"type":"https://x/problems/over-rate","status":429}'],
+        "settings_files": [_settings()],
+        "list_mapping": [
+            b'kind = "schuldhulp"\n[columns]\nbsn = ["burgerservicenummer"]\n[kinds]\nSHV = "schuldhulp"\n'
+        ],
+        "vocabulary_file": [_vocabulary()],
+        "log_masking": [b"bsn=999990019 en 9999.90.019 %39%39%39%39%39%30%30%31%39"],
+    }
+
+
+def _claims(**claims: Any) -> bytes:
+    return msgspec.json.encode(claims)
+
+
+def _bodies(element: bytes) -> list[bytes]:
+    ticket, sum_ = b64u(bytes(813)), b64u(bytes(32))
+    made: dict[str, Any] = {
+        "PublicationRequest": {
+            "version": 1, "points": b64u(element),
+            "items": [{"seq": 1, "rtag": sum_, "kind": "schuldhulp", "since": "2025-03", "until": None}],
+        },
+        "RetractionRequest": {"items": [{"seq": 1, "secret": sum_}]},
+        "ConfirmationRequest": {"buckets": [{"count": 0, "sum": "AA"}] * 256},
+        "ReconciliationRequest": {"bucket": 7, "held": [{"rtag": sum_, "seq": 1}]},
+        "RelationRequest": {
+            "class": "lookup", "persons": 1, "scopes": ["geld"], "until": "2026-12-24T10:00:00Z",
+            "version": 1, "points": b64u(element), "receipts": ["x.y.z"],
+        },
+        "ClosingRequest": {"tickets": [ticket]},
+        "RenewalRequest": {"tickets": [ticket], "until": "2026-12-24T10:00:00Z"},
+        "LookupRequest": {"tickets": [ticket], "detail": "presence"},
+        "CitizenRequest": {"ticket": ticket},
+        "ChoiceRequest": {
+            "ticket": ticket, "version": 1, "points": b64u(element), "group": b64u(bytes(16)), "text": sum_,
+            "regime": "zelf", "by": "zelf",
+            "entries": [{"scope": "geld", "effect": "grant", "category": ["geld"], "explicit": True}],
+        },
+    }  # fmt: skip
+    return [
+        bytes([at]) + msgspec.json.encode(made[kind.__name__])
+        for at, kind in enumerate(BODIES)
+        if kind.__name__ in made
+    ]
+
+
+def _answers(said: bytes) -> list[bytes]:
+    log = {"index": 1, "salt": "AA", "saltA": "AA", "partB": "AA", "asker": said.decode(), "proof": ""}
+    results = [{"seq": 1, "outcome": "stored"}]
+    return [
+        b"\x02" + msgspec.json.encode({"results": results, "receipt": "x", "log": [log]}),
+        b"\x01" + msgspec.json.encode({"tickets": ["AA"], "until": "2026-12-24T10:00:00Z", "log": [log]}),
+    ]
+
+
+def _asker(said: bytes) -> bytes:
+    from index.protocol.statement import Statement
+
+    draft = entry.EntryDraft(
+        t="lookup",
+        ts=int(NOW.timestamp() * 1000),
+        req="019a0000-0000-7000-8000-000000000001",
+        statement=msgspec.json.decode(said, type=Statement),
+        signature=bytes(64),
+        lids=(bytes(16),),
+    )
+    return entry.asker_part(draft, [bytes(16)])
+
+
+def _log_receipt(asker: bytes) -> bytes:
+    """The only entry of a log that the corpus' key signed."""
+    part = b64u(bytes(32))
+    leaf = entry.leaf_from_parts(bytes(32), entry.part_a(bytes(32), asker), bytes(32))
+    signed = sign_checkpoint(Checkpoint(f"{HUB}/v1/log/2026", 1, leaf_hash(leaf)), SIGNER)
+    proof = make_proof(0, [], signed)
+    return msgspec.json.encode(
+        {"index": 0, "salt": part, "saltA": part, "partB": part, "asker": asker.decode(), "proof": proof}
+    )
+
+
+def _evaluate(element: bytes) -> bytes:
+    return msgspec.json.encode(
+        evaluate.EvaluateRequest(
+            node="bron", version=1, class_="publish", ts=str(int(NOW.timestamp())), nonce=JTI, grant="",
+            groups=[evaluate.Group("geld.e1", [b64u(element)])], sig=b64u(bytes(64)),
+        )
+    )  # fmt: skip
+
+
+def _change(said: bytes) -> bytes:
+    from nacl.signing import SigningKey
+
+    from index.protocol.statement import Signed, Statement
+
+    spoken = msgspec.structs.replace(
+        msgspec.json.decode(said, type=Statement), node="bron", msg="m", t="publish"
+    )
+    token = receipt.issue_change_receipt(
+        SigningKey(SEED), hub_id=HUB, sent=Signed(spoken, b"", b""), results=[], jti=bytes(16), size=7,
+        root=bytes(32), now=NOW,
+    )  # fmt: skip
+    return base64.urlsafe_b64decode(token.split(".")[1] + "==")
+
+
+def _consent() -> list[bytes]:
+    token = consent_receipt.issue(
+        SEED, kid="k", issuer=HUB, controller="x", record=bytes(16), subject=bytes(16), at=NOW,
+        entries=[("geld", _directive(1), bytes(32))],
+    )  # fmt: skip
+    return [base64.urlsafe_b64decode(token.split(".")[1] + "=="), token.encode()]
+
+
+def _directive(number: int, effect: Any = "grant") -> Directive:
+    return Directive(
+        number=number, group=bytes([number] * 16), effect=effect, category=("geld", "schuldhulp"),
+        receiver=("00000001001234567000", "noord"), purpose=("hulp",),
+        from_=datetime(2026, 6, 1, tzinfo=UTC), explicit=True,
+        withdraws=bytes([1] * 16) if effect == "withdraw" else b"",
+    )  # fmt: skip
+
+
+def _settings() -> bytes:
+    return (
+        '\x02holder_id = "kh-a"\nmanifest_file = "m"\ndirectory_file = "d"\nsigning_key_file = "s"\n'
+        f'shares_dir = "shares"\ndatabase = "c.db"\n[holders]\nkh-a = "{b64u(PUBLIC)}"\n'
+    ).encode()
+
+
+def _vocabulary() -> bytes:
+    from policy.vocabulary import PACKAGED
+
+    return PACKAGED.read_bytes()
+
+
+def main() -> None:
+    """Write the corpus."""
+    for name, found in seeds().items():
+        folder = CORPUS / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for at, raw in enumerate(found):
+            (folder / f"seed-{at}").write_bytes(raw)
+
+
+if __name__ == "__main__":
+    main()
