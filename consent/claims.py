@@ -19,11 +19,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, Protocol, cast
 
 from policy.clock import add_working_days, month_later
 from policy.decide import Objection
-from policy.vocabulary import Kind, Role
+from policy.vocabulary import Kind, Role, Vocabulary
 
 from .directive import Directive, Giver, Reply, Right, RightEntry
 
@@ -74,6 +74,15 @@ class Claim:
     def about(self) -> tuple[Right, str, int]:
         """What a later claim of the same replaces."""
         return self.right, self.kind, self.publisher
+
+
+class Folded(Protocol):
+    """What is needed of a folded state (`consent.state.ChoiceState`)."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def claims(self) -> tuple[Claim, ...]: ...
 
 
 # --- folding ------------------------------------------------------------------------
@@ -275,3 +284,40 @@ def objects(directive: Directive, kind: Kind, roles: Iterable[Role]) -> bool:
     return may_object(kind) and any(
         role.code == named or not named for role in roles if kind.code in role.kinds_on("wettelijke_taak")
     )
+
+
+def objection_with(directive: Directive, state: Folded, vocabulary: Vocabulary) -> RightEntry | None:
+    """The objection that a no is as well, to be written after it; None where it is none, or stands already.
+
+    Args:
+        state: After the no.
+    """
+    if len(directive.category) < 2:
+        return None
+    kind = vocabulary.kind(directive.category[1])
+    if not objects(directive, kind, vocabulary.roles):
+        return None
+    entry = RightEntry(
+        number=state.number + 1,
+        group=directive.group,
+        right="objection",
+        step="used",
+        kind=kind.code,
+        from_=directive.from_,
+        until=directive.until,
+        by=directive.by,
+        giver=directive.giver,
+        evidence=directive.evidence,
+        channel=directive.channel,
+        text=directive.text,
+        policy=directive.policy,
+    )
+    return None if standing_already(state.claims, entry) else entry
+
+
+def standing_already(claims: Iterable[Claim], entry: RightEntry) -> str:
+    """Why a right cannot be used now, as a code; empty when it can."""
+    about = (entry.right, entry.kind, entry.publisher)
+    if any(claim.about == about and not claim.answer and in_force(claim, entry.from_) for claim in claims):
+        return "right-in-use"
+    return "rejected-before" if rejected_before(claims, entry) else ""

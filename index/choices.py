@@ -22,6 +22,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from consent.claims import objection_with
 from consent.directive import Directive, DirectiveInvalid, Entry
 from consent.receipt import issue
 from consent.resolve import add_months, measures_of
@@ -35,7 +36,6 @@ from index.accesslog.log import SealedBatch
 from index.claims import Where, ask_publishers, ledger_row, state_of, state_row
 from index.errors import ChoicesFull, HubError, Rejected, TicketRefused, problem_of
 from index.gate import Caller, Public, Rule, Who
-from index.objections import objection_with
 from index.protocol.codec import SCOPES, EncodingError, b64u, unb64u
 from index.protocol.messages import ChoiceAnswer, ChoiceEntry, ChoiceRequest
 from index.publish import json_answer

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -34,13 +34,12 @@ from consent.claims import (
     REPLIES,
     Claim,
     after,
-    in_force,
     may_end,
     may_object,
-    objects,
-    rejected_before,
+    standing_already,
 )
-from consent.directive import Directive, DirectiveInvalid, Entry, Right, RightEntry, canonical
+from consent.directive import DirectiveInvalid, Entry, RightEntry, canonical
+from consent.directive import Reply as ReplyCode
 from consent.receipt import issue
 from consent.state import ChoiceState, StateFull, decode, encode, fold, regimes_in_force
 from index.accesslog.log import Recorded, SealedBatch
@@ -78,8 +77,8 @@ from index.sessions import SAY, bytes16, instant_of, open_session, same_person
 from index.store import batch
 from index.store.batch import claims_of
 from index.tickets import Ticket
-from index.transaction import ChoiceRow, DirectiveRow, Finish, Needs, Tx
-from policy.vocabulary import Kind, UnknownCode, Vocabulary
+from index.transaction import ChoiceRow, ClaimRow, DirectiveRow, Finish, Needs, Tx
+from policy.vocabulary import UnknownCode
 
 if TYPE_CHECKING:
     from index.hub import Hub
@@ -87,46 +86,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 MOST_OPEN = 500
-
-
-# --- a no that is an objection as well -----------------------------------------------------
-
-
-def objection_with(directive: Directive, state: ChoiceState, vocabulary: Vocabulary) -> RightEntry | None:
-    """The objection that a no is as well, to be written after it; None where it is none, or stands already.
-
-    Args:
-        state: After the no.
-    """
-    if len(directive.category) < 2:
-        return None
-    kind = vocabulary.kind(directive.category[1])
-    if not objects(directive, kind, vocabulary.roles):
-        return None
-    entry = RightEntry(
-        number=state.number + 1,
-        group=directive.group,
-        right="objection",
-        step="used",
-        kind=kind.code,
-        from_=directive.from_,
-        until=directive.until,
-        by=directive.by,
-        giver=directive.giver,
-        evidence=directive.evidence,
-        channel=directive.channel,
-        text=directive.text,
-        policy=directive.policy,
-    )
-    return None if standing_already(state.claims, entry) else entry
-
-
-def standing_already(claims: Iterable[Claim], entry: RightEntry) -> str:
-    """Why a right cannot be used now, as a code; empty when it can."""
-    about = (entry.right, entry.kind, entry.publisher)
-    if any(claim.about == about and not claim.answer and in_force(claim, entry.from_) for claim in claims):
-        return "right-in-use"
-    return "rejected-before" if rejected_before(claims, entry) else ""
 
 
 # --- rules of what a citizen asks -------------------------------------------------------
@@ -367,12 +326,15 @@ async def objections(hub: Hub, caller: Caller, body: ObjectionRequest) -> Respon
 
 @dataclass(frozen=True, slots=True)
 class AskOpen:
-    """What waits for this publisher's answer, about flags that it has now."""
+    """What waits for this publisher's answer, about flags that it has now.
+
+    A disputed flag that is gone since its publisher heard of it was taken back: that is its answer.
+    """
 
     hub: Hub
     caller: Caller
-    asked: Sequence[tuple[bytes, Asked]]
-    """Key of the row and what it says, read before the lock and checked again inside it."""
+    asked: Sequence[tuple[ClaimRow, Asked]]
+    """Read before the lock and checked again inside it."""
     more: bool
     persons: int = 1
 
@@ -383,30 +345,37 @@ class AskOpen:
         )
 
     def apply(self, tx: Tx) -> Finish:
-        found = [one for key, asked in self.asked if (one := self._open(tx, key, asked))]
-        recorded = tx.record(self.caller.draft(tx.now, pv=self.hub.policy.number))
+        found: list[OpenClaim] = []
+        gone: list[Asked] = []
+        for row, asked in self.asked:
+            kind = self.hub.vocabulary.kind_by_number(asked.kind)
+            claim = waiting_claim(tx, self.hub, asked, kind)
+            rtags = flags_asked(self.hub, asked, tx.flags(asked.idx))
+            if claim is None:
+                tx.delete_claim(row.key)
+            elif rtags:
+                found.append(self._open(claim, asked, rtags))
+                tx.put_claim(self.hub.rows.changed_claim(row, asked._replace(told=1)))
+            elif asked.told and claim.right == "dispute":
+                write_reply(tx, self.hub, asked, "retracted")
+                tx.delete_claim(row.key)
+                gone.append(asked)
+        recorded = [record_reply(tx, self.hub, self.caller, asked) for asked in gone]
+        recorded.append(tx.record(self.caller.draft(tx.now, pv=self.hub.policy.number)))
 
         def answer(batch: SealedBatch) -> Response:
-            body = OpenAnswer(found, self.more, batch.receipts([recorded]))
-            return json_answer(msgspec.json.encode(body), batch.index_header([recorded]))
+            body = OpenAnswer(found, self.more, batch.receipts(recorded[-1:]))
+            return json_answer(msgspec.json.encode(body), batch.index_header(recorded[-1:]))
 
         return answer
 
-    def _open(self, tx: Tx, key: bytes, asked: Asked) -> OpenClaim | None:
-        kind = self.hub.vocabulary.kind_by_number(asked.kind)
-        claim = waiting_claim(tx, self.hub, asked, kind)
-        if claim is None:
-            tx.delete_claim(key)
-            return None
-        rtags = flags_asked(self.hub, asked, tx.flags(asked.idx))
-        if not rtags:
-            return None
+    def _open(self, claim: Claim, asked: Asked, rtags: Sequence[bytes]) -> OpenClaim:
         token = self.hub.tickets.seal_claim(self.caller.node.id, asked_bytes(asked))
         return OpenClaim(
-            id=b64u(key),
+            id=b64u(self.hub.rows.claim_key(asked)),
             token=b64u(token),
             rtags=[b64u(rtag) for rtag in rtags],
-            kind=kind.code,
+            kind=claim.kind,
             right=claim.right,
             opened=claim.opened.strftime("%Y-%m-%dT%H:%M:%SZ"),
             extended=claim.extended,
@@ -419,16 +388,18 @@ async def open_claims(hub: Hub, caller: Caller, body: OpenRequest) -> Response:
     return await hub.sequencer.submit(AskOpen(hub, caller, asked, more))
 
 
-def _about_flags(hub: Hub, publisher: int) -> tuple[list[tuple[bytes, Asked]], bool]:
-    """The rows of a publisher about flags that it has, at most `MOST_OPEN`; the transaction asks again."""
-    found: list[tuple[bytes, Asked]] = []
+def _about_flags(hub: Hub, publisher: int) -> tuple[list[tuple[ClaimRow, Asked]], bool]:
+    """The rows of a publisher about flags that it has or had, at most `MOST_OPEN`; checked again later."""
+    found: list[tuple[ClaimRow, Asked]] = []
     last = b""
     with hub.reading() as connection:
         while rows := claims_of(connection, hub.rows.claim_tag(publisher), last, MOST_OPEN):
             last = rows[-1].key
-            asked = [(row.key, hub.rows.open_claim(row)) for row in rows]
+            asked = [(row, hub.rows.open_claim(row)) for row in rows]
             flags = batch.read(connection, Needs(flags=frozenset(one.idx for _, one in asked))).flags
-            found += [(key, one) for key, one in asked if flags_asked(hub, one, flags[one.idx].values())]
+            found += [
+                (row, one) for row, one in asked if one.told or flags_asked(hub, one, flags[one.idx].values())
+            ]
             if len(found) > MOST_OPEN:
                 break
     return found[:MOST_OPEN], len(found) > MOST_OPEN
@@ -463,15 +434,7 @@ class Answers:
         recorded: list[Recorded] = []
         for reply, asked in self.replies:
             code = self._store(tx, reply, asked)
-            kind = self.hub.vocabulary.kind_by_number(asked.kind)
-            draft = self.caller.draft(
-                tx.now,
-                lids=(asked.lid,),
-                later=has_postponed_notice(kind),
-                refused=code,
-                pv=self.hub.policy.number,
-            )
-            recorded.append(tx.record(draft))
+            recorded.append(record_reply(tx, self.hub, self.caller, asked, code))
             results.append(ReplyResult("refused", code) if code else ReplyResult("stored"))
         made: list[bytes] = []
 
@@ -500,43 +463,59 @@ class Answers:
         if reply.answer == "retracted" and flags_asked(self.hub, asked, tx.flags(asked.idx)):  # 3
             return "flag-still-there"
         try:
-            self._write(tx, reply, asked, right, kind)
+            write_reply(tx, self.hub, asked, reply.answer)
         except StateFull:
             return "choices-full"
         if reply.answer != "extended":
             tx.delete_claim(self.hub.rows.claim_key(asked))
         return ""
 
-    def _write(self, tx: Tx, reply: Reply, asked: Asked, right: Right, kind: Kind) -> None:
-        scope, row = SCOPES[asked.scope], tx.choice(asked.idx_dir)
-        if row is None:
-            raise RuntimeError("a claim without a state")
-        state = decode(self.hub.rows.open_choice(row, scope)[1])
-        entry = RightEntry(
-            number=state.number + 1,
-            group=asked.group,
-            right=right,
-            step=reply.answer,
-            kind=kind.code,
-            publisher=asked.publisher,
-            from_=tx.now,
-            policy=self.hub.policy.number,
+
+def record_reply(tx: Tx, hub: Hub, caller: Caller, asked: Asked, refused: str = "") -> Recorded:
+    """The line of an answer, in the person's chain; postponed where it would tell of a hidden flag."""
+    kind = hub.vocabulary.kind_by_number(asked.kind)
+    draft = caller.draft(
+        tx.now,
+        lids=(asked.lid,),
+        later=has_postponed_notice(kind),
+        refused=refused,
+        pv=hub.policy.number,
+    )
+    return tx.record(draft)
+
+
+def write_reply(tx: Tx, hub: Hub, asked: Asked, answer: ReplyCode) -> None:
+    """Fold an answer into the state, and add it to the ledger unless its notice is postponed.
+
+    Raises:
+        StateFull: There is no room; nothing was written.
+    """
+    scope, row = SCOPES[asked.scope], tx.choice(asked.idx_dir)
+    if row is None:
+        raise RuntimeError("a claim without a state")
+    kind = hub.vocabulary.kind_by_number(asked.kind)
+    state = decode(hub.rows.open_choice(row, scope)[1])
+    entry = RightEntry(
+        number=state.number + 1,
+        group=asked.group,
+        right=RIGHTS[asked.right],
+        step=answer,
+        kind=kind.code,
+        publisher=asked.publisher,
+        from_=tx.now,
+        policy=hub.policy.number,
+    )
+    quiet = has_postponed_notice(kind)
+    new = replace(state, claims=after(state.claims, entry)) if quiet else fold(state, entry)
+    # Encoded before anything is written: what does not fit changes nothing.
+    changed = hub.rows.changed_choice(row, scope, asked.lid, encode(new, answer=True))
+    if not quiet:
+        raw = canonical(entry, state.head)
+        sealed = hub.rows.seal_directive_beside(scope, row, entry.number, lid=asked.lid, entry=raw)
+        tx.append_directive(
+            DirectiveRow(row.idx_dir, entry.number, sealed.sealed, sealed.escrow, state.head, new.head)
         )
-        quiet = has_postponed_notice(kind)
-        new = (
-            ChoiceState(state.head, state.number, state.directives, after(state.claims, entry))
-            if quiet
-            else fold(state, entry)
-        )
-        # Encoded before anything is written: what does not fit changes nothing.
-        changed = self.hub.rows.changed_choice(row, scope, asked.lid, encode(new, answer=True))
-        if not quiet:
-            raw = canonical(entry, state.head)
-            sealed = self.hub.rows.seal_directive_beside(scope, row, entry.number, lid=asked.lid, entry=raw)
-            tx.append_directive(
-                DirectiveRow(row.idx_dir, entry.number, sealed.sealed, sealed.escrow, state.head, new.head)
-            )
-        tx.put_choice(changed)
+    tx.put_choice(changed)
 
 
 async def answers(hub: Hub, caller: Caller, body: ReplyRequest) -> Response:

@@ -90,6 +90,8 @@ class Asked(NamedTuple):
     idx: bytes
     idx_dir: bytes
     lid: bytes
+    told: int = 0
+    """1 once the publisher heard of it: a flag that is gone after that was taken back."""
 
 
 class NewFlag(NamedTuple):
@@ -165,7 +167,7 @@ NO_FLAG = Flag(1, 0, 0, OPEN_END, 0, bytes(16))
 """A flag that stands for nothing: of no publisher."""
 _NO_END_WEEK = 0x7FFFFFFF
 _FLAG = struct.Struct(">BHIHHH16s")
-_ASKED = struct.Struct(">BBBHI16s32s32s16s")
+_ASKED = struct.Struct(">BBBHI16s32s32s16sB")
 _RELATION = struct.Struct(">BBIIHH16sQQQQ16s")
 
 
@@ -485,6 +487,11 @@ class Rows:
         plain = asked_bytes(asked).ljust(CLAIM_SIZE, b"\0")
         return ClaimRow(key, tag, self.reseal(Place("claim", key, tag, ""), escrow, plain), escrow)
 
+    def changed_claim(self, row: ClaimRow, asked: Asked) -> ClaimRow:
+        """The row after its publisher heard of it."""
+        plain = asked_bytes(asked).ljust(CLAIM_SIZE, b"\0")
+        return row._replace(sealed=self.reseal(Place("claim", row.key, row.tag, ""), row.escrow, plain))
+
     def open_claim(self, row: ClaimRow) -> Asked:
         """RowError as in `open`."""
         return asked_from(self.open(Place("claim", row.key, row.tag, ""), row.escrow, row.sealed))
@@ -507,7 +514,7 @@ class Rows:
 
 
 def asked_bytes(asked: Asked) -> bytes:
-    """106 bytes."""
+    """What goes into a row, and into the token of a question: 106 bytes."""
     return _ASKED.pack(_VERSION, *asked)
 
 

@@ -20,6 +20,7 @@ from .brp import Brp, HaalCentraal, RegisterFile
 from .citizen import Citizens
 from .connectors.csv import Mapped, load_mapping
 from .desk_links import DeskLinks
+from .disputes import Disputes
 from .employees import EmployeeTokens
 from .errors import SettingsError
 from .figures import NodeFigures
@@ -46,6 +47,7 @@ class NodeRuntime:
     visits: Visits
     citizens: Citizens
     source: SourceDesk
+    disputes: Disputes
     trust: Trust
     engine: Engine
     outbox: Outbox
@@ -156,6 +158,7 @@ def open_node(
         source=SourceDesk(
             engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
         ),
+        disputes=Disputes(hub, outbox, intake, vocabulary, now=now),
         trust=trust,
         engine=engine,
         outbox=outbox,

@@ -273,12 +273,26 @@ def test_retracted_is_an_answer_only_when_the_flag_is_gone(hub: Acting) -> None:
 
     assert answer(hub, hub.bron, question.token, "retracted") == "flag-still-there"
     hub.retract(hub.bron, flag.secret)
-    assert asked(hub, hub.bron) == []
     assert answer(hub, hub.bron, question.token, "retracted") == "stored"
 
     assert [claim.answer for claim in own(hub, session)] == ["retracted"]
     hub.publish(hub.bron, hub.flag(person, "schuldhulp"))
     assert disputed(hub, task_visit(hub, person)) == {"schuldhulp": False}
+
+
+def test_a_disputed_flag_that_its_publisher_took_back_is_answered_by_that(hub: Acting) -> None:
+    person = hub.somebody()
+    flag = hub.flag(person, "schuldhulp")
+    hub.publish(hub.bron, flag)
+    session = hub.login(person)
+    use(hub, session, "dispute", "schuldhulp", BRON)
+    assert len(asked(hub, hub.bron)) == 1
+
+    hub.retract(hub.bron, flag.secret)
+
+    assert asked(hub, hub.bron) == []
+    assert [claim.answer for claim in own(hub, session)] == ["retracted"]
+    assert hub.count("claim") == 0
 
 
 # --- who learns what -----------------------------------------------------------------------
