@@ -503,7 +503,7 @@ class Citizens:
         answer = await self._asked(session, self._hub.own_flags(ticket, lids, session.asking))
         return [self._flag(flag) for flag in answer.flags]
 
-    async def known(self, session: CitizenSession) -> tuple[list[OwnFlagView], list[RightView]]:
+    async def what_is_known(self, session: CitizenSession) -> tuple[list[OwnFlagView], list[RightView]]:
         """Own flags, each with the rights in use about it, and the rights about no flag of these."""
         flags = await self.flags(session)
         await self._ledger(session)

@@ -461,7 +461,7 @@ class _Portal:
 
     async def known(self, visitor: PortalVisitor) -> Response:
         """P6: own flags, what was asked about each, and what can be asked."""
-        flags, others = await self._node.citizens.known(_session(visitor))
+        flags, others = await self._node.citizens.what_is_known(_session(visitor))
         shown = [KnownFlag(flag, self._can_ask(flag), flag.rights) for flag in flags]
         return self._show(visitor, "known.html", flags=shown, others=others)
 
