@@ -365,6 +365,24 @@ def test_the_citizen_sees_the_answer_in_the_log_unless_its_notice_is_postponed(h
     assert claims == {"schuldhulp": "confirmed", "jeugdbescherming": ""}
 
 
+def test_a_stolen_database_joins_a_claim_with_no_flag_and_no_ledger_and_shows_no_flag(hub: Acting) -> None:
+    person, other = hub.somebody(), hub.somebody()
+    hub.publish(hub.bron, hub.flag(person, "schuldhulp"))
+    use(hub, hub.login(person), "dispute", "schuldhulp", BRON)
+    with_flag = hub.count("claim")
+    use(hub, hub.login(other), "dispute", "schuldhulp", BRON)
+    assert hub.count("claim") == 2 * with_flag == 2  # as many without a flag
+
+    stored = hub.everything_stored()
+
+    claims = {bytes(cell) for row in stored.pop("claim") for cell in row}
+    rest = {
+        bytes(cell) for rows in stored.values() for row in rows for cell in row if isinstance(cell, bytes)
+    }
+    assert len(claims) == 7  # one tag, and nothing else in common
+    assert not claims & rest
+
+
 # --- rules ---------------------------------------------------------------------------------
 
 
