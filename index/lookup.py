@@ -33,7 +33,17 @@ from index.protocol.messages import LogReceipt, LookupAnswer, LookupRequest, Per
 from index.protocol.statement import LOG_INDEX_HEADER
 from index.publish import retention_end
 from index.relations import CRISIS, LOOKUP, Held, fits, in_force, open_ticket, record_refused
-from index.rows import NO_FLAG, OPEN_END, Flag, RowError, SearchKeys, month_text, week_of
+from index.rows import (
+    INCAPABLE,
+    NO_FLAG,
+    OPEN_END,
+    OTHERS_AT_RISK,
+    Flag,
+    RowError,
+    SearchKeys,
+    month_text,
+    week_of,
+)
 from index.tickets import Ticket
 from index.transaction import Finish, FlagRow, Needs, Tx
 from policy.decide import Asker, Circumstances, KindState, Outcome, decide, decide_each
@@ -51,6 +61,7 @@ _NO_RECEIPT = LogReceipt(0, "", "", "", "", "")
 _NEVER_CHOSE = KindState("none")
 _NO_CLAIMS = Claims((), datetime.min.replace(tzinfo=UTC))
 _DAY = 86_400
+_NOTHING, _CASE = Circumstances(has_case=False), Circumstances(has_case=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +207,7 @@ class Question:
         return Decided([] if refused else seen, outcomes, refused)
 
     def _decide(self, scope: str, keys: SearchKeys, relation: Held | None) -> Ruling:
-        """One outcome per kind of the scope, whatever exists. Without a relation there is no case."""
+        """One outcome per kind of the scope, whatever exists."""
         kinds = self.hub.vocabulary.kinds_of(scope)
         try:
             states, claims = self._states(scope, keys, kinds)
@@ -204,7 +215,7 @@ class Question:
             # Row 13: without the choices nothing of this scope is shown.
             log.error("choices_unreadable", scope=scope)
             states, claims = {}, _NO_CLAIMS
-        circumstances = Circumstances(has_case=relation is not None)
+        circumstances = _circumstances(relation)
         outcomes = decide(self.hub.policy, self.asker, kinds, states, circumstances)
         return Ruling(outcomes, states, claims, circumstances)
 
@@ -291,9 +302,25 @@ class Question:
             basis=next((basis for basis in BASES if basis in bases), ""),
             shown=shown_bits(shown, self.hub.highest_kind),
             refused=decided.refused,
+            break_glass=ticket.class_number == CRISIS,
             dec=decision_bytes(self.hub.policy.hash, [_row_of(outcome) for outcome in decided.outcomes]),
         )
         return self.tx.record(draft)
+
+
+def _circumstances(held: Held | None) -> Circumstances:
+    """What an open relation stands for. A crisis relation is no case: it serves rows 4 and 5 only."""
+    if held is None:
+        return _NOTHING
+    relation = held.relation
+    if relation.class_number != CRISIS:
+        return _CASE
+    return Circumstances(
+        has_case=False,
+        break_glass=True,
+        others_at_risk=bool(relation.risk & OTHERS_AT_RISK),
+        incapable=bool(relation.risk & INCAPABLE),
+    )
 
 
 _KIND = attrgetter("kind")

@@ -39,7 +39,8 @@ OPEN_END = 0xFFFF
 
 ESCROW_LIFE = timedelta(hours=24)
 WEEK_S = 7 * 24 * 3600
-FLAG_SIZE, DIRECTIVE_SIZE, CHOICE_SIZE, RELATION_SIZE, CLAIM_SIZE = 64, 512, 2048, 256, 160
+FLAG_SIZE, DIRECTIVE_SIZE, CHOICE_SIZE, RELATION_SIZE = 64, 512, 2048, 256
+CLAIM_SIZE, REVIEW_SIZE = 160, 768
 _NO_CHOICE = encode_state(fold(None, Directive(1, bytes(16), "deny")))
 _NONCE = 24
 _VERSION = 1
@@ -147,7 +148,8 @@ class Relation:
 
     Numbers are those of directory and vocabulary, 0 where there is none; times
     are Unix seconds. `closed` is 0 while it is open; `used` is kept for citizen
-    sessions, which end without use.
+    sessions, which end without use. `risk` is what a crisis relation was declared
+    with: `OTHERS_AT_RISK` and `INCAPABLE`, added; 0 in all others.
     """
 
     class_number: int
@@ -161,14 +163,17 @@ class Relation:
     closed: int
     used: int
     lid: bytes = field(repr=False)
+    risk: int = 0
 
 
+OTHERS_AT_RISK, INCAPABLE = 1, 2
 NO_FLAG = Flag(1, 0, 0, OPEN_END, 0, bytes(16))
 """A flag that stands for nothing: of no publisher."""
 _NO_END_WEEK = 0x7FFFFFFF
 _FLAG = struct.Struct(">BHIHHH16s")
 _ASKED = struct.Struct(">BBBHI16s32s32s16sB")
-_RELATION = struct.Struct(">BBIIHH16sQQQQ16s")
+# `risk` stands in what was filling before, so that rows of earlier versions read as 0.
+_RELATION = struct.Struct(">BBIIHH16sQQQQ16sB")
 
 
 def month_number(text: str) -> int:
@@ -496,6 +501,29 @@ class Rows:
         """RowError as in `open`."""
         return asked_from(self.open(Place("claim", row.key, row.tag, ""), row.escrow, row.sealed))
 
+    # --- reviews of break-glass --------------------------------------------------------
+
+    def review_key(self, node_number: int, case_tag: bytes) -> bytes:
+        """Key of the review of one declaration: its node, and the case it was declared under. 16 bytes."""
+        return hmac.digest(self._k_pub, b"review/v1" + u32(node_number) + case_tag, "sha256")[:16]
+
+    def seal_review(self, key: bytes, content: bytes) -> bytes:
+        """What is kept of a declaration; nothing in it is about a person.
+
+        Raises:
+            TooLarge: More than 766 bytes.
+        """
+        plain = u16(len(content)) + content
+        if len(plain) > REVIEW_SIZE:
+            raise TooLarge(f"{len(plain) - REVIEW_SIZE} bytes too long for its row")
+        data_key = self._current()
+        return seal_bytes(data_key.number, data_key.key, plain.ljust(REVIEW_SIZE, b"\0"), _review_aad(key))
+
+    def open_review(self, key: bytes, sealed: bytes) -> bytes:
+        """RowError when its data key is gone or it was moved."""
+        plain = _decrypt(sealed[28:], _review_aad(key), sealed[4:28], self._key_of(sealed))
+        return plain[2 : 2 + int.from_bytes(plain[:2], "big")]
+
     # --- messages --------------------------------------------------------------------
 
     def node_tag(self, node_number: int) -> bytes:
@@ -579,7 +607,7 @@ def _relation_plain(relation: Relation) -> bytes:
     r = relation
     packed = _RELATION.pack(
         _VERSION, r.class_number, r.node, r.team, r.role, r.purpose, r.case_tag,
-        r.opened, r.until, r.closed, r.used, r.lid,
+        r.opened, r.until, r.closed, r.used, r.lid, r.risk,
     )  # fmt: skip
     return packed.ljust(RELATION_SIZE, b"\0")
 
@@ -594,6 +622,10 @@ def _framed(lid: bytes, content: bytes, size: int) -> bytes:
 def _unframed(plain: bytes) -> tuple[bytes, bytes]:
     length = int.from_bytes(plain[17:19], "big")
     return plain[1:17], plain[19 : 19 + length]
+
+
+def _review_aad(key: bytes) -> bytes:
+    return lp("review") + lp(key)
 
 
 def _message_aad(node_tag: bytes, message: str, body: bytes) -> bytes:

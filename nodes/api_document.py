@@ -157,6 +157,39 @@ class RenewalBody(Message, frozen=True):
     until: Instant
 
 
+class CrisisRequest(Message, frozen=True):
+    """Break-glass for one person or a household of at most 8.
+
+    `reason` and `atRisk` are codes of `[crisis]` in the vocabulary; `incapable`: cannot decide now.
+    """
+
+    clients: Annotated[list[Client], Meta(min_length=1, max_length=8)]
+    reason: str
+    at_risk: str
+    incapable: bool
+
+
+class CrisisAnswer(Message, frozen=True):
+    """Look with `/v1/lookups` and this `visit`, until `until`. A colleague confirms before `confirmBy`."""
+
+    crisis: str
+    visit: str
+    desk_url: str
+    until: Instant
+    confirm_by: Instant
+
+
+class ColleagueBody(Message, frozen=True):
+    """What a colleague says; without a body it is confirmed."""
+
+    outcome: Literal["confirmed", "reported"] = "confirmed"
+
+
+class CrisisState(Message, frozen=True):
+    crisis: str
+    outcome: Literal["confirmed", "reported"]
+
+
 class LookupBody(Message, frozen=True):
     """All persons of the visit, or those named; one who is new is added to the visit."""
 
@@ -332,6 +365,29 @@ OPERATIONS = (
         LookupBody,
         LookupResult,
         problems=_LOOKING,
+        security=(KEY, TOKEN),
+    ),
+    documents.Operation(
+        "post",
+        "/crises",
+        "Declare break-glass",
+        "Looking in danger, for 4 hours. It is recorded as such, confirmed by a colleague and reviewed.",
+        "crises",
+        CrisisRequest,
+        CrisisAnswer,
+        status=201,
+        problems=_LOOKING,
+        security=(KEY, TOKEN),
+    ),
+    documents.Operation(
+        "post",
+        "/crises/{crisis}/confirmations",
+        "Confirm or report a colleague's break-glass",
+        "By another employee than who declared it, in time; once.",
+        "crises",
+        ColleagueBody,
+        CrisisState,
+        problems=(*_LOOKING, 409),
         security=(KEY, TOKEN),
     ),
 )

@@ -31,6 +31,8 @@ from index.protocol.messages import (
     CitizenRequest,
     ClosingAnswer,
     ClosingRequest,
+    ColleagueAnswer,
+    ColleagueRequest,
     ConfirmationAnswer,
     ConfirmationRequest,
     LogReceipt,
@@ -234,6 +236,12 @@ class Hub:
         """End a visit or session."""
         answer, sent = await self._ask("/v1/relations/closings", request, ClosingAnswer, asking)
         self._check_all(answer.log, sent, lids)
+        return answer
+
+    async def second_person(self, request: ColleagueRequest, asking: Asking) -> ColleagueAnswer:
+        """Say what a colleague says of the break-glass that was declared under the case of `asking`."""
+        answer, sent = await self._ask("/v1/relations/confirmations", request, ColleagueAnswer, asking)
+        self._check_all(answer.log, sent, [[]])
         return answer
 
     async def look(

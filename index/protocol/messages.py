@@ -138,14 +138,23 @@ class ReconciliationAnswer(Message, frozen=True):
     log: list[LogReceipt]
 
 
-# --- POST /v1/relations, /v1/relations/closings, /v1/relations/renewals ------------
+# --- POST /v1/relations, and below it /closings, /renewals, /confirmations ---------
 
 
-class RelationRequest(Message, frozen=True):
-    """Open a visit (`lookup`) or a citizen session (`citizen`) for 1 to 8 persons.
+class Declaration(Message, frozen=True):
+    """Why break-glass: codes of `[crisis]` in the vocabulary. `incapable`: cannot decide now."""
+
+    reason: Kind
+    at_risk: Kind
+    incapable: bool
+
+
+class RelationRequest(Message, frozen=True, omit_defaults=True):
+    """Open a visit (`lookup`), break-glass (`crisis`) or a citizen session (`citizen`) for 1 to 8 persons.
 
     `points`: per person the N of each asked scope in scope order, sealed.
     `receipts`: holder receipts of at least t distinct holders.
+    `declaration`: with break-glass, and with nothing else.
     """
 
     class_: Literal["lookup", "crisis", "citizen"] = msgspec.field(name="class")
@@ -155,6 +164,7 @@ class RelationRequest(Message, frozen=True):
     version: int
     points: B64
     receipts: Annotated[list[Annotated[str, Meta(max_length=2000)]], Meta(max_length=16)]
+    declaration: Declaration | None = None
 
 
 class RelationAnswer(Message, frozen=True):
@@ -179,6 +189,17 @@ class ClosingAnswer(Message, frozen=True):
 class RenewalRequest(Message, frozen=True):
     tickets: Annotated[list[B64], Meta(min_length=1, max_length=8)]
     until: Instant
+
+
+class ColleagueRequest(Message, frozen=True):
+    """What a second person says of the break-glass declared under the statement's case."""
+
+    outcome: Literal["confirmed", "reported"]
+
+
+class ColleagueAnswer(Message, frozen=True):
+    outcome: Literal["confirmed", "reported"]
+    log: list[LogReceipt]
 
 
 # --- POST /v1/lookups --------------------------------------------------------------

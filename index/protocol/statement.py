@@ -77,6 +77,7 @@ T_OF_PATH: Mapping[str, Activity] = {
     "/v1/relations": "relation",
     "/v1/relations/closings": "relation",
     "/v1/relations/renewals": "relation",
+    "/v1/relations/confirmations": "relation",
     "/v1/lookups": "lookup",
     "/v1/choices": "choice",
     "/v1/objections": "objection",

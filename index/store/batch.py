@@ -41,6 +41,7 @@ from index.transaction import (
     Needs,
     Read,
     RelationRow,
+    ReviewRow,
     Written,
 )
 
@@ -103,6 +104,9 @@ def read(connection: Connection, needs: Needs) -> Read:
         RelationRow._make, _by_keys(connection, t.relation, ("idx_rel",), [(k,) for k in needs.relations])
     ):
         out.relations[rel.idx_rel][rel.key] = rel
+    out.reviews = dict.fromkeys(needs.reviews)
+    for one in map(ReviewRow._make, _by_keys(connection, t.review, ("key",), [(k,) for k in needs.reviews])):
+        out.reviews[one.key] = one
     out.messages = dict.fromkeys(needs.messages)
     for msg in map(
         MessageRow._make, _by_keys(connection, t.message, ("node_tag", "message"), needs.messages)
@@ -161,6 +165,7 @@ def write(connection: Connection, written: Written, messages: Iterable[MessageRo
     ended = [(key,) for key, row in written.claims.items() if row is None]
     _run(connection, _delete(connection.dialect, t.claim), ended)
     _upsert(connection, t.claim, [row for row in written.claims.values() if row is not None])
+    _upsert(connection, t.review, list(written.reviews.values()))
     _run(connection, _insert(connection.dialect, t.message, False), list(messages))
 
 

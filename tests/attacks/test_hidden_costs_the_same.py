@@ -108,8 +108,9 @@ async def work_of(world: World, visit: Visit, patch: pytest.MonkeyPatch) -> Coun
     return work
 
 
-async def works(world: World, patch: pytest.MonkeyPatch) -> dict[str, Counter[str]]:
-    visits = {person: await world.wijkteam.opens("m-jan", [person]) for person in PERSONS}
+async def works(world: World, patch: pytest.MonkeyPatch, *, urgent: bool = False) -> dict[str, Counter[str]]:
+    opens = world.wijkteam.declares if urgent else world.wijkteam.opens
+    visits = {person: await opens("m-jan", [person]) for person in PERSONS}
     for visit in visits.values():
         await world.wijkteam.looks(visit)
     found = {}
@@ -129,6 +130,15 @@ async def test_hidden_absent_denied_and_visible_cost_the_same_work(
     assert sum(number for what, number in first.items() if what.startswith(("SELECT", "WITH"))) >= 6
     assert {person: work - first for person, work in found.items()} == {p: Counter() for p in PERSONS}
     assert {person: first - work for person, work in found.items()} == {p: Counter() for p in PERSONS}
+
+
+async def test_break_glass_costs_the_same_work_whoever_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.inkomen.publishes_all([(who, "ggz") for who in ("hidden", "denied", "seen-and-hidden")])
+    found = await works(world, monkeypatch, urgent=True)
+    assert found["nobody"]["row opened"] >= 10
+    assert len({tuple(sorted(work.items())) for work in found.values()}) == 1
 
 
 @pytest.mark.parametrize("bug", bugs.TELLING)

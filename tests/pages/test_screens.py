@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
-from nodes.errors import HoldersUnreachable, HubUnreachable, ReceiptInvalid, Refused
+from nodes.errors import CrisisSettled, HoldersUnreachable, HubUnreachable, ReceiptInvalid, Refused
 from tests.pages.checks import broken_rules
 from tests.pages.conftest import Enter, own_machine_only
 from tests.pages.world import (
@@ -15,6 +15,8 @@ from tests.pages.world import (
     ENTRIES,
     LINES,
     REJECTIONS,
+    REVIEWS,
+    WAITING,
     WITH_FLAGS,
     WITHOUT,
     LookLine,
@@ -68,6 +70,15 @@ def ask(page: Page, site: Site, *numbers: str) -> None:
     page.get_by_role("button", name="Bekijk").click()
 
 
+def declare(page: Page, number: str) -> None:
+    """Fill in the urgent form, with somebody else at risk, and look."""
+    page.get_by_label("Burgerservicenummer", exact=True).fill(number)
+    page.get_by_label("Kind niet veilig").check()
+    page.get_by_label("Iemand anders").check()
+    page.get_by_role("group", name="Kan deze persoon").get_by_label("Nee").check()
+    page.get_by_role("button", name="Ik kijk nu").click()
+
+
 def test_the_desk_holds_every_rule_on_every_screen(
     page: Page, desk: Site, enter: Enter, check: Check
 ) -> None:
@@ -104,6 +115,32 @@ def test_the_desk_holds_every_rule_on_every_screen(
     check("expired")
     page.goto(f"{desk.url}/nergens")
     check("missing")
+
+
+def test_looking_in_danger_holds_every_rule_on_every_screen(
+    page: Page, desk: Site, enter: Enter, check: Check
+) -> None:
+    enter(page, desk, "jan")
+    page.goto(f"{desk.url}/kijken/spoed")
+    check("urgent")
+    page.get_by_role("button", name="Ik kijk nu").click()
+    check("urgent, nothing filled in")
+    declare(page, WITH_FLAGS)
+    check("urgent, looked")
+    page.goto(f"{desk.url}/bezoeken")
+    check("own visits, an urgent one")
+    page.goto(f"{desk.url}/spoed")
+    check("nothing to confirm")
+    desk.crises.waiting = list(WAITING)
+    page.goto(f"{desk.url}/spoed")
+    check("to confirm")
+    page.get_by_role("button", name=re.compile("Ja, dit klopt.*Aisha")).click()
+    check("confirmed")
+    desk.crises.fails = CrisisSettled("too-late")
+    page.get_by_role("button", name=re.compile("Nee, meld dit")).click()
+    check("too late to confirm")
+    page.goto(f"{desk.url}/taal/en?naar=/kijken/spoed")
+    check("urgent, in English")
 
 
 def test_the_portal_holds_every_rule_on_every_screen(
@@ -211,6 +248,13 @@ def test_the_officer_holds_every_rule_on_every_screen(
     check("entries")
     page.goto(f"{officer.url}/lijst?dag=gisteren")
     check("wrong day")
+    page.goto(f"{officer.url}/spoed")
+    check("no reviews")
+    officer.log.waiting = list(REVIEWS)
+    page.goto(f"{officer.url}/spoed")
+    check("reviews")
+    page.get_by_role("button", name=re.compile("^Uitleg past(?! niet)")).first.click()
+    check("one reviewed")
     officer.log.holds = False
     page.goto(f"{officer.url}/lijst?functie=fg")
     check("broken log, nothing found")

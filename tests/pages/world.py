@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from consent.pages import LoginSettings, PageSettings
 from index.officer import LogCheck, OfficerLine, OfficerPage, OfficerQuery
+from index.reviews import Review, ReviewLine, ReviewList, YearFigure, year_figures
 from index.web.pages import officer_pages
 from nodes.bsn import Bsn
 from nodes.citizen import (
@@ -38,6 +39,7 @@ from nodes.citizen import (
     Standing,
 )
 from nodes.connectors.csv import Mapped
+from nodes.crises import Crisis, Declared
 from nodes.disputes import DisputeView
 from nodes.employees import Employee
 from nodes.errors import UnknownReference, UnknownVisit
@@ -49,6 +51,7 @@ from nodes.settings import NodeKeys, NodeSettings, OidcSettings
 from nodes.source import Overview, OwnKind, RejectedView
 from nodes.store.database import open_engine
 from nodes.visits import FlagView, PersonView, Visit
+from policy.decide import may_break_glass
 from policy.vocabulary import load_vocabulary
 
 WITH_FLAGS, WITHOUT, UNKNOWN = "999993653", "999990639", "999993872"
@@ -166,6 +169,45 @@ class VisitsInMemory:
 
     async def of(self, employee: Employee) -> list[Visit]:
         return [visit for visit, _ in self.opened.values()]
+
+
+@dataclass
+class CrisesInMemory:
+    """Break-glass of the desk, declared in the visits that stand beside it."""
+
+    visits: VisitsInMemory
+    waiting: list[Crisis] = field(default_factory=list)
+    declared: list[tuple[str, str, bool]] = field(default_factory=list)
+    words: list[tuple[str, str]] = field(default_factory=list)
+    fails: Exception | None = None
+
+    def may_declare(self, role: str) -> bool:
+        return may_break_glass(VOCABULARY, role)
+
+    def second_person_hours(self, employee: Employee) -> int:
+        return VOCABULARY.limits.second_person_hours(employee.team, employee.role)
+
+    async def declare(
+        self, employee: Employee, bsns: Sequence[Bsn], reason: str, at_risk: str, incapable: bool
+    ) -> Declared:
+        visit = await self.visits.open(employee, bsns, "crisis", "c", AT + timedelta(hours=4))
+        self.declared.append((reason, at_risk, incapable))
+        return Declared(visit, AT + timedelta(hours=1))
+
+    async def confirm(self, employee: Employee, crisis_id: str, word: str) -> None:
+        if self.fails:
+            raise self.fails
+        self.words.append((crisis_id, word))
+        self.waiting = [crisis for crisis in self.waiting if crisis.id != crisis_id]
+
+    async def to_confirm(self, employee: Employee) -> list[Crisis]:
+        return self.waiting
+
+
+WAITING = [
+    Crisis("ca", "Aisha", "generalist", "wijkteam-zuid", "kind_onveilig", AT, AT + timedelta(hours=1), ""),
+    Crisis("cb", "Sjoerd", "crisisdienst", "nacht", "andere_reden", AT, AT + timedelta(hours=24), ""),
+]
 
 
 def cells(kinds: Sequence[str], receiver: Receiver, role: str, purposes: Sequence[str]) -> list[Cell]:
@@ -478,6 +520,8 @@ class LogInMemory:
 
     lines: list[OfficerLine] = field(default_factory=list)
     holds: bool = True
+    waiting: list[ReviewLine] = field(default_factory=list)
+    judged: list[tuple[str, str, str]] = field(default_factory=list)
 
     async def status(self) -> LogCheck:
         problems = () if self.holds else ("entry 3: leaf differs",)
@@ -494,10 +538,48 @@ class LogInMemory:
         ]
         return OfficerPage(fits[(query.page - 1) * 10 : query.page * 10], len(fits), 10, True)
 
+    async def reviews(self) -> ReviewList:
+        return ReviewList(self.waiting, False)
+
+    async def judge(self, id_: str, outcome: str, officer: str) -> bool:
+        if id_ not in {line.id for line in self.waiting}:
+            return False
+        self.judged.append((id_, outcome, officer))
+        self.waiting = [line for line in self.waiting if line.id != id_ or outcome == "asked"]
+        return True
+
+    async def figures(self) -> list[YearFigure]:
+        return year_figures({2025: 12, 2026: 3}, 2026, VOCABULARY.limits.count_threshold)
+
     def organisations(self) -> dict[str, str]:
         return {GEMEENTE: "Gemeente Waterrijk", SCHULDHULP: "Schuldhulp Waterrijk"}
 
 
+def review_line(id_: str, *, overdue: bool = False, **more: Any) -> ReviewLine:
+    at = int(AT.timestamp())
+    values: dict[str, Any] = {
+        "node": "wijkteam",
+        "org": GEMEENTE,
+        "actor": "abcdefghijklmnopqrstuv",
+        "role": "generalist",
+        "team": "wijkteam-noord",
+        "reason": "direct_gevaar",
+        "at_risk": "ander",
+        "incapable": False,
+        "persons": 1,
+        "declared": at,
+        "confirm_by": at + 3600,
+        "due": at + 7 * 86_400,
+    }
+    review = Review(**{**values, **more})
+    return ReviewLine(id_, review, review.state_at(at + 7200), overdue)
+
+
+REVIEWS = [
+    review_line("een"),
+    review_line("twee", state="reported", outcome="asked", overdue=True),
+    review_line("drie", state="confirmed", role="crisisdienst", incapable=True, at_risk="zelf"),
+]
 ENTRIES = [
     OfficerLine(
         index=40 - number,
@@ -562,6 +644,7 @@ class Site:
     disputes: DisputesInMemory = field(default_factory=DisputesInMemory)
     source: SourceInMemory = field(default_factory=SourceInMemory)
     log: LogInMemory = field(default_factory=LogInMemory)
+    crises: Any = None
     node: Any = None
     pages: Any = None
     app: Any = None
@@ -570,11 +653,13 @@ class Site:
 def node_site(parts: set[str], issuer: str, *, port: int = 0, **more: Any) -> Site:
     port = port or free_port()
     site = Site(f"http://localhost:{port}")
+    site.crises = CrisesInMemory(site.visits)
     runtime: Any = SimpleNamespace(
         settings=node_settings(parts, port, issuer, **more),
         keys=NodeKeys(signing=b"1" * 32, secret=b"2" * 32, case=b"3" * 32, storage=b"4" * 32),
         vocabulary=VOCABULARY,
         visits=site.visits,
+        crises=site.crises,
         citizens=site.citizens,
         source=site.source,
         disputes=site.disputes,
