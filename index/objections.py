@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -41,7 +42,7 @@ from consent.claims import (
 from consent.directive import DirectiveInvalid, Entry, RightEntry, canonical
 from consent.directive import Reply as ReplyCode
 from consent.receipt import issue
-from consent.state import ChoiceState, StateFull, decode, encode, fold, regimes_in_force
+from consent.state import ChoiceState, StateFull, StateUnreadable, decode, encode, fold, regimes_in_force
 from index.accesslog.log import Recorded, SealedBatch
 from index.claims import (
     RIGHTS,
@@ -72,7 +73,7 @@ from index.protocol.messages import (
 from index.publish import SOURCE_CLASS, has_postponed_notice, json_answer
 from index.relations import in_force as relations_in_force
 from index.relations import record_refused, ticket_needs, use_session
-from index.rows import Asked, asked_bytes, asked_from
+from index.rows import Asked, RowError, asked_bytes, asked_from
 from index.sessions import SAY, bytes16, instant_of, open_session, same_person
 from index.store import batch
 from index.store.batch import claims_of
@@ -349,17 +350,24 @@ class AskOpen:
         gone: list[Asked] = []
         for row, asked in self.asked:
             kind = self.hub.vocabulary.kind_by_number(asked.kind)
-            claim = waiting_claim(tx, self.hub, asked, kind)
+            try:
+                claim = waiting_claim(tx, self.hub, asked, kind)
+            except (RowError, StateUnreadable):
+                # Its flags are not shown either; the others are asked all the same.
+                log.error("choices_unreadable", scope=SCOPES[asked.scope])
+                continue
             rtags = flags_asked(self.hub, asked, tx.flags(asked.idx))
             if claim is None:
                 tx.delete_claim(row.key)
             elif rtags:
                 found.append(self._open(claim, asked, rtags))
-                tx.put_claim(self.hub.rows.changed_claim(row, asked._replace(told=1)))
+                if not asked.told:
+                    tx.put_claim(self.hub.rows.changed_claim(row, asked._replace(told=1)))
             elif asked.told and claim.right == "dispute":
-                write_reply(tx, self.hub, asked, "retracted")
-                tx.delete_claim(row.key)
-                gone.append(asked)
+                with suppress(StateFull):
+                    write_reply(tx, self.hub, asked, "retracted")
+                    tx.delete_claim(row.key)
+                    gone.append(asked)
         recorded = [record_reply(tx, self.hub, self.caller, asked) for asked in gone]
         recorded.append(tx.record(self.caller.draft(tx.now, pv=self.hub.policy.number)))
 
@@ -395,7 +403,7 @@ def _about_flags(hub: Hub, publisher: int) -> tuple[list[tuple[ClaimRow, Asked]]
     with hub.reading() as connection:
         while rows := claims_of(connection, hub.rows.claim_tag(publisher), last, MOST_OPEN):
             last = rows[-1].key
-            asked = [(row, hub.rows.open_claim(row)) for row in rows]
+            asked = [(row, one) for row in rows if (one := _opened(hub, row))]
             flags = batch.read(connection, Needs(flags=frozenset(one.idx for _, one in asked))).flags
             found += [
                 (row, one) for row, one in asked if one.told or flags_asked(hub, one, flags[one.idx].values())
@@ -403,6 +411,14 @@ def _about_flags(hub: Hub, publisher: int) -> tuple[list[tuple[ClaimRow, Asked]]
             if len(found) > MOST_OPEN:
                 break
     return found[:MOST_OPEN], len(found) > MOST_OPEN
+
+
+def _opened(hub: Hub, row: ClaimRow) -> Asked | None:
+    try:
+        return hub.rows.open_claim(row)
+    except RowError:
+        log.error("claim_unreadable")
+        return None
 
 
 # --- a publisher answers --------------------------------------------------------------------
@@ -455,7 +471,11 @@ class Answers:
         right, kind = RIGHTS[asked.right], self.hub.vocabulary.kind_by_number(asked.kind)
         if reply.answer not in REPLIES[right]:  # 1
             return "answer-does-not-fit"
-        claim = waiting_claim(tx, self.hub, asked, kind)
+        try:
+            claim = waiting_claim(tx, self.hub, asked, kind)
+        except (RowError, StateUnreadable):
+            log.error("choices_unreadable", scope=SCOPES[asked.scope])
+            return "choices-unreadable"
         if claim is None:  # 2
             return "nothing-asked"
         if reply.answer == "extended" and claim.extended:
