@@ -1,4 +1,4 @@
-"""The citizen's proof of a choice: a signed receipt that verifies offline.
+"""The citizen's proof of a choice, or of a right that was used: a signed receipt that verifies offline.
 
 A JWS (EdDSA) with the terms of ISO/IEC TS 27560. It links the ledgers of the
 scopes by their heads, for the citizen alone; the subject in it is a fresh
@@ -28,7 +28,7 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from .directive import Directive
+from .directive import Directive, Entry, Right, RightEntry
 from .resolve import end_of
 
 TYPE = "consent-receipt+jwt"
@@ -40,12 +40,12 @@ class ReceiptInvalid(Exception):
 
 
 class Term(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """One entry: what was decided in one scope, with the head that it made there."""
+    """One entry: what was decided or asked in one scope, with the head that it made there."""
 
     scope: str
     seq: int
     head: str
-    event: Literal["grant", "deny", "slot", "withdraw", "regime"]
+    event: Literal["grant", "deny", "slot", "withdraw", "regime", "dispute", "objection", "restriction"]
     category: list[str]
     recipients: list[str]
     purpose: list[str]
@@ -81,7 +81,7 @@ def issue(
     record: bytes,
     subject: bytes,
     at: datetime,
-    entries: Sequence[tuple[str, Directive, bytes]],
+    entries: Sequence[tuple[str, Entry, bytes]],
     withdrawal: str = "portaal",
 ) -> str:
     """Sign a receipt for the entries of one choice.
@@ -90,14 +90,14 @@ def issue(
         seed: The Ed25519 private key of receipts, 32 bytes; used for nothing else.
         record, subject: 16 fresh random bytes each. `subject` is no pseudonym.
         at: UTC; when it was written.
-        entries: (scope, directive, head of that scope's ledger after it), one or
+        entries: (scope, choice or right, head of that scope's ledger after it), one or
             more, all of one group.
         withdrawal: How the choice can be ended.
 
     Raises:
         ValueError: No entry, or entries of different groups.
     """
-    if not entries or len({directive.group for _, directive, _ in entries}) != 1:
+    if not entries or len({entry.group for _, entry, _ in entries}) != 1:
         raise ValueError("a receipt is for the entries of one choice")
     _, first, _ = entries[0]
     receipt = Receipt(
@@ -111,7 +111,7 @@ def issue(
         text_hash=_text(first.text),
         policy_version=first.policy,
         withdrawal_method=withdrawal,
-        entries=[_term(scope, directive, head) for scope, directive, head in entries],
+        entries=[_term(scope, entry, head) for scope, entry, head in entries],
     )
     return jwt.encode(
         msgspec.to_builtins(receipt),
@@ -173,7 +173,38 @@ def _kid_of(token: str) -> str:
     return header["kid"]
 
 
-def _term(scope: str, directive: Directive, head: bytes) -> Term:
+_ARTICLES: dict[Right, str] = {
+    "dispute": "avg-art-16",
+    "objection": "avg-art-21",
+    "restriction": "avg-art-18",
+}
+
+
+def _term(scope: str, entry: Entry, head: bytes) -> Term:
+    if isinstance(entry, RightEntry):
+        return _right_term(scope, entry, head)
+    return _choice_term(scope, entry, head)
+
+
+def _right_term(scope: str, entry: RightEntry, head: bytes) -> Term:
+    """A right has no consent behind it: its basis is the article, its recipient who must answer."""
+    return Term(
+        scope=scope,
+        seq=entry.number,
+        head=_text(head),
+        event="withdraw" if entry.step == "ended" else entry.right,
+        category=[scope, entry.kind],
+        recipients=[f"node-{entry.publisher}"] if entry.publisher else [],
+        purpose=[],
+        legal_basis=_ARTICLES[entry.right],
+        from_=_moment(entry.from_),
+        until=_moment(entry.until) if entry.until else "",
+        explicit=False,
+        withdraws=_text(entry.ends),
+    )
+
+
+def _choice_term(scope: str, directive: Directive, head: bytes) -> Term:
     end = end_of(directive)
     return Term(
         scope=scope,

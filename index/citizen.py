@@ -17,19 +17,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import structlog
 from starlette.responses import Response
 
+from consent.claims import Claim, due, suspends, waits
 from consent.directive import FIRST_PREVIOUS, Directive, directive_hash, parse_canonical
 from consent.resolve import end_of
 from consent.state import ChoiceState, decode
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import SealedBatch
 from index.accesslog.reading import OwnLines
-from index.choices import open_session
 from index.errors import LogUnavailable, TicketRefused
 from index.gate import Caller, Handle, Rule, Who
 from index.protocol.codec import b64u
@@ -39,6 +39,7 @@ from index.protocol.messages import (
     LogReceipt,
     Message,
     OwnChoicesAnswer,
+    OwnClaim,
     OwnDirective,
     OwnFlag,
     OwnFlagsAnswer,
@@ -47,6 +48,7 @@ from index.protocol.messages import (
 from index.publish import has_postponed_notice, json_answer, retention_end
 from index.relations import in_force, record_refused, ticket_needs, use_session
 from index.rows import OPEN_END, RowError, SearchKeys, month_text
+from index.sessions import open_session
 from index.tickets import Ticket
 from index.transaction import Finish, FlagRow, Needs, Tx
 from policy.vocabulary import UnknownCode
@@ -159,26 +161,57 @@ class OwnChoices(OwnView):
         return Needs(ledgers=keys, choices=keys)
 
     def read(self, tx: Tx) -> tuple[Answer, bytes]:
-        directives = [one for scope, keys in self.scopes() for one in self._ledger(tx, scope, keys)]
-        return lambda proof: OwnChoicesAnswer(directives, proof), b""
+        directives: list[OwnDirective] = []
+        claims: list[OwnClaim] = []
+        for scope, keys in self.scopes():
+            state, found = self._ledger(tx, scope, keys)
+            directives += found
+            claims += [self._claim(scope, claim, tx.now) for claim in state.claims]
+        return lambda proof: OwnChoicesAnswer(directives, claims, proof), b""
 
-    def _ledger(self, tx: Tx, scope: str, keys: SearchKeys) -> list[OwnDirective]:
+    def _claim(self, scope: str, claim: Claim, now: datetime) -> OwnClaim:
+        kind = self.hub.vocabulary.kind(claim.kind)
+        # An answer tells that there is a flag: of these kinds that is told at its release.
+        told = not has_postponed_notice(kind)
+        compelling = kind.compelling_child_safety
+        waiting = told and waits(claim, compelling)
+        end = due(claim, compelling) if waiting else None
+        return OwnClaim(
+            scope=scope,  # type: ignore[arg-type]  # one of SCOPES: it comes from a ticket
+            group=b64u(claim.group),
+            right=claim.right,
+            kind=claim.kind,
+            publisher=claim.publisher,
+            opened=_instant(claim.opened),
+            due=_instant(end) if end else None,
+            answer=cast("Any", claim.answer) if told else "",
+            answered=_instant(claim.answered) if told and claim.answered else None,
+            extended=told and claim.extended,
+            suspended=waiting and claim.right == "dispute" and now >= suspends(claim, compelling),
+            until=_instant(claim.until) if claim.until else None,
+            by=claim.by,
+            giver=claim.giver,
+        )
+
+    def _ledger(self, tx: Tx, scope: str, keys: SearchKeys) -> tuple[ChoiceState, list[OwnDirective]]:
         row = tx.choice(keys.idx_dir)
         state = (
             decode(self.hub.rows.open_choice(row, scope)[1]) if row else ChoiceState(FIRST_PREVIOUS, 0, ())
         )
         counted = {held.number for held in state.directives}
-        head, found = FIRST_PREVIOUS, []
+        head, last = FIRST_PREVIOUS, 0
+        found: list[OwnDirective] = []
         for number, entry in enumerate(tx.ledger(keys.idx_dir), 1):
             directive, prev = parse_canonical(self.hub.rows.open_directive(entry, scope)[1])
             after = directive_hash(head, directive)
             if directive.number != number or prev != head or not hmac.compare_digest(after, entry.hash):
                 raise LedgerBroken("an entry does not follow the one before it")
-            head = after
-            found.append(_own_directive(scope, directive, number in counted, tx.now))
-        if (head, len(found)) != (state.head, state.number):
+            head, last = after, number
+            if isinstance(directive, Directive):
+                found.append(_own_directive(scope, directive, number in counted, tx.now))
+        if (head, last) != (state.head, state.number):
             raise LedgerBroken("the folded state has another head than the ledger")
-        return found
+        return state, found
 
 
 def _own_directive(scope: str, directive: Directive, counted: bool, now: datetime) -> OwnDirective:

@@ -114,6 +114,15 @@ class RelationRow(NamedTuple):
     escrow: bytes
 
 
+class ClaimRow(NamedTuple):
+    """What one publisher is asked to answer about one of its flags. `tag` stands for the publisher."""
+
+    key: bytes
+    tag: bytes
+    sealed: bytes
+    escrow: bytes
+
+
 class ReviewRow(NamedTuple):
     """A declared break-glass, sealed. `open` is 1 until the privacy officer is done with it."""
 
@@ -239,6 +248,7 @@ class Written:
     directives: list[DirectiveRow] = field(default_factory=list)
     choices: dict[bytes, ChoiceRow] = field(default_factory=dict)
     relations: dict[bytes, RelationRow] = field(default_factory=dict)
+    claims: dict[bytes, ClaimRow | None] = field(default_factory=dict)
     reviews: dict[bytes, ReviewRow] = field(default_factory=dict)
     messages: list[tuple[Caller, Callable[[SealedBatch], bytes]]] = field(default_factory=list)
 
@@ -377,6 +387,17 @@ class Tx:
         self.touched += 1
         self.written.choices[row.idx_dir] = row
         self._read.choices[row.idx_dir] = row
+
+    # --- claims ----------------------------------------------------------------------
+
+    def put_claim(self, row: ClaimRow) -> None:
+        self.touched += 1
+        self.written.claims[row.key] = row
+
+    def delete_claim(self, key: bytes) -> None:
+        """Nothing is asked any more; none there is harmless."""
+        self.touched += 1
+        self.written.claims[key] = None
 
     # --- relations -------------------------------------------------------------------
 

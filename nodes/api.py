@@ -37,6 +37,9 @@ from .api_document import (
     BatchItem,
     CrisisAnswer,
     CrisisState,
+    DisputeItem,
+    DisputesAnswer,
+    Empty,
     FlagAnswer,
     ItemError,
     LookupFlag,
@@ -256,6 +259,38 @@ async def outbox(call: Call) -> Response:
             seen.holders_reachable,
         )
     )
+
+
+async def disputes(call: Call) -> Response:
+    """GET /v1/disputes: of the kinds that the key is for."""
+    views = await call.node.disputes.open(tuple(call.key.kinds))
+    items = [
+        DisputeItem(
+            id=view.id,
+            local_refs=list(view.local_refs),
+            kind=view.kind,
+            right=view.right,
+            opened=instant(view.opened),
+            due=instant(view.due),
+            clock=view.clock,
+            second=view.second,
+            suspended=view.suspended,
+            answers=list(view.answers),
+        )
+        for view in views
+    ]
+    return _json(DisputesAnswer(items))
+
+
+async def answer_dispute(call: Call) -> Response:
+    """POST /v1/disputes/{dispute}/answers."""
+    body, wrong = _object(call.body, {"answer"})
+    answer = _text(body, "answer", wrong)
+    if wrong:
+        raise BadItems(wrong)
+    await call.node.disputes.answer(call.request.path_params["dispute"], answer, tuple(call.key.kinds))
+    call.node.sender.wake()
+    return _json(Empty())
 
 
 async def _flags(call: Call, local_refs: Sequence[str]) -> dict[str, Flag]:
@@ -481,6 +516,8 @@ ROUTES: tuple[ApiRoute, ...] = (
     ApiRoute("POST", "/v1/flags/batches", "source", batch, limit=_BATCH_BYTES),
     ApiRoute("GET", "/v1/flags/{local_ref:path}", "source", flag_state),
     ApiRoute("GET", "/v1/outbox", "source", outbox),
+    ApiRoute("GET", "/v1/disputes", "source", disputes),
+    ApiRoute("POST", "/v1/disputes/{dispute}/answers", "source", answer_dispute),
     ApiRoute("POST", "/v1/visits", "desk", open_visit, employee=True),
     ApiRoute("POST", "/v1/visits/{visit}/closures", "desk", close_visit, employee=True),
     ApiRoute("POST", "/v1/visits/{visit}/renewals", "desk", renew_visit, employee=True),

@@ -86,6 +86,41 @@ class FlagAnswer(Message, frozen=True):
     receipt: str | None
 
 
+RightCode = Literal["dispute", "objection", "restriction"]
+AnswerCode = Literal["confirmed", "corrected", "retracted", "rejected", "upheld", "extended"]
+
+
+class DisputeItem(Message, frozen=True):
+    """What a citizen asks about own flags. `answers`: the codes that fit; there is no free text.
+
+    `suspended`: nobody sees the flag until it is answered. `second`: a second term runs, of which
+    the data protection officer has to know.
+    """
+
+    id: str
+    local_refs: list[LocalRef]
+    kind: str
+    right: RightCode
+    opened: Instant
+    due: Instant
+    clock: Literal["open", "soon", "overdue"]
+    second: bool
+    suspended: bool
+    answers: list[AnswerCode]
+
+
+class DisputesAnswer(Message, frozen=True):
+    """Soonest term first."""
+
+    disputes: list[DisputeItem]
+
+
+class DisputeReply(Message, frozen=True):
+    """`retracted` takes the flags back, too."""
+
+    answer: AnswerCode
+
+
 class OutboxAnswer(Message, frozen=True):
     waiting: int
     waiting_for_key_holders: int
@@ -252,6 +287,28 @@ OPERATIONS = (
         None,
         FlagAnswer,
         problems=(*_READING, 404),
+        security=(KEY,),
+    ),
+    documents.Operation(
+        "get",
+        "/disputes",
+        "What waits for an answer",
+        "Disputes, objections and restrictions about own flags, with their terms; asked of the hub now.",
+        "disputes",
+        None,
+        DisputesAnswer,
+        problems=_READING,
+        security=(KEY,),
+    ),
+    documents.Operation(
+        "post",
+        "/disputes/{dispute}/answers",
+        "Answer one",
+        "A code that fits the question. Holds at the very next lookup.",
+        "disputes",
+        DisputeReply,
+        Empty,
+        problems=_WRITING,
         security=(KEY,),
     ),
     documents.Operation(

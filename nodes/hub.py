@@ -38,6 +38,10 @@ from index.protocol.messages import (
     LogReceipt,
     LookupAnswer,
     LookupRequest,
+    ObjectionAnswer,
+    ObjectionRequest,
+    OpenAnswer,
+    OpenRequest,
     OwnChoicesAnswer,
     OwnFlagsAnswer,
     OwnLogAnswer,
@@ -47,6 +51,8 @@ from index.protocol.messages import (
     RelationAnswer,
     RelationRequest,
     RenewalRequest,
+    ReplyAnswer,
+    ReplyRequest,
 )
 from index.protocol.receipt import CheckedEntry, ReceiptError, verify_change_receipt, verify_log_receipt
 from index.protocol.statement import (
@@ -187,6 +193,20 @@ class Hub:
         self._check_all(answer.log, sent, None)
         return answer
 
+    async def open_claims(self) -> OpenAnswer:
+        """What waits for this node's answer, about its own flags."""
+        answer, sent = await self._ask("/v1/objections/open", OpenRequest(), OpenAnswer, SOURCE)
+        self._check_all(answer.log, sent, None)
+        return answer
+
+    async def reply(self, request: ReplyRequest) -> ReplyAnswer:
+        """Answer what was asked; one result per reply."""
+        answer, sent = await self._ask("/v1/objections/answers", request, ReplyAnswer, SOURCE)
+        self._check_all(answer.log, sent, None)
+        if len(answer.results) != len(request.replies):
+            raise ReceiptInvalid("not one result per reply")
+        return answer
+
     # --- visits ------------------------------------------------------------------------
 
     async def open_relation(
@@ -258,6 +278,15 @@ class Hub:
         """Write a choice in all its scopes or none; `lids` of the scopes written, in scope order."""
         body = msgspec.json.encode(request)
         answer, sent = await self._call("/v1/choices", body, ChoiceAnswer, asking, message_id)
+        self._check_all(answer.log, sent, [lids])
+        return answer
+
+    async def use_right(
+        self, request: ObjectionRequest, message_id: str, lids: Sequence[bytes], asking: Asking = CITIZEN
+    ) -> ObjectionAnswer:
+        """Dispute, object or restrict in all scopes or none; `lids` of the scopes written, in scope order."""
+        body = msgspec.json.encode(request)
+        answer, sent = await self._call("/v1/objections", body, ObjectionAnswer, asking, message_id)
         self._check_all(answer.log, sent, [lids])
         return answer
 

@@ -21,6 +21,7 @@ from .citizen import Citizens
 from .connectors.csv import Mapped, load_mapping
 from .crises import Crises
 from .desk_links import DeskLinks
+from .disputes import Disputes
 from .employees import EmployeeTokens
 from .errors import SettingsError
 from .figures import NodeFigures
@@ -48,6 +49,7 @@ class NodeRuntime:
     crises: Crises
     citizens: Citizens
     source: SourceDesk
+    disputes: Disputes
     trust: Trust
     engine: Engine
     outbox: Outbox
@@ -169,6 +171,7 @@ def open_node(
         source=SourceDesk(
             engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
         ),
+        disputes=Disputes(hub, outbox, intake, vocabulary, now=now),
         trust=trust,
         engine=engine,
         outbox=outbox,

@@ -100,6 +100,21 @@ def decide(
     return [_outcome(outcomes, kind, states.get(kind.number)) for kind in kinds]
 
 
+def decide_each(
+    version: PolicyVersion,
+    asker: Asker,
+    states: Sequence[tuple[Kind, KindState | None]],
+    circumstances: Circumstances,
+) -> list[Outcome]:
+    """`decide` where one kind may be in several states: a right about one publisher is none about others.
+
+    Args:
+        states: None stands for a state that could not be read: row 13.
+    """
+    outcomes = _outcomes(version, asker, circumstances)
+    return [_outcome(outcomes, kind, state) for kind, state in states]
+
+
 def _outcome(outcomes: Mapping[int, tuple[Outcome, ...]], kind: Kind, state: KindState | None) -> Outcome:
     place = _PLACES.get(state) if state is not None else None
     if place is None or kind.number not in outcomes:

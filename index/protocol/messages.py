@@ -301,6 +301,108 @@ class ChoiceAnswer(Message, frozen=True):
     log: list[LogReceipt]
 
 
+# --- POST /v1/objections -----------------------------------------------------------
+
+RightCode = Literal["dispute", "objection", "restriction"]
+
+
+class RightItem(Message, frozen=True):
+    """One right that is used in one scope, or with `ends` the group of one that is ended.
+
+    `kind` and `publisher` (number of a node, 0 for any) say what it is about; both are
+    empty with `ends`. `until` ends what a parent asks at the next age boundary.
+    """
+
+    scope: ScopeCode
+    right: RightCode
+    kind: Kind | Literal[""] = ""
+    publisher: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    until: Instant | None = None
+    ends: B64 = ""
+
+
+class ObjectionRequest(Message, frozen=True):
+    """Written in all named scopes in one transaction, or in none; fields as in `ChoiceRequest`.
+
+    `text` is the SHA-256 of what the citizen confirmed; no reason is asked and none can be sent.
+    """
+
+    ticket: B64
+    version: int
+    points: B64
+    group: B64
+    text: B64
+    regime: Literal["zelf", "samen", "ouder"]
+    by: GiverCode
+    items: Annotated[list[RightItem], Meta(min_length=1, max_length=60)]
+    giver: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,22}\Z")] = ""
+    evidence: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:/-]{0,32}\Z")] = ""
+    channel: Literal["portaal", "balie"] = "portaal"
+
+
+class ObjectionAnswer(Message, frozen=True):
+    """`receipt` is a consent receipt (JWS) with a term per entry."""
+
+    receipt: str
+    log: list[LogReceipt]
+
+
+# --- POST /v1/objections/open, /v1/objections/answers -------------------------------
+
+
+class OpenRequest(Message, frozen=True):
+    """A source asks what it has to answer about its own flags."""
+
+
+class OpenClaim(Message, frozen=True):
+    """What is asked about the caller's flags `rtags`. `token` is brought back with the answer.
+
+    `id` stays the same while it is asked. Terms follow from `opened` and `extended`
+    (`consent.claims`). Nothing here tells the person, other sources, or other flags.
+    """
+
+    id: B64
+    token: B64
+    rtags: list[B64]
+    kind: Kind
+    right: RightCode
+    opened: Instant
+    extended: bool
+
+
+class OpenAnswer(Message, frozen=True):
+    """At most 500; `more` says that there are others to be asked for once these are answered."""
+
+    claims: list[OpenClaim]
+    more: bool
+    log: list[LogReceipt]
+
+
+class Reply(Message, frozen=True):
+    """A code, never text; which ones fit follows from the right (`consent.claims.REPLIES`)."""
+
+    token: B64
+    answer: Literal["confirmed", "corrected", "retracted", "rejected", "upheld", "extended"]
+
+
+class ReplyRequest(Message, frozen=True):
+    replies: Annotated[list[Reply], Meta(min_length=1, max_length=100)]
+
+
+class ReplyResult(Message, frozen=True):
+    """`stored`, or `refused` with a code: nothing is asked (any more), or this answer does not fit."""
+
+    outcome: Literal["stored", "refused"]
+    code: str = ""
+
+
+class ReplyAnswer(Message, frozen=True):
+    """One result per reply, in order."""
+
+    results: list[ReplyResult]
+    log: list[LogReceipt]
+
+
 # --- POST /v1/citizen/flags, /v1/citizen/choices, /v1/citizen/log -------------------
 
 
@@ -347,8 +449,34 @@ class OwnDirective(Message, frozen=True):
     channel: Literal["portaal", "code", "formulier", "balie"] = "portaal"
 
 
+class OwnClaim(Message, frozen=True):
+    """A right in use. `due`: until when the publisher answers, None where it need not, or no more.
+
+    `answer` is empty while there is none. Of a kind whose notice is postponed neither is told.
+    `suspended`: the term of a dispute has passed, so nobody sees the flag until it is answered.
+    """
+
+    scope: ScopeCode
+    group: B64
+    right: RightCode
+    kind: Kind
+    publisher: int
+    opened: Instant
+    due: Instant | None
+    answer: Literal["", "confirmed", "corrected", "retracted", "rejected", "upheld"]
+    answered: Instant | None
+    extended: bool
+    suspended: bool
+    until: Instant | None = None
+    by: GiverCode = "zelf"
+    giver: str = ""
+
+
 class OwnChoicesAnswer(Message, frozen=True):
+    """`directives` are the choices of the ledger; between their numbers stand those of rights in use."""
+
     directives: list[OwnDirective]
+    claims: list[OwnClaim]
     log: list[LogReceipt]
 
 

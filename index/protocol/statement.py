@@ -81,6 +81,8 @@ T_OF_PATH: Mapping[str, Activity] = {
     "/v1/lookups": "lookup",
     "/v1/choices": "choice",
     "/v1/objections": "objection",
+    "/v1/objections/open": "objection",
+    "/v1/objections/answers": "objection",
     "/v1/citizen/flags": "log_view",
     "/v1/citizen/choices": "log_view",
     "/v1/citizen/log": "log_view",

@@ -359,6 +359,23 @@ class Node:
         }
         return await self.send("/v1/choices", body, "choice", msg=msg, role="burger")
 
+    async def uses_right(self, session: Visit, right: str, kinds: Sequence[str]) -> Sent:
+        """Dispute, object to or restrict these kinds, of whichever publisher."""
+        msg, person = str(uuid.uuid4()), session.persons[0]
+        items = [{"scope": VOCABULARY.kind(kind).domain, "right": right, "kind": kind} for kind in kinds]
+        named = [scope for scope in SCOPES if any(item["scope"] == scope for item in items)]
+        body = {
+            "ticket": session.tickets[0],
+            "version": 1,
+            "points": self.world.sealed(self.id, msg, [point(person, scope) for scope in named]),
+            "group": b64u(secrets.token_bytes(16)),
+            "text": b64u(bytes(32)),
+            "regime": "zelf",
+            "by": "zelf",
+            "items": items,
+        }
+        return await self.send("/v1/objections", body, "objection", msg=msg, role="burger")
+
     async def asks(self, session: Visit, what: str) -> Sent:
         """`flags`, `choices` or `log` of the citizen who is logged in."""
         return await self.send(

@@ -11,6 +11,7 @@ from nodes.errors import CrisisSettled, HoldersUnreachable, HubUnreachable, Rece
 from tests.pages.checks import broken_rules
 from tests.pages.conftest import Enter, own_machine_only
 from tests.pages.world import (
+    DISPUTES,
     ENTRIES,
     LINES,
     REJECTIONS,
@@ -20,6 +21,7 @@ from tests.pages.world import (
     WITHOUT,
     LookLine,
     Site,
+    a_right,
     look_line,
     own_flag,
     real_import,
@@ -168,6 +170,19 @@ def test_the_portal_holds_every_rule_on_every_screen(
     portal.citizens.known = [own_flag("schuldhulp"), own_flag("ggz")]
     page.goto(f"{portal.url}/mijn/bekend")
     check("known")
+    page.get_by_role("button", name="Dit klopt niet, Hulp bij schulden").click()
+    check("a dispute was saved")
+    page.goto(f"{portal.url}/mijn/bekend")
+    check("known, disputed")
+    portal.citizens.rights = [
+        a_right("dispute", "schuldhulp", suspended=True),
+        a_right("objection", "schuldhulp", answer="rejected", mine=False),
+        a_right("restriction", "ggz"),
+        a_right("objection", "bijstand", extended=True),
+        a_right("dispute", "leerplicht", answer="confirmed"),
+    ]
+    page.goto(f"{portal.url}/mijn/bekend")
+    check("known, every state of a right")
     page.goto(f"{portal.url}/mijn/gekeken")
     check("nobody looked")
     portal.citizens.lines = LINES
@@ -195,6 +210,16 @@ def test_the_source_holds_every_rule_on_every_screen(
     source.source.rejections = []
     page.goto(f"{source.url}/bron/geweigerd")
     check("nothing rejected")
+    page.goto(f"{source.url}/bron/betwist")
+    check("nothing disputed")
+    source.disputes.waiting = list(DISPUTES)
+    page.goto(f"{source.url}/bron/betwist")
+    check("disputes in every state")
+    page.get_by_role("button", name="Dit klopt, kenmerk zaak-a").click()
+    check("a dispute answered")
+    source.disputes.fails = HubUnreachable()
+    page.goto(f"{source.url}/bron/betwist")
+    check("disputes, hub away")
     page.goto(f"{source.url}/bron/soorten")
     check("kinds")
     for name, part in real_import(tmp_path).items():

@@ -34,13 +34,15 @@ from nodes.citizen import (
     OwnFlagView,
     Receiver,
     ReceiverView,
+    RightView,
     Saved,
     Standing,
 )
 from nodes.connectors.csv import Mapped
 from nodes.crises import Crisis, Declared
+from nodes.disputes import DisputeView
 from nodes.employees import Employee
-from nodes.errors import UnknownVisit
+from nodes.errors import UnknownReference, UnknownVisit
 from nodes.outbox import Outbox
 from nodes.pages import node_pages
 from nodes.publication import Rules
@@ -227,6 +229,7 @@ class CitizensInMemory:
     fails: Exception | None = None
     granted: dict[str, tuple[str, ...]] = field(default_factory=dict)
     known: list[OwnFlagView] = field(default_factory=list)
+    rights: list[RightView] = field(default_factory=list)
     lines: list[LookLine] = field(default_factory=list)
     verified: bool = True
     opened_with: list[str] = field(default_factory=list)
@@ -272,6 +275,28 @@ class CitizensInMemory:
         possible = cells(ALL_KINDS, NOORD, "generalist", VISITING)
         possible += cells(["ww"], Receiver(SCHULDHULP, "schuldhulp"), "schuldhulpverlener", VISITING)
         return Standing(self._visible(), law, possible)
+
+    async def what_is_known(self, session: CitizenSession) -> tuple[list[OwnFlagView], list[RightView]]:
+        shown = [
+            replace(flag, rights=tuple(right for right in self.rights if right.kind == flag.kind))
+            for flag in await self.flags(session)
+        ]
+        kinds = {flag.kind for flag in shown}
+        return shown, [right for right in self.rights if right.kind not in kinds]
+
+    def may_object(self, kind: str) -> bool:
+        return "wettelijke_taak" in VOCABULARY.kind(kind).bases
+
+    async def use_right(
+        self, session: CitizenSession, right: Any, kind: str, publisher: int, text_shown: str
+    ) -> Saved:
+        self.texts.append(text_shown)
+        self.rights.append(a_right(right, kind, publisher=publisher))
+        return Saved("eyJ.recht.bewijs", self.rights[-1].group, AT)
+
+    async def end_right(self, session: CitizenSession, group: str, right: Any, text_shown: str) -> Saved:
+        self.rights = [one for one in self.rights if one.group != group]
+        return Saved("eyJ.recht.einde", group, AT)
 
     async def preview(self, session: CitizenSession, change: Change) -> Effects:
         kinds = [change.kind] if change.kind else list(ALL_KINDS)
@@ -325,6 +350,24 @@ def own_flag(kind: str) -> OwnFlagView:
         "14 000, keuze 4",
         date(2026, 11, 20),
     )
+
+
+def a_right(right: Any, kind: str, *, publisher: int = 0, answer: str = "", **more: Any) -> RightView:
+    """A right that was used a day ago, with ten days to answer unless it was."""
+    values: dict[str, Any] = {
+        "group": f"groep-{right}-{kind}",
+        "right": right,
+        "kind": kind,
+        "publisher": publisher,
+        "opened": AT - timedelta(days=1),
+        "due": None if answer else AT + timedelta(days=10),
+        "answer": answer,
+        "answered": AT if answer else None,
+        "extended": False,
+        "suspended": False,
+        "mine": True,
+    }
+    return RightView(**{**values, **more})
 
 
 def look_line(minutes: int, activity: str = "lookup", **more: Any) -> LookLine:
@@ -423,6 +466,51 @@ REJECTIONS = [
     RejectedView(1, "zaak-17", 3, "bsn", "elfproef", "not a citizen service number", AT),
     RejectedView(2, "zaak-18", None, "until", "before-since", "until is before since", AT),
     RejectedView(3, "", 9, "since", "required", "since is missing", AT),
+]
+
+
+@dataclass
+class DisputesInMemory:
+    """What one source has to answer."""
+
+    waiting: list[DisputeView] = field(default_factory=list)
+    answered: list[tuple[str, str]] = field(default_factory=list)
+    fails: Exception | None = None
+
+    async def open(self, kinds: Sequence[str] | None = None) -> list[DisputeView]:
+        if self.fails:
+            raise self.fails
+        return list(self.waiting)
+
+    async def answer(self, id_: str, answer: str) -> None:
+        if not any(view.id == id_ for view in self.waiting):
+            raise UnknownReference
+        self.answered.append((id_, answer))
+        self.waiting = [view for view in self.waiting if view.id != id_]
+
+
+def a_dispute(id_: str, right: Any, kind: str, **more: Any) -> DisputeView:
+    values: dict[str, Any] = {
+        "id": id_,
+        "local_refs": (f"zaak-{id_}",),
+        "kind": kind,
+        "right": right,
+        "opened": AT - timedelta(days=10),
+        "due": AT + timedelta(days=4),
+        "clock": "open",
+        "second": False,
+        "suspended": False,
+        "extended": False,
+    }
+    return DisputeView(**{**values, **more})
+
+
+DISPUTES = [
+    a_dispute("a", "dispute", "schuldhulp"),
+    a_dispute("b", "objection", "schuldhulp", clock="soon"),
+    a_dispute("c", "dispute", "jeugdbescherming", clock="soon", second=True),
+    a_dispute("d", "dispute", "schuldhulp", clock="overdue", suspended=True),
+    a_dispute("e", "restriction", "jeugdbescherming"),
 ]
 
 
@@ -553,6 +641,7 @@ class Site:
     url: str
     visits: VisitsInMemory = field(default_factory=VisitsInMemory)
     citizens: CitizensInMemory = field(default_factory=CitizensInMemory)
+    disputes: DisputesInMemory = field(default_factory=DisputesInMemory)
     source: SourceInMemory = field(default_factory=SourceInMemory)
     log: LogInMemory = field(default_factory=LogInMemory)
     crises: Any = None
@@ -573,6 +662,8 @@ def node_site(parts: set[str], issuer: str, *, port: int = 0, **more: Any) -> Si
         crises=site.crises,
         citizens=site.citizens,
         source=site.source,
+        disputes=site.disputes,
+        sender=SimpleNamespace(wake=lambda: None),
         brp=None,
         now=lambda: AT,
     )
