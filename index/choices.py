@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -230,11 +230,15 @@ class InScope:
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """One scope, computed and not written yet. `entries` are the directives, each with its new head."""
+    """One scope, computed and not written yet. `entries` are the directives, each with its new head.
+
+    `earlier`: what its withdrawals end, by scope and group.
+    """
 
     rows: tuple[DirectiveRow, ...]
     state: ChoiceRow
     entries: tuple[tuple[str, Directive, bytes], ...]
+    earlier: dict[tuple[str, bytes], tuple[Directive, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +286,7 @@ class Choose:
             for row in scope.rows:
                 tx.append_directive(row)
             tx.put_choice(scope.state)
-        return self._answer(tx, [entry for scope in drafted for entry in scope.entries])
+        return self._answer(tx, drafted)
 
     def _draft(self, tx: Tx, part: InScope) -> Drafted:
         """Fold the entries of one scope; nothing is written here.
@@ -297,6 +301,7 @@ class Choose:
             raise Rejected("group-used")
         rows: list[DirectiveRow] = []
         written: list[tuple[str, Directive, bytes]] = []
+        ended: dict[tuple[str, bytes], tuple[Directive, ...]] = {}
         for entry in part.entries:
             directive = self._directive(entry, state, tx.now)
             groups = {held.group for held in state.directives}
@@ -305,13 +310,18 @@ class Choose:
             before, state = state, fold(state, directive)
             if directive.withdraws in {held.group for held in state.directives}:
                 raise Rejected("not-yours")
+            if directive.withdraws:
+                ended[part.scope, directive.withdraws] = tuple(
+                    held for held in before.directives if held.group == directive.withdraws
+                )
             rows.append(self._row(part, directive, before.head, state.head))
             written.append((part.scope, directive, state.head))
         keys = part.keys
         sealed = self.hub.rows.seal_choice(
             part.scope, keys.idx_dir, n=part.n, lid=keys.lid, state=encode(state)
         )
-        return Drafted(tuple(rows), ChoiceRow(keys.idx_dir, sealed.sealed, sealed.escrow), tuple(written))
+        state_row = ChoiceRow(keys.idx_dir, sealed.sealed, sealed.escrow)
+        return Drafted(tuple(rows), state_row, tuple(written), ended)
 
     def _state(self, tx: Tx, part: InScope) -> ChoiceState:
         # A state that does not open stops the choice: folding anew would drop a citizen's no.
@@ -390,18 +400,15 @@ class Choose:
         problem = problem_of(refusal)
         return lambda _: problem
 
-    def _answer(self, tx: Tx, entries: Sequence[tuple[str, Directive, bytes]]) -> Finish:
+    def _answer(self, tx: Tx, drafted: Sequence[Drafted]) -> Finish:
         lids = tuple(part.keys.lid for part in self.parts)
         recorded = tx.record(self.caller.draft(tx.now, lids=lids, pv=self.hub.policy.number))
-        token = issue(
-            bytes(self.hub.keystore.consent_signing),
-            kid=self.hub.settings.hub_id,
-            issuer=self.hub.settings.hub_id,
-            controller=self.caller.organisation.oin,
-            record=secrets.token_bytes(16),
-            subject=secrets.token_bytes(16),
-            at=tx.now,
-            entries=entries,
+        token = receipt_of(
+            self.hub,
+            self.caller,
+            [entry for scope in drafted for entry in scope.entries],
+            {place: held for scope in drafted for place, held in scope.earlier.items()},
+            tx.now,
         )
         made: list[bytes] = []
 
@@ -411,6 +418,27 @@ class Choose:
 
         tx.remember(self.caller, answer)
         return lambda batch: json_answer(made[-1], batch.index_header([recorded]))
+
+
+def receipt_of(
+    hub: Hub,
+    caller: Caller,
+    entries: Sequence[tuple[str, Directive, bytes]],
+    earlier: Mapping[tuple[str, bytes], Sequence[Directive]],
+    now: datetime,
+) -> str:
+    """A signed receipt of one choice, with an id and a subject of its own; `earlier` as in `issue`."""
+    return issue(
+        bytes(hub.keystore.consent_signing),
+        kid=hub.settings.hub_id,
+        issuer=hub.settings.hub_id,
+        controller=caller.organisation.oin,
+        record=secrets.token_bytes(16),
+        subject=secrets.token_bytes(16),
+        at=now,
+        entries=entries,
+        earlier=earlier,
+    )
 
 
 async def choices(hub: Hub, caller: Caller, body: ChoiceRequest) -> Response:

@@ -29,7 +29,7 @@ from consent.state import ChoiceState, decode
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import SealedBatch
 from index.accesslog.reading import OwnLines
-from index.choices import open_session
+from index.choices import open_session, receipt_of
 from index.errors import LogUnavailable, TicketRefused
 from index.gate import Caller, Handle, Rule, Who
 from index.protocol.codec import b64u
@@ -43,6 +43,7 @@ from index.protocol.messages import (
     OwnFlag,
     OwnFlagsAnswer,
     OwnLogAnswer,
+    OwnReceiptsAnswer,
 )
 from index.publish import has_postponed_notice, json_answer, retention_end
 from index.relations import in_force, record_refused, ticket_needs, use_session
@@ -163,22 +164,56 @@ class OwnChoices(OwnView):
         return lambda proof: OwnChoicesAnswer(directives, proof), b""
 
     def _ledger(self, tx: Tx, scope: str, keys: SearchKeys) -> list[OwnDirective]:
+        counted, entries = self._checked(tx, scope, keys)
+        return [
+            _own_directive(scope, directive, directive.number in counted, tx.now) for directive, _ in entries
+        ]
+
+    def _checked(
+        self, tx: Tx, scope: str, keys: SearchKeys
+    ) -> tuple[set[int], list[tuple[Directive, bytes]]]:
+        """Numbers that count now, and every entry with the head it made.
+
+        Raises:
+            LedgerBroken: The chain does not hold, or does not end where the folded state does.
+        """
         row = tx.choice(keys.idx_dir)
         state = (
             decode(self.hub.rows.open_choice(row, scope)[1]) if row else ChoiceState(FIRST_PREVIOUS, 0, ())
         )
         counted = {held.number for held in state.directives}
-        head, found = FIRST_PREVIOUS, []
+        head = FIRST_PREVIOUS
+        found: list[tuple[Directive, bytes]] = []
         for number, entry in enumerate(tx.ledger(keys.idx_dir), 1):
             directive, prev = parse_canonical(self.hub.rows.open_directive(entry, scope)[1])
             after = directive_hash(head, directive)
             if directive.number != number or prev != head or not hmac.compare_digest(after, entry.hash):
                 raise LedgerBroken("an entry does not follow the one before it")
             head = after
-            found.append(_own_directive(scope, directive, number in counted, tx.now))
+            found.append((directive, head))
         if (head, len(found)) != (state.head, state.number):
             raise LedgerBroken("the folded state has another head than the ledger")
-        return found
+        return counted, found
+
+
+@dataclass(frozen=True, slots=True)
+class OwnReceipts(OwnChoices):
+    """A fresh receipt of every choice in the ledger, the oldest first: for who lost the first one."""
+
+    def read(self, tx: Tx) -> tuple[Answer, bytes]:
+        groups: dict[bytes, list[tuple[str, Directive, bytes]]] = {}
+        held: dict[tuple[str, bytes], tuple[Directive, ...]] = {}
+        for scope, keys in self.scopes():
+            for directive, head in self._checked(tx, scope, keys)[1]:
+                groups.setdefault(directive.group, []).append((scope, directive, head))
+                if directive.effect != "withdraw":
+                    place = (scope, directive.group)
+                    held[place] = (*held.get(place, ()), directive)
+        receipts = [
+            receipt_of(self.hub, self.caller, entries, held, tx.now)
+            for entries in sorted(groups.values(), key=lambda listed: min(d.from_ for _, d, _ in listed))
+        ]
+        return lambda proof: OwnReceiptsAnswer(receipts, proof), b""
 
 
 def _own_directive(scope: str, directive: Directive, counted: bool, now: datetime) -> OwnDirective:
@@ -202,6 +237,8 @@ def _own_directive(scope: str, directive: Directive, counted: bool, now: datetim
         proven=bool(directive.evidence),
         proven_until=_instant(proven_until) if proven_until else None,
         channel=directive.channel,
+        text=b64u(directive.text) if directive.text else "",
+        policy=directive.policy,
     )
 
 
@@ -209,6 +246,12 @@ async def own_choices(hub: Hub, caller: Caller, body: CitizenRequest) -> Respons
     """POST /v1/citizen/choices."""
     ticket = open_session(hub, caller, body.ticket)
     return await hub.sequencer.submit(OwnChoices(hub, caller, ticket))
+
+
+async def own_receipts(hub: Hub, caller: Caller, body: CitizenRequest) -> Response:
+    """POST /v1/citizen/receipts."""
+    ticket = open_session(hub, caller, body.ticket)
+    return await hub.sequencer.submit(OwnReceipts(hub, caller, ticket))
 
 
 # --- log ----------------------------------------------------------------------------
@@ -273,5 +316,6 @@ def _rule(path: str, handle: Handle, answer: type[Message], summary: str) -> Rul
 RULES = (
     _rule("/v1/citizen/flags", own_flags, OwnFlagsAnswer, "Flags about the citizen who is logged in"),
     _rule("/v1/citizen/choices", own_choices, OwnChoicesAnswer, "The citizen's ledger of choices"),
+    _rule("/v1/citizen/receipts", own_receipts, OwnReceiptsAnswer, "A fresh receipt of each own choice"),
     _rule("/v1/citizen/log", own_log, OwnLogAnswer, "The citizen's lines of the access log"),
 )

@@ -267,7 +267,7 @@ class ChoiceRequest(Message, frozen=True):
     text: B64
     regime: Literal["zelf", "samen", "ouder"]
     by: GiverCode
-    entries: Annotated[list[ChoiceEntry], Meta(min_length=1, max_length=200)]
+    entries: Annotated[list[ChoiceEntry], Meta(min_length=1, max_length=400)]
     giver: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,22}\Z")] = ""
     evidence: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:/-]{0,32}\Z")] = ""
     channel: Literal["portaal", "balie"] = "portaal"
@@ -304,6 +304,7 @@ class OwnDirective(Message, frozen=True):
     """A directive as it stands in one scope's ledger; `number` is its seq there.
 
     `proven`: it carries evidence of the giver's authority, which counts before `proven_until`.
+    `text` is the SHA-256 of the text that was confirmed, `policy` the version it was read under.
     """
 
     scope: ScopeCode
@@ -324,6 +325,15 @@ class OwnDirective(Message, frozen=True):
     proven: bool = False
     proven_until: Instant | None = None
     channel: Literal["portaal", "code", "formulier", "balie"] = "portaal"
+    text: B64 = ""
+    policy: int = 0
+
+
+class OwnReceiptsAnswer(Message, frozen=True):
+    """Consent receipts (`ChoiceAnswer`), one per group, each with an id of its own."""
+
+    receipts: list[str]
+    log: list[LogReceipt]
 
 
 class OwnChoicesAnswer(Message, frozen=True):

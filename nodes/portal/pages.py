@@ -194,19 +194,9 @@ class _Portal:
         return self._show(
             visitor,
             "begin.html",
-            closed=self._closed_to_creditors(),
+            closed=await self._node.citizens.closed_to(("politie_justitie", "schuldeiser", "verhuurder")),
             messages=len(await self._node.citizens.notices(_session(visitor))),
             others=bool(family and family.children),
-        )
-
-    def _closed_to_creditors(self) -> bool:
-        """Whether no class of police, creditors or landlords can look under this node's profile (P13)."""
-        vocabulary = self._node.vocabulary
-        roles = vocabulary.profile(self._node.settings.profile).roles
-        classes = ("politie_justitie", "schuldeiser", "verhuurder")
-        # The insurer's role is the one by which a class marked creditor may look.
-        return "extern_zorg" not in roles and not any(
-            vocabulary.organisation_class(code).may_view for code in classes
         )
 
     async def choices(self, visitor: PortalVisitor) -> Response:
@@ -377,14 +367,15 @@ class _Portal:
         return self._show(visitor, "stop.html", closes=closes, law=_by_law(standing.by_law))
 
     async def stop_all(self, visitor: PortalVisitor) -> Response:
-        """End every yes that is in force."""
-        session = _session(visitor)
+        """End every yes that is in force, all or none."""
         text = visitor.words("portal.stop.button")
-        receipts = []
-        for choice in await self._node.citizens.choices(session):
-            if choice.effect == "grant" and choice.in_force and choice.mine:
-                receipts.append((await self._node.citizens.withdraw(session, choice.group, text)).receipt)
-        return self._go_saved(visitor, Done(visitor.words("portal.saved.stopped"), tuple(receipts)))
+        try:
+            saved = await self._node.citizens.stop_all(_session(visitor), text)
+        except HubUnreachable:
+            return visitor.say(State("not_saved", 503))
+        receipts = (saved.receipt,) if saved else ()
+        at = _moment(visitor, saved.at) if saved else ""
+        return self._go_saved(visitor, Done(visitor.words("portal.saved.stopped"), receipts, at))
 
     async def whom(self, visitor: PortalVisitor) -> Response:
         """P10: oneself and the children; no name, for the BRP's are not asked."""
