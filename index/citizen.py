@@ -237,8 +237,6 @@ def _own_directive(scope: str, directive: Directive, counted: bool, now: datetim
         proven=bool(directive.evidence),
         proven_until=_instant(proven_until) if proven_until else None,
         channel=directive.channel,
-        text=b64u(directive.text) if directive.text else "",
-        policy=directive.policy,
     )
 
 

@@ -64,7 +64,6 @@ _PAUSE_S = 5.0
 _IN_FORCE = ("policy-first", "policy-activate", "policy-revert")
 
 
-
 # --- what the history says of versions ---------------------------------------------------
 
 

@@ -128,14 +128,14 @@ class Registers:
             OrganisationRules(
                 oin,
                 self.profile_of(oin),
-                [
+                tuple(
                     ConvenantInForce(e.detail["kinds"], e.detail["purposes"], *_period(e))
                     for e in self._open("convenant", oin)
-                ],
-                [
+                ),
+                tuple(
                     MandateInForce(e.detail["act"], e.detail["decision"], *_period(e))
                     for e in self._open("mandate", oin)
-                ],
+                ),
             )
             for oin in sorted(known)
         ]

@@ -22,6 +22,7 @@ from consent.directive import Directive, Giver
 from consent.preview import Cell as PreviewCell
 from consent.preview import PossibleAsker, effects
 from consent.pseudonym import Pseudonym
+from consent.receipt import Receipt
 from consent.receipt import ReceiptInvalid as ConsentReceiptInvalid
 from consent.receipt import verify as verify_consent
 from consent.resolve import Receiver as AskingTeam
@@ -31,6 +32,7 @@ from index.protocol.codec import SCOPES, b64u, unb64u
 from index.protocol.directory import OrganisationEntry
 from index.protocol.entry import SOMETHING, kinds_shown, log_id
 from index.protocol.entry import Asker as LoggedAsker
+from index.protocol.export import files_of
 from index.protocol.messages import (
     ChoiceEntry,
     ChoiceRequest,
@@ -553,16 +555,45 @@ class Citizens:
         Raises:
             ReceiptInvalid: Not even the checkpoint holds; nothing is shown.
         """
+        return (await self.own_log(session))[0]
+
+    async def own_log(self, session: CitizenSession) -> tuple[LooksView, dict[str, bytes]]:
+        """As `looks`, with the files by which anybody can check the lines (`index.protocol.export`).
+
+        Raises:
+            ReceiptInvalid: Not even the checkpoint holds.
+        """
         ticket, lids = self._use(session)
         answer = await self._asked(session, self._hub.own_log(ticket, lids, session.asking))
-        found = await asyncio.to_thread(check_lines, answer, session._lids, self._settings.hub_log_vkey)
-        return LooksView(
+        vkey, own = self._settings.hub_log_vkey, dict(session._lids)
+        found = await asyncio.to_thread(check_lines, answer, own, vkey)
+        view = LooksView(
             lines=[self._line(asker) for _, asker in found.entries],
             verified=found.verified,
             checked=len(found.entries),
             total=found.total,
             at=self._now(),
         )
+        listed = {scope: [lid] for scope, lid in own.items()}
+        return view, await asyncio.to_thread(files_of, answer.lines, answer.checkpoint, listed, vkey)
+
+    async def receipts(self, session: CitizenSession) -> dict[str, tuple[str, Receipt]]:
+        """A fresh signed receipt of every choice ever made, by group: the token and what it says.
+
+        Raises:
+            ReceiptInvalid: One does not verify; none is given.
+        """
+        ticket, lids = self._use(session)
+        answer = await self._asked(session, self._hub.own_receipts(ticket, lids, session.asking))
+        found: dict[str, tuple[str, Receipt]] = {}
+        for token in answer.receipts:
+            said = self._verified(token)
+            found[said.record_id] = (token, said)
+        return found
+
+    async def rules(self) -> InForce:
+        """What the hub decides under now."""
+        return await self._policy.current()
 
     def _line(self, asker: LoggedAsker) -> LookLine:
         words = self._vocabulary
@@ -623,7 +654,7 @@ class Citizens:
         ]
 
     async def closed_to(self, classes: Sequence[str]) -> bool:
-        """Whether no organisation of these classes can look, under every profile that is in use (policy P13)."""
+        """Whether no organisation of these classes can look, under every profile in use (policy P13)."""
         rules = await self._policy.current()
         words = rules.version.vocabulary
         profiles = {rules.profile_of(organisation.oin) for organisation in self._looking()}
@@ -685,12 +716,10 @@ class Citizens:
         found = await asyncio.to_thread(
             effects, rules.version, before, after, self._askers(rules), self._now()
         )
-        return Effects(
-            _cells(rules, found.opened), _cells(rules, found.closed), _cells(rules, found.by_law)
-        )
+        return Effects(_cells(rules, found.opened), _cells(rules, found.closed), _cells(rules, found.by_law))
 
     def _askers(self, rules: InForce) -> list[PossibleAsker]:
-        """Every team, role and purpose that can ask, under what the hub has registered for its organisation."""
+        """Every team, role and purpose that can ask, under what is registered for its organisation."""
         seconds = int(self._now().timestamp())
         roles = [role for role in rules.version.vocabulary.roles if role.bsn_allowed]
         return [
@@ -899,13 +928,16 @@ class Citizens:
 
     def _check_receipt(self, receipt: str, group: str, scopes: Sequence[str]) -> None:
         """The citizen gets only a receipt that verifies and names this choice in each of its scopes."""
-        key = self._settings.consent_key()
-        try:
-            found = verify_consent(receipt, keys={self._settings.hub_id: key}, issuer=self._settings.hub_id)
-        except ConsentReceiptInvalid as error:
-            raise ReceiptInvalid(str(error)) from None
+        found = self._verified(receipt)
         if found.record_id != group or {term.scope for term in found.entries} != set(scopes):
             raise ReceiptInvalid("the receipt is about another choice")
+
+    def _verified(self, token: str) -> Receipt:
+        hub, key = self._settings.hub_id, self._settings.consent_key()
+        try:
+            return verify_consent(token, keys={hub: key}, issuer=hub)
+        except ConsentReceiptInvalid as error:
+            raise ReceiptInvalid(str(error)) from None
 
 
 def _by_giver(entries: Sequence[OwnDirective]) -> dict[tuple[Giver, str], dict[str, list[str]]]:

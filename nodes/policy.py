@@ -1,6 +1,6 @@
 """The hub's policy at a portal: what it shows before a choice is computed under what decides after it.
 
-    GET /v1/policy -> both signatures -> build the version -> the hash that was signed -> askers of the directory
+    GET /v1/policy -> both signatures -> build the version -> the hash that was signed -> askers
 
 Asked at every page that needs it; the hub answers "unchanged" in a few bytes.
 What does not hold is not used, and nothing older is used in its place.

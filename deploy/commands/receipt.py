@@ -17,7 +17,7 @@ def receipts() -> None:
 
 
 @app.command("verify")
-def verify(
+def verify(  # noqa: PLR0917  # each is an option of the command; typer passes them by name
     file: Annotated[
         Path | None, typer.Argument(help="File with receipts, one a line; absent: standard input.")
     ] = None,
@@ -55,7 +55,9 @@ def _keys(file: Path | None, key: str, issuer: str) -> dict[str, bytes]:
     if (file is None) == (not key or not issuer):
         raise fail("Give --keys FILE, or --key with --issuer.", WRONG_USE)
     try:
-        published = {"kid": issuer, "consent": key} if file is None else msgspec.json.decode(file.read_bytes())
+        published = (
+            {"kid": issuer, "consent": key} if file is None else msgspec.json.decode(file.read_bytes())
+        )
         listed = published if isinstance(published, list) else [published]
         return {str(one["kid"]): unb64u(one["consent"], 32) for one in listed}
     except (EncodingError, msgspec.DecodeError, KeyError, TypeError, AttributeError):

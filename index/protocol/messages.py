@@ -304,7 +304,6 @@ class OwnDirective(Message, frozen=True):
     """A directive as it stands in one scope's ledger; `number` is its seq there.
 
     `proven`: it carries evidence of the giver's authority, which counts before `proven_until`.
-    `text` is the SHA-256 of the text that was confirmed, `policy` the version it was read under.
     """
 
     scope: ScopeCode
@@ -325,8 +324,6 @@ class OwnDirective(Message, frozen=True):
     proven: bool = False
     proven_until: Instant | None = None
     channel: Literal["portaal", "code", "formulier", "balie"] = "portaal"
-    text: B64 = ""
-    policy: int = 0
 
 
 class OwnReceiptsAnswer(Message, frozen=True):

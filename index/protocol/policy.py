@@ -1,6 +1,6 @@
-"""What the hub decides under, for whoever wants to compute the same: the version in force and the registers.
+"""What the hub decides under, for who wants to compute the same: version in force and registers.
 
-    GET /v1/policy -> number, hash, texts, registers -> two signatures of the hub -> build it, compare the hash
+    GET /v1/policy -> number, hash, texts, registers -> two signatures -> build it, compare the hash
 
 Nothing of it is about a person. The texts make the version, and only the
 version whose hash was signed counts; the registers (profile, convenants and
@@ -30,7 +30,7 @@ class PolicyNotSigned(ValueError):
 
 
 class ConvenantInForce(Message, frozen=True):
-    """Kinds that partners may see for these purposes; Unix seconds, `end` is the first that no longer counts."""
+    """Kinds that partners may see for these purposes. Unix seconds; `end` itself no longer counts."""
 
     kinds: list[str]
     purposes: list[str]
@@ -52,8 +52,8 @@ class OrganisationRules(Message, frozen=True):
 
     organisation: str
     profile: str
-    convenants: list[ConvenantInForce] = []
-    mandates: list[MandateInForce] = []
+    convenants: tuple[ConvenantInForce, ...] = ()
+    mandates: tuple[MandateInForce, ...] = ()
 
 
 class PolicyAnswer(Message, frozen=True):

@@ -1,7 +1,7 @@
 """The citizen's pages: who may see what, the effect before the choice, what is known, who looked.
 
     two doors (P1) -> who may see what (P2) -> what changes (P3) -> saved, undo, receipt (P4)
-                   -> who looked (P7), what is known (P6), stop everything (P5)
+                   -> who looked (P7), what is known (P6), stop everything (P5), check and keep (P9)
                    -> for somebody else (P10), messages (P11)
 
 What opens and closes is computed by the engine that will decide, never here.
@@ -11,30 +11,44 @@ address: a choice under way waits in the login session.
 Source: screens.md §5; policy.md §2.3, §2.5.
 """
 
+import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, cast
 
 from fastapi import APIRouter
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from consent.pages import State, Visitor
 from consent.pages.names import Names
 from consent.pages.pages import HEADERS, Door, NotForYou
 from consent.resolve import add_months
 from nodes.ages import regime_of
-from nodes.citizen import Cell, Change, CitizenSession, LookLine, Receiver, ReceiverView, Standing
-from nodes.errors import HubUnreachable
+from nodes.citizen import (
+    Cell,
+    Change,
+    CitizenSession,
+    Effects,
+    LookLine,
+    OwnFlagView,
+    Receiver,
+    ReceiverView,
+    Standing,
+)
+from nodes.errors import BadInput, HubUnreachable
 from nodes.pages import Guest, NodePages
 from nodes.representation import end_of_choice
 from nodes.runtime import NodeRuntime
 
+from .export import confirmed_text, gather, packed, rendered
 from .family import session_for
 
 PERIODS: tuple[Literal[3, 6, 12], ...] = (3, 6, 12)
 LINES_A_PAGE = 50
+PIECE = 64 * 1024
 PortalVisitor = Visitor[Guest]
 
 
@@ -151,6 +165,8 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/mijn/stoppen", portal.stop_all, who=may, methods=("POST",))
     pages.add(routes, "/mijn/bekend", portal.known, who=may)
     pages.add(routes, "/mijn/gekeken", portal.looks, who=may)
+    pages.add(routes, "/mijn/nakijken", portal.check, who=may)
+    pages.add(routes, "/mijn/inzage", portal.export, who=may, methods=("POST",))
     pages.add(routes, "/mijn/voor-wie", portal.whom, who=may)
     pages.add(routes, "/mijn/voor-wie", portal.choose_whom, who=may, methods=("POST",))
     pages.add(routes, "/mijn/berichten", portal.inbox, who=may)
@@ -246,6 +262,9 @@ class _Portal:
         self, visitor: PortalVisitor, token: str, wish: Wish, *, wrong: bool = False
     ) -> Response:
         effects = await self._node.citizens.preview(_session(visitor), wish.change(12))
+        mine = visitor.request.query_params.get("mijn") == "1"
+        if mine:
+            effects = _only(effects, {flag.kind for flag in await self._own_flags(visitor)})
         concerned = [cell for cell in effects.by_law if _at(cell, wish.receiver.receiver)]
         if wish.kind:
             concerned = [cell for cell in concerned if cell.kind == wish.kind]
@@ -254,6 +273,7 @@ class _Portal:
             "effect.html",
             400 if wrong else 200,
             token=token,
+            mine=mine,
             wish=wish,
             opened=_by_kind(effects.opened),
             closed=_by_kind(effects.closed),
@@ -263,6 +283,9 @@ class _Portal:
             both=self._needs_both(visitor) and wish.effect == "grant",
             latest=self._latest(visitor, wish),
         )
+
+    async def _own_flags(self, visitor: PortalVisitor) -> list[OwnFlagView]:
+        return await self._node.citizens.flags(_session(visitor))
 
     def _needs_both(self, visitor: PortalVisitor) -> bool:
         """Whether one yes is not enough: from 12 to 15, and while the age is not known."""
@@ -314,14 +337,15 @@ class _Portal:
 
     def _text_shown(self, visitor: PortalVisitor, wish: Wish, months: int) -> str:
         """The words the citizen confirmed; the choice carries their digest."""
-        t = visitor.words
-        what = self._names(visitor).kind(wish.kind) if wish.kind else t("portal.choices.all")
-        lines = [t(f"portal.effect.{wish.effect}", receiver=wish.receiver.name), what]
-        if _session(visitor).speaker.by != "zelf":
-            lines.insert(0, t(f"portal.whom.as_{_session(visitor).speaker.by}"))
-        if wish.effect == "grant":
-            lines += [t("portal.effect.until"), t(f"portal.effect.months_{months}")]
-        return "\n".join([*lines, t("portal.effect.same_help"), t(f"portal.effect.save_{wish.effect}")])
+        return confirmed_text(
+            visitor.words,
+            self._names(visitor),
+            by=_session(visitor).speaker.by,
+            effect=wish.effect,
+            receiver=wish.receiver.name,
+            kind=wish.kind,
+            months=months,
+        )
 
     def _go_saved(self, visitor: PortalVisitor, done: Done) -> Response:
         visitor.drawer["done"] = done
@@ -332,7 +356,13 @@ class _Portal:
         done = visitor.drawer.get("done")
         if not isinstance(done, Done):
             return visitor.go("/mijn/keuzes")
-        return self._show(visitor, "saved.html", done=done)
+        again: list[Subject] = []
+        if done.undo:
+            # The end of a no may open something: that is said before the button, not after it.
+            with suppress(BadInput):
+                undone = await self._node.citizens.preview_withdrawal(_session(visitor), done.undo)
+                again = _by_kind(undone.opened)
+        return self._show(visitor, "saved.html", done=done, again=again)
 
     async def undo(self, visitor: PortalVisitor) -> Response:
         """Take back the choice that was just saved."""
@@ -376,6 +406,26 @@ class _Portal:
         receipts = (saved.receipt,) if saved else ()
         at = _moment(visitor, saved.at) if saved else ""
         return self._go_saved(visitor, Done(visitor.words("portal.saved.stopped"), receipts, at))
+
+    async def check(self, visitor: PortalVisitor) -> Response:
+        """P9: the own check, and everything as one file."""
+        view = await self._node.citizens.looks(_session(visitor))
+        return self._show(visitor, "check.html", view=view)
+
+    async def export(self, visitor: PortalVisitor) -> Response:
+        """Everything about this person as one file; its name names nobody."""
+        found = await gather(self._node, _session(visitor))
+        settings, names, t = self._node.settings, self._names(visitor), visitor.words
+        keys = {"kid": settings.hub_id, "consent": settings.hub_consent_key}
+        page = await asyncio.to_thread(rendered, visitor.pages.templates, found, t, names)
+        raw = memoryview(await asyncio.to_thread(packed, found, names, page, keys))
+        parts = (bytes(raw[at : at + PIECE]) for at in range(0, len(raw), PIECE))
+        headers = {
+            **HEADERS,
+            "Content-Disposition": 'attachment; filename="inzage.zip"',
+            "Content-Length": str(len(raw)),
+        }
+        return StreamingResponse(parts, 200, headers, media_type="application/zip")
 
     async def whom(self, visitor: PortalVisitor) -> Response:
         """P10: oneself and the children; no name, for the BRP's are not asked."""
@@ -477,6 +527,12 @@ def _by_law(cells: Iterable[Cell]) -> list[LawRole]:
         LawRole(role, [LawLine(kind, _unique(purposes)) for kind, purposes in kinds.items()])
         for role, kinds in found.items()
     ]
+
+
+def _only(effects: Effects, kinds: set[str]) -> Effects:
+    """These kinds alone: what a citizen asks for who wants to see the own flags only."""
+    parts = (effects.opened, effects.closed, effects.by_law)
+    return Effects(*([cell for cell in cells if cell.kind in kinds] for cells in parts))
 
 
 def _by_kind(cells: Sequence[Cell]) -> list[Subject]:

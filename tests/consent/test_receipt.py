@@ -256,7 +256,7 @@ def test_of_a_thousand_tamperings_none_is_believed():
 
 
 def test_the_text_that_was_confirmed_is_known_by_its_hash():
-    directive = replace(_entries()[0][1], text=sha256("Ja, dit mag.".encode()).digest())
+    directive = replace(_entries()[0][1], text=sha256(b"Ja, dit mag.").digest())
     token = issue(
         SEED, kid="r1", issuer=HUB, controller="x", record=bytes(16), subject=bytes(16), at=NOW,
         entries=[("geld", directive, bytes(32))],

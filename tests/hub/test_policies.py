@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from index import acts, policies
+from index import acts
 from index.accesslog.reading import EntryFilter
 from index.acts import HistoryBroken, Refused
 from index.app import open_hub
@@ -172,8 +172,8 @@ async def test_whoever_reads_the_policy_checks_it_and_asks_only_for_what_changed
         {"signature": held.registers_signature},
         {"more": 1},
     ):
+        raw = msgspec.json.encode({**answer.json(), **change})
         with pytest.raises(PolicyNotSigned):
-            raw = msgspec.json.encode({**answer.json(), **change})
             check_policy(raw, hub=world.settings.hub_id, public=public)
     with pytest.raises(PolicyNotSigned):
         check_policy(answer.content, hub="other.example", public=public)
