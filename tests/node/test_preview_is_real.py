@@ -33,13 +33,13 @@ from .world import BORN, BSN_A, GEMEENTE, PORTAAL, SCHULDHULP, VOCABULARY, NodeW
 
 KETEN = "00000007777777770000"
 NOORD, ZUID = Receiver(GEMEENTE, "wijkteam-noord"), Receiver(KETEN, "wijkteam-zuid")
-KINDS = [kind.code for kind in VOCABULARY.kinds if not kind.self_declared]
+KINDS = [kind.code for kind in VOCABULARY.kinds if kind.enabled and not kind.self_declared]
 ROLES = [role for role in VOCABULARY.roles if role.bsn_allowed]
 Square = tuple[str, str, str, str, str]
 
 
 class TwoTeams(NodeWorld):
-    """A municipality under `geclusterd_elders` with a mandate, a partner under `kernteam` with a convenant."""
+    """A municipality under `wijkteam_regie` with a mandate, a partner in `kernteam` with a convenant."""
 
     def __init__(self, folder: Path) -> None:
         self.people = People(folder)
