@@ -22,6 +22,9 @@ Effect = Literal["grant", "deny", "slot", "withdraw", "regime"]
 Giver = Literal["zelf", "ouder", "curator", "mentor", "bewindvoerder", "gemachtigde"]
 Regime = Literal["ouder", "samen", "zelf"]
 Channel = Literal["portaal", "code", "formulier", "balie"]
+Right = Literal["dispute", "objection", "restriction"]
+Reply = Literal["confirmed", "corrected", "retracted", "rejected", "upheld", "extended"]
+Step = Literal["used", "ended", "confirmed", "corrected", "retracted", "rejected", "upheld", "extended"]
 REPRESENTATIVES: tuple[Giver, ...] = ("curator", "mentor", "bewindvoerder", "gemachtigde")
 """Who gets a say by a regime entry: curatele, mentorschap, bewind, machtiging. Parents need none."""
 
@@ -102,16 +105,84 @@ class Directive:
         return self.channel == "formulier"
 
 
-def canonical(directive: Directive, prev: bytes) -> bytes:
+@dataclass(frozen=True, slots=True)
+class RightEntry:
+    """A right of the AVG that somebody uses or ends, or what a publisher answered to it.
+
+    dispute: this flag is not correct (art. 16). objection: against processing
+    for a task (art. 21). restriction: do not show it now (art. 18).
+
+    `number`, `from_`, `until`, `by`, `giver`, `evidence`, `channel`, `text` and
+    `policy` as in `Directive`. `publisher` is the number of a node in the
+    directory, 0 for any. `used` begins it under its `group`; `ended` names that
+    group in `ends`; every other step is an answer, under that group, of the
+    publisher that it names. There is an entry whether or not a flag exists.
+    """
+
+    number: int
+    group: bytes
+    right: Right
+    step: Step
+    kind: str
+    publisher: int = 0
+    from_: datetime = datetime(2000, 1, 1, tzinfo=UTC)
+    until: datetime | None = None
+    by: Giver = "zelf"
+    giver: str = ""
+    evidence: str = ""
+    channel: Channel = "portaal"
+    text: bytes = b""
+    policy: int = 0
+    ends: bytes = b""
+
+    def __post_init__(self) -> None:
+        for name in ("from_", "until"):
+            moment = getattr(self, name)
+            if moment is None:
+                continue
+            if moment.tzinfo is None:
+                raise DirectiveInvalid(f"{name} has no time zone")
+            object.__setattr__(self, name, moment.astimezone(UTC).replace(microsecond=0))
+        if self.number < 1:
+            raise DirectiveInvalid("number begins at 1")
+        if len(self.group) != 16:
+            raise DirectiveInvalid("group has 16 bytes")
+        if (self.step == "ended") != (len(self.ends) == 16):
+            raise DirectiveInvalid("ends names a group exactly when the step is ended")
+        if not self.kind or not 0 <= self.publisher < 2**32:
+            raise DirectiveInvalid("a right is about one kind, and one publisher or any")
+        if self.is_reply and not self.publisher:
+            raise DirectiveInvalid("an answer is of one publisher")
+        if self.text and len(self.text) != 32:
+            raise DirectiveInvalid("text is a SHA-256")
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether a publisher said this, and not the person."""
+        return self.step not in ("used", "ended")
+
+
+Entry = Directive | RightEntry
+"""What one row of the ledger holds."""
+
+
+def canonical(entry: Entry, prev: bytes) -> bytes:
     """RFC 8785 JSON of an entry, without `subject` and `hash`; fields that say nothing are left out.
 
     Raises:
         DirectiveInvalid: It would not fit the sealed row.
     """
-    entry: dict[str, Any] = {
-        "seq": directive.number,
-        "prevHash": _text(prev),
-        "group": _text(directive.group),
+    fields = _directive_fields(entry) if isinstance(entry, Directive) else _right_fields(entry)
+    fields |= {"seq": entry.number, "prevHash": _text(prev), "group": _text(entry.group)}
+    kept = {name: value for name, value in fields.items() if value not in ("", [], False, 0)}
+    raw = rfc8785.dumps(kept)
+    if len(raw) > MAX_ENTRY:
+        raise DirectiveInvalid("the entry is too long for its row")
+    return raw
+
+
+def _directive_fields(directive: Directive) -> dict[str, Any]:
+    return {
         "effect": directive.effect,
         "category": list(directive.category),
         "receiver": list(directive.receiver),
@@ -129,31 +200,44 @@ def canonical(directive: Directive, prev: bytes) -> bytes:
         "policy": directive.policy,
         "withdraws": _text(directive.withdraws),
     }
-    kept = {name: value for name, value in entry.items() if value not in ("", [], False, 0)}
-    raw = rfc8785.dumps(kept)
-    if len(raw) > MAX_ENTRY:
-        raise DirectiveInvalid("the entry is too long for its row")
-    return raw
 
 
-def parse_canonical(raw: bytes) -> tuple[Directive, bytes]:
-    """The directive and `prevHash` behind `canonical`'s bytes.
+def _right_fields(entry: RightEntry) -> dict[str, Any]:
+    return {
+        "right": entry.right,
+        "step": entry.step,
+        "kind": entry.kind,
+        "publisher": entry.publisher,
+        "from": _moment(entry.from_),
+        "until": _moment(entry.until),
+        "by": entry.by,
+        "giver": entry.giver,
+        "evidence": entry.evidence,
+        "channel": entry.channel,
+        "text": _text(entry.text),
+        "policy": entry.policy,
+        "ends": _text(entry.ends),
+    }
+
+
+def parse_canonical(raw: bytes) -> tuple[Entry, bytes]:
+    """The entry and `prevHash` behind `canonical`'s bytes.
 
     Raises:
         DirectiveInvalid: Not the canonical form of an entry; unknown fields included.
     """
     try:
-        entry = json.loads(raw)
-        directive = _from_json(dict(entry))
-        prev = _bytes(entry["prevHash"])
+        fields = dict(json.loads(raw))
+        entry = _right_from_json(fields) if "right" in fields else _from_json(fields)
+        prev = _bytes(fields["prevHash"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DirectiveInvalid("not an entry of the ledger") from None
-    if canonical(directive, prev) != raw:
+    if canonical(entry, prev) != raw:
         raise DirectiveInvalid("not the canonical form of an entry")
-    return directive, prev
+    return entry, prev
 
 
-def directive_hash(prev: bytes, directive: Directive) -> bytes:
+def directive_hash(prev: bytes, entry: Entry) -> bytes:
     """The entry's hash: the new head of its scope's ledger.
 
     Args:
@@ -161,42 +245,61 @@ def directive_hash(prev: bytes, directive: Directive) -> bytes:
     """
     if len(prev) != 32:
         raise DirectiveInvalid("a head has 32 bytes")
-    return sha256(_TAG + prev + canonical(directive, prev)).digest()
+    return sha256(_TAG + prev + canonical(entry, prev)).digest()
 
 
 def _from_json(entry: dict[str, Any]) -> Directive:
-    def moment(name: str) -> datetime | None:
-        return datetime.fromisoformat(entry[name]) if name in entry else None
-
-    def member(name: str, allowed: object, default: str) -> Any:
-        value = entry.get(name, default)
-        if value not in get_args(allowed):
-            raise ValueError(name)
-        return value
-
-    start = moment("from")
-    if start is None:
-        raise ValueError("from")
     return Directive(
         number=entry["seq"],
         group=_bytes(entry["group"]),
-        effect=member("effect", Effect, ""),
+        effect=_member(entry, "effect", Effect, ""),
         category=tuple(entry.get("category", ())),
         receiver=tuple(entry.get("receiver", ())),
         purpose=tuple(entry.get("purpose", ())),
-        from_=start,
-        until=moment("until"),
+        from_=datetime.fromisoformat(entry["from"]),
+        until=_instant(entry, "until"),
         explicit=entry.get("explicit", False),
-        by=member("by", Giver, ""),
-        regime=member("regime", Regime, ""),
+        by=_member(entry, "by", Giver, ""),
+        regime=_member(entry, "regime", Regime, ""),
         giver=entry.get("giver", ""),
         evidence=entry.get("evidence", ""),
-        evidence_until=moment("evidenceUntil"),
-        channel=member("channel", Channel, ""),
+        evidence_until=_instant(entry, "evidenceUntil"),
+        channel=_member(entry, "channel", Channel, ""),
         text=_bytes(entry.get("text", "")),
         policy=entry.get("policy", 0),
         withdraws=_bytes(entry.get("withdraws", "")),
     )
+
+
+def _right_from_json(entry: dict[str, Any]) -> RightEntry:
+    return RightEntry(
+        number=entry["seq"],
+        group=_bytes(entry["group"]),
+        right=_member(entry, "right", Right, ""),
+        step=_member(entry, "step", Step, ""),
+        kind=entry["kind"],
+        publisher=entry.get("publisher", 0),
+        from_=datetime.fromisoformat(entry["from"]),
+        until=_instant(entry, "until"),
+        by=_member(entry, "by", Giver, ""),
+        giver=entry.get("giver", ""),
+        evidence=entry.get("evidence", ""),
+        channel=_member(entry, "channel", Channel, ""),
+        text=_bytes(entry.get("text", "")),
+        policy=entry.get("policy", 0),
+        ends=_bytes(entry.get("ends", "")),
+    )
+
+
+def _instant(entry: dict[str, Any], name: str) -> datetime | None:
+    return datetime.fromisoformat(entry[name]) if name in entry else None
+
+
+def _member(entry: dict[str, Any], name: str, allowed: object, default: str) -> Any:
+    value = entry.get(name, default)
+    if value not in get_args(allowed):
+        raise ValueError(name)
+    return value
 
 
 def _moment(moment: datetime | None) -> str:

@@ -1,4 +1,4 @@
-"""The citizen's proof of a choice: a signed receipt that verifies offline.
+"""The citizen's proof of a choice, or of a right that was used: a signed receipt that verifies offline.
 
 A JWS (EdDSA) with the terms of ISO/IEC TS 27560. It links the ledgers of the
 scopes by their heads, for the citizen alone; the subject in it is a fresh
@@ -34,7 +34,7 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from .directive import Directive
+from .directive import Directive, Entry, Right, RightEntry
 from .resolve import end_of
 
 TYPE = "consent-receipt+jwt"
@@ -45,8 +45,8 @@ class ReceiptInvalid(Exception):
     """Not a receipt that the holder of a published key signed. Says which step failed."""
 
 
-Effect = Literal["grant", "deny", "slot", "withdraw", "regime"]
-State = Literal["given", "refused", "withdrawn", "authorised"]
+Effect = Literal["grant", "deny", "slot", "withdraw", "regime", "dispute", "objection", "restriction"]
+State = Literal["given", "refused", "withdrawn", "authorised", "asked"]
 _STATES: dict[str, State] = {
     "grant": "given",
     "deny": "refused",
@@ -71,7 +71,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Term(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry: what was decided in one scope, with the head that it made there.
+    """One entry: what was decided or asked in one scope, with the head that it made there.
 
     `events`: what became of it until now, the oldest first; a withdrawal ends with itself.
     """
@@ -119,7 +119,7 @@ def issue(
     record: bytes,
     subject: bytes,
     at: datetime,
-    entries: Sequence[tuple[str, Directive, bytes]],
+    entries: Sequence[tuple[str, Entry, bytes]],
     earlier: Mapping[tuple[str, bytes], Sequence[Directive]] | None = None,
     withdrawal: str = "portaal",
 ) -> str:
@@ -129,7 +129,7 @@ def issue(
         seed: The Ed25519 private key of receipts, 32 bytes; used for nothing else.
         record, subject: 16 fresh random bytes each. `subject` is no pseudonym.
         at: UTC; when it was written.
-        entries: (scope, directive, head of that scope's ledger after it), one or
+        entries: (scope, choice or right, head of that scope's ledger after it), one or
             more, all of one group.
         earlier: By scope and group what a withdrawal among the entries ends, for its history.
         withdrawal: How the choice can be ended.
@@ -137,7 +137,7 @@ def issue(
     Raises:
         ValueError: No entry, or entries of different groups.
     """
-    if not entries or len({directive.group for _, directive, _ in entries}) != 1:
+    if not entries or len({entry.group for _, entry, _ in entries}) != 1:
         raise ValueError("a receipt is for the entries of one choice")
     _, first, _ = entries[0]
     receipt = Receipt(
@@ -154,8 +154,8 @@ def issue(
         jurisdiction="NL",
         policy_version=first.policy,
         entries=[
-            _term(scope, directive, head, (earlier or {}).get((scope, directive.withdraws), ()))
-            for scope, directive, head in entries
+            _term(scope, entry, head, (earlier or {}).get((scope, _ended_by(entry)), ()))
+            for scope, entry, head in entries
         ],
     )
     return jwt.encode(
@@ -250,7 +250,44 @@ def _kid_of(raw: bytes) -> str:
     return header["kid"]
 
 
-def _term(scope: str, directive: Directive, head: bytes, earlier: Sequence[Directive]) -> Term:
+_ARTICLES: dict[Right, str] = {
+    "dispute": "avg-art-16",
+    "objection": "avg-art-21",
+    "restriction": "avg-art-18",
+}
+
+
+def _ended_by(entry: Entry) -> bytes:
+    return entry.ends if isinstance(entry, RightEntry) else entry.withdraws
+
+
+def _term(scope: str, entry: Entry, head: bytes, earlier: Sequence[Directive]) -> Term:
+    if isinstance(entry, RightEntry):
+        return _right_term(scope, entry, head)
+    return _choice_term(scope, entry, head, earlier)
+
+
+def _right_term(scope: str, entry: RightEntry, head: bytes) -> Term:
+    """A right has no consent behind it: its basis is the article, its recipient who must answer."""
+    ended = entry.step == "ended"
+    start, end = _moment(entry.from_), _moment(entry.until) if entry.until else ""
+    event = Event(start, "regular", "withdrawn" if ended else "asked", entry.by, f"{start}/{end or '..'}")
+    return Term(
+        scope=scope,
+        seq=entry.number,
+        head=_text(head),
+        effect="withdraw" if ended else entry.right,
+        pii_type=[scope, entry.kind],
+        recipient_third_parties=[f"node-{entry.publisher}"] if entry.publisher else [],
+        purpose=[],
+        lawful_basis=_ARTICLES[entry.right],
+        events=[event],
+        until=end,
+        withdraws=_text(entry.ends),
+    )
+
+
+def _choice_term(scope: str, directive: Directive, head: bytes, earlier: Sequence[Directive]) -> Term:
     end = end_of(directive)
     # A withdrawal is about what it ends: that says category, recipient and purpose.
     about = earlier[0] if directive.effect == "withdraw" and earlier else directive

@@ -22,6 +22,7 @@ from typing import Literal, get_args
 from policy.decide import KindState
 from policy.vocabulary import Kind, Purpose
 
+from .claims import UNTOUCHED, Claims, Standing
 from .directive import Directive, Giver, Regime
 from .state import ChoiceState, regimes_in_force
 
@@ -99,9 +100,20 @@ def states_of(
     *,
     measures: frozenset[str] = frozenset(),
 ) -> dict[int, KindState]:
-    """`resolve` for every kind of a scope, as `policy.decide` takes it."""
+    """`resolve` for every kind of a scope, with the rights in use about any publisher."""
     question = _Question(state, receiver, purpose, at)
-    return {kind.number: question.resolve(kind, measures).kind_state for kind in kinds}
+    claims = Claims(state.claims if state else (), at)
+    return {
+        kind.number: with_standing(question.resolve(kind, measures).kind_state, claims.of(kind))
+        for kind in kinds
+    }
+
+
+def with_standing(said: KindState, standing: Standing) -> KindState:
+    """What was chosen about a kind, with what the rights in use come to."""
+    if standing is UNTOUCHED:
+        return said
+    return KindState(said.consent, said.explicit, standing.restricted, standing.objection)
 
 
 class _Question:

@@ -5,16 +5,20 @@ rewritten in the transaction of each choice. Folding drops withdrawals and what
 they withdrew. It drops nothing else that could still count: an older entry
 under a newer one of the same scope comes back when the newer ends.
 
-Layout of the encoding, version 2, big-endian:
+Layout of the encoding, version 3, big-endian:
 
-    u8(2) | head(32) | u32(number) | u8(n) n * text | u8(m) m * directive
+    u8(3) | head(32) | u32(number) | u8(n) n * text | u8(m) m * directive | u8(k) k * claim
     text      = u8(length) | UTF-8
     directive = group(16) | u32(number) | u32(from) | u32(until) | u32(evidence until)
                 | u8(effect, by: 4 bits each) | u8(regime, explicit, provisional, evidence)
                 | u8(giver) | u8(lengths of the paths) | their texts, u8 each
 
-Times are Unix seconds, 0 for none; texts by their place in the list. Version 1,
-from before regime entries, had 2 bits for the effect; it is still read.
+    claim     = group(16) | u32(number) | u32(publisher) | u32(opened) | u32(until) | u32(answered)
+                | u8(right: 4 bits, answer: 4 bits) | u8(by: 4 bits, extended) | u8(kind) | u8(giver)
+
+Times are Unix seconds, 0 for none; texts by their place in the list. Version 2
+had no claims; version 1, from before regime entries, 2 bits for the effect.
+Both are still read.
 
 Source: docs/design/consent.md, "Folded state".
 """
@@ -25,16 +29,31 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import get_args
 
-from .directive import FIRST_PREVIOUS, Directive, Effect, Giver, Regime, directive_hash
+from .claims import Claim, after
+from .directive import (
+    FIRST_PREVIOUS,
+    Directive,
+    Effect,
+    Entry,
+    Giver,
+    Regime,
+    Reply,
+    Right,
+    directive_hash,
+)
 
 MAX_ENCODED = 2000
 """Bytes of an encoded state: with log id and head of the row it must fit 2,048 sealed bytes."""
+ANSWERS_ROOM = 120
+"""Of these, what only the answers of publishers may fill: no choice may keep an answer out."""
 
 _HEAD = struct.Struct(">B32sI")
 _DIRECTIVE = struct.Struct(">16sIIIIBBBB")
-_VERSION = 2
-_EFFECT_BITS = {1: 2, 2: 4}
+_CLAIM = struct.Struct(">16sIIIIIBBBB")
+_VERSION = 3
+_EFFECT_BITS = {1: 2, 2: 4, 3: 4}
 _EFFECTS, _GIVERS, _REGIMES = get_args(Effect), get_args(Giver), get_args(Regime)
+_RIGHTS, _ANSWERS = get_args(Right), ("", *get_args(Reply))
 
 
 class StateFull(Exception):
@@ -52,6 +71,7 @@ class ChoiceState:
     head: bytes
     number: int
     directives: tuple[Directive, ...]
+    claims: tuple[Claim, ...] = ()
 
 
 NOTHING_CHOSEN = ChoiceState(FIRST_PREVIOUS, 0, ())
@@ -61,8 +81,8 @@ class OutOfOrder(ValueError):
     """The entry does not follow the last one of its ledger."""
 
 
-def fold(state: ChoiceState | None, directive: Directive) -> ChoiceState:
-    """The state after one more entry.
+def fold(state: ChoiceState | None, entry: Entry) -> ChoiceState:
+    """The state after one more entry: a choice, or a right that is used, ended or answered.
 
     Pruned are grants and regime entries that ended before this entry began. A no is never pruned:
     a wrong clock could open something by it, and can only close by a grant's.
@@ -71,18 +91,22 @@ def fold(state: ChoiceState | None, directive: Directive) -> ChoiceState:
         OutOfOrder: `number` is not the next one.
     """
     before = state or NOTHING_CHOSEN
-    if directive.number != before.number + 1:
+    if entry.number != before.number + 1:
         raise OutOfOrder("the entry does not follow the last one of this ledger")
+    directives = _chosen(before, entry) if isinstance(entry, Directive) else before.directives
+    head = directive_hash(before.head, entry)
+    return ChoiceState(head, entry.number, directives, after(before.claims, entry))
+
+
+def _chosen(before: ChoiceState, directive: Directive) -> tuple[Directive, ...]:
     kept = [
         earlier
         for earlier in before.directives
         if not _withdraws(directive, earlier) and not _over(earlier, directive.from_)
     ]
     if directive.effect == "withdraw":
-        kept = _without_lapsed(before.directives, kept)
-    else:
-        kept.append(directive)
-    return ChoiceState(directive_hash(before.head, directive), directive.number, tuple(kept))
+        return tuple(_without_lapsed(before.directives, kept))
+    return (*kept, directive)
 
 
 def _withdraws(directive: Directive, earlier: Directive) -> bool:
@@ -113,15 +137,19 @@ def _over(directive: Directive, at: datetime) -> bool:
     return directive.effect in ("grant", "regime") and directive.until is not None and directive.until <= at
 
 
-def encode(state: ChoiceState) -> bytes:
+def encode(state: ChoiceState, *, answer: bool = False) -> bytes:
     """Compact bytes for the sealed row.
 
+    Args:
+        answer: A publisher answered; that may fill the room that choices leave.
+
     Raises:
-        StateFull: More than `MAX_ENCODED` bytes.
+        StateFull: More than `MAX_ENCODED` bytes, or without `answer` more than they leave.
     """
     texts: dict[str, int] = {}
     entries = b"".join(_encode_one(directive, texts) for directive in state.directives)
-    if len(texts) > 255 or len(state.directives) > 255:
+    claims = b"".join(_encode_claim(claim, texts) for claim in state.claims)
+    if len(texts) > 255 or len(state.directives) > 255 or len(state.claims) > 255:
         raise StateFull("too many choices in force")
     table = b"".join(bytes([len(raw)]) + raw for raw in (text.encode() for text in texts))
     encoded = (
@@ -130,18 +158,36 @@ def encode(state: ChoiceState) -> bytes:
         + table
         + bytes([len(state.directives)])
         + entries
+        + bytes([len(state.claims)])
+        + claims
     )
-    if len(encoded) > MAX_ENCODED:
+    if len(encoded) > MAX_ENCODED - (0 if answer else ANSWERS_ROOM):
         raise StateFull("too many choices in force")
     return encoded
 
 
-def _encode_one(directive: Directive, texts: dict[str, int]) -> bytes:
-    def place(text: str) -> int:
-        if len(text.encode()) > 255:
-            raise StateFull("a name is too long")
-        return texts.setdefault(text, len(texts)) & 0xFF
+def _place(text: str, texts: dict[str, int]) -> int:
+    if len(text.encode()) > 255:
+        raise StateFull("a name is too long")
+    return texts.setdefault(text, len(texts)) & 0xFF
 
+
+def _encode_claim(claim: Claim, texts: dict[str, int]) -> bytes:
+    return _CLAIM.pack(
+        claim.group,
+        claim.number,
+        claim.publisher,
+        _seconds(claim.opened),
+        _seconds(claim.until),
+        _seconds(claim.answered),
+        _RIGHTS.index(claim.right) | _ANSWERS.index(claim.answer) << 4,
+        _GIVERS.index(claim.by) | claim.extended << 4,
+        _place(claim.kind, texts),
+        _place(claim.giver, texts),
+    )
+
+
+def _encode_one(directive: Directive, texts: dict[str, int]) -> bytes:
     paths = (directive.category, directive.receiver, directive.purpose)
     lengths = len(paths[0]) | len(paths[1]) << 2 | len(paths[2]) << 4
     marks = (
@@ -158,9 +204,9 @@ def _encode_one(directive: Directive, texts: dict[str, int]) -> bytes:
         _seconds(directive.evidence_until),
         _EFFECTS.index(directive.effect) | _GIVERS.index(directive.by) << 4,
         marks,
-        place(directive.giver),
+        _place(directive.giver, texts),
         lengths,
-    ) + bytes(place(text) for path in paths for text in path)
+    ) + bytes(_place(text, texts) for path in paths for text in path)
 
 
 def decode(encoded: bytes) -> ChoiceState:
@@ -194,9 +240,34 @@ def _decode(encoded: bytes) -> ChoiceState:
     for _ in range(count):
         directive, at = _decode_one(encoded, at, texts, bits)
         directives.append(directive)
+    claims: list[Claim] = []
+    if version >= 3:
+        count, at = encoded[at], at + 1
+        claims = [_decode_claim(encoded, at + place * _CLAIM.size, texts) for place in range(count)]
+        at += count * _CLAIM.size
     if any(encoded[at:]):
         raise ValueError("bytes after the end")
-    return ChoiceState(head, number, tuple(directives))
+    return ChoiceState(head, number, tuple(directives), tuple(claims))
+
+
+def _decode_claim(encoded: bytes, at: int, texts: list[str]) -> Claim:
+    group, number, publisher, opened, until, answered, what, who, kind, giver = _CLAIM.unpack_from(
+        encoded, at
+    )
+    return Claim(
+        number=number,
+        group=group,
+        right=_RIGHTS[what & 15],
+        kind=texts[kind],
+        publisher=publisher,
+        opened=datetime.fromtimestamp(opened, UTC),
+        until=_moment(until),
+        answer=_ANSWERS[what >> 4],
+        answered=_moment(answered),
+        extended=bool(who & 16),
+        by=_GIVERS[who & 15],
+        giver=texts[giver],
+    )
 
 
 def _decode_one(encoded: bytes, at: int, texts: list[str], bits: int) -> tuple[Directive, int]:

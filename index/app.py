@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from index import choices, citizen, confirm, lookup, public, publish, relations
+from index import choices, citizen, confirm, lookup, objections, public, publish, relations, reviews
 from index.accesslog.lasthead import HeadFile
 from index.accesslog.log import AccessLog
 from index.accesslog.reading import LogReader
@@ -52,11 +52,13 @@ RULES: tuple[Rule, ...] = (
     *publish.RULES,
     *confirm.RULES,
     *relations.RULES,
+    *reviews.RULES,
     *lookup.RULES,
     *choices.RULES,
+    *objections.RULES,
     *citizen.RULES,
 )
-PUBLIC: tuple[Public, ...] = (*public.RULES, *choices.PUBLIC)
+PUBLIC: tuple[Public, ...] = (*public.RULES, *choices.PUBLIC, *reviews.PUBLIC)
 
 Clock = Callable[[], datetime]
 

@@ -12,37 +12,35 @@ Source: docs/design/policy-and-consent.md, "Choices".
 
 from __future__ import annotations
 
-import hmac
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from consent.directive import Directive, DirectiveInvalid, canonical
+from consent.claims import objection_with
+from consent.directive import Directive, DirectiveInvalid, Entry
 from consent.receipt import issue
 from consent.resolve import add_months, measures_of
 from consent.state import (
-    NOTHING_CHOSEN,
     ChoiceState,
     StateFull,
-    decode,
-    encode,
     fold,
     regimes_in_force,
 )
 from index.accesslog.log import SealedBatch
-from index.errors import ChoicesFull, HubError, PointsRefused, Rejected, TicketRefused, problem_of
+from index.claims import Where, ask_publishers, ledger_row, state_of, state_row
+from index.errors import ChoicesFull, HubError, Rejected, TicketRefused, problem_of
 from index.gate import Caller, Public, Rule, Who
 from index.protocol.codec import SCOPES, EncodingError, b64u, unb64u
 from index.protocol.messages import ChoiceAnswer, ChoiceEntry, ChoiceRequest
 from index.publish import json_answer
-from index.relations import CITIZEN, fits, in_force, open_ticket, record_refused, ticket_needs, use_session
-from index.rows import SearchKeys
+from index.relations import in_force, record_refused, ticket_needs, use_session
+from index.sessions import SAY, bytes16, instant_of, open_session, same_person
 from index.tickets import Ticket
 from index.transaction import ChoiceRow, DirectiveRow, Finish, Needs, Tx
 from policy.vocabulary import UnknownCode
@@ -55,8 +53,6 @@ _CLOCKS_DIFFER = timedelta(days=1)
 """A portal may end a year at the end of the citizen's day; resolution never counts more than the year."""
 _REGIME_MONTHS = 60
 """A regime entry is proven anew after five years at the latest."""
-_SAY = {"mentor": ("zorg", "jeugd"), "bewindvoerder": ("geld",)}
-"""The scopes that a measure is about; curatele and machtiging may concern all."""
 _OWN_YES_IS_NOT_ENOUGH = frozenset({"curatele", "mentorschap"})
 
 
@@ -77,7 +73,7 @@ def refusal_of(entry: ChoiceEntry, body: ChoiceRequest, hub: Hub, now: datetime)
         return "withdraw-form"
     if entry.effect == "withdraw":
         empty = not (entry.category or entry.receiver or entry.purpose or entry.until)
-        return "" if empty and _bytes16(entry.withdraws) else "withdraw-form"
+        return "" if empty and bytes16(entry.withdraws) else "withdraw-form"
     return (
         _category_refusal(entry, hub)  # 2
         or _receiver_refusal(entry, hub)  # 3
@@ -135,7 +131,7 @@ def _period_refusal(entry: ChoiceEntry, body: ChoiceRequest, hub: Hub, now: date
         return "no-end" if body.by == "ouder" or entry.effect == "regime" else ""
     if no and body.by != "ouder":
         return "deny-has-no-end"
-    until = _instant(entry.until)
+    until = instant_of(entry.until)
     if until is None or until <= now:
         return "until-past"
     if no:
@@ -156,7 +152,7 @@ def _giver_refusal(entry: ChoiceEntry, body: ChoiceRequest) -> str:
         return "no-evidence"
     if body.by == "ouder":
         return "no-say" if body.regime == "zelf" or not body.giver or entry.effect == "regime" else ""
-    if body.regime != "zelf" or entry.scope not in _SAY.get(body.by, SCOPES):
+    if body.regime != "zelf" or entry.scope not in SAY.get(body.by, SCOPES):
         return "no-say"
     mandate = body.by == "gemachtigde"
     paths = entry.category or entry.receiver or entry.purpose
@@ -172,49 +168,6 @@ def _inside(entry: ChoiceEntry, mandate: Directive) -> bool:
     return all(tuple(narrow[: len(broad)]) == broad for narrow, broad in axes)
 
 
-def _instant(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        return None
-
-
-def _bytes16(text: str) -> bytes:
-    try:
-        return unb64u(text, 16)
-    except EncodingError:
-        return b""
-
-
-# --- whose choice -------------------------------------------------------------------
-
-
-def open_session(hub: Hub, caller: Caller, text: str) -> Ticket:
-    """The ticket of a citizen's session of this portal; whether it still holds is asked in the transaction.
-
-    Raises:
-        TicketRefused: Of another node, role or class, of a key that is not active, or no ticket.
-    """
-    ticket = open_ticket(hub, caller, text)
-    if not ticket.scopes or not fits(hub, caller, ticket, CITIZEN):
-        raise TicketRefused
-    return ticket
-
-
-def same_person(hub: Hub, ticket: Ticket, scopes: Sequence[str], points: Sequence[bytes]) -> None:
-    """Refuse points that are not of the ticket's person: they would be written under somebody else.
-
-    Raises:
-        PointsRefused: A point gives other keys than the ticket has.
-    """
-    for scope, n in zip(scopes, points, strict=True):
-        if scope not in ticket.scopes:
-            raise PointsRefused
-        _, keys = ticket.scopes[scope]
-        if not hmac.compare_digest(b"".join(keys), b"".join(hub.rows.keys_of(scope, n))):
-            raise PointsRefused
-
-
 # --- one choice ---------------------------------------------------------------------
 
 
@@ -222,23 +175,23 @@ def same_person(hub: Hub, ticket: Ticket, scopes: Sequence[str], points: Sequenc
 class InScope:
     """What is asked in one scope: its entries in order, and where they are to be written."""
 
-    scope: str
-    keys: SearchKeys = field(repr=False)
-    n: bytes = field(repr=False)
+    where: Where
     entries: tuple[ChoiceEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """One scope, computed and not written yet. `entries` are the directives, each with its new head.
+    """One scope, computed and not written yet. `entries` are those of the ledger, each with its new head.
 
     `earlier`: what its withdrawals end, by scope and group.
     """
 
     rows: tuple[DirectiveRow, ...]
     state: ChoiceRow
-    entries: tuple[tuple[str, Directive, bytes], ...]
+    entries: tuple[tuple[str, Entry, bytes], ...]
     earlier: dict[tuple[str, bytes], tuple[Directive, ...]]
+    before: ChoiceState
+    after: ChoiceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +214,7 @@ class Choose:
 
     def needs(self) -> Needs:
         here = Needs(
-            choices=frozenset(part.keys.idx_dir for part in self.parts),
+            choices=frozenset(part.where.keys.idx_dir for part in self.parts),
             messages=frozenset({self.caller.message_key}),
         )
         return Needs.union((here, ticket_needs([self.ticket])))
@@ -282,10 +235,11 @@ class Choose:
         except Rejected as refusal:
             return self._refuse(tx, refusal)
         use_session(tx, self.hub, self.ticket)
-        for scope in drafted:
+        for part, scope in zip(self.parts, drafted, strict=True):
             for row in scope.rows:
                 tx.append_directive(row)
             tx.put_choice(scope.state)
+            ask_publishers(tx, self.hub, part.where, scope.before, scope.after)
         return self._answer(tx, drafted)
 
     def _draft(self, tx: Tx, part: InScope) -> Drafted:
@@ -296,37 +250,35 @@ class Choose:
             Rejected: A withdrawal of a group that is not in force here or is another giver's, a
                 group used before, or a giver without authority in this scope now.
         """
-        state = self._state(tx, part)
-        if any(hmac.compare_digest(held.group, self.group) for held in state.directives):
+        where = part.where
+        state = before = state_of(tx, self.hub, where)
+        used = {held.group for held in state.directives} | {held.group for held in state.claims}
+        if self.group in used:
             raise Rejected("group-used")
         rows: list[DirectiveRow] = []
-        written: list[tuple[str, Directive, bytes]] = []
+        written: list[tuple[str, Entry, bytes]] = []
         ended: dict[tuple[str, bytes], tuple[Directive, ...]] = {}
         for entry in part.entries:
             directive = self._directive(entry, state, tx.now)
             groups = {held.group for held in state.directives}
             if directive.withdraws and directive.withdraws not in groups:
                 raise Rejected("unknown-group")
-            before, state = state, fold(state, directive)
+            prev, state = state, fold(state, directive)
             if directive.withdraws in {held.group for held in state.directives}:
                 raise Rejected("not-yours")
             if directive.withdraws:
-                ended[part.scope, directive.withdraws] = tuple(
-                    held for held in before.directives if held.group == directive.withdraws
+                ended[where.scope, directive.withdraws] = tuple(
+                    held for held in prev.directives if held.group == directive.withdraws
                 )
-            rows.append(self._row(part, directive, before.head, state.head))
-            written.append((part.scope, directive, state.head))
-        keys = part.keys
-        sealed = self.hub.rows.seal_choice(
-            part.scope, keys.idx_dir, n=part.n, lid=keys.lid, state=encode(state)
-        )
-        state_row = ChoiceRow(keys.idx_dir, sealed.sealed, sealed.escrow)
-        return Drafted(tuple(rows), state_row, tuple(written), ended)
-
-    def _state(self, tx: Tx, part: InScope) -> ChoiceState:
-        # A state that does not open stops the choice: folding anew would drop a citizen's no.
-        row = tx.choice(part.keys.idx_dir)
-        return NOTHING_CHOSEN if row is None else decode(self.hub.rows.open_choice(row, part.scope)[1])
+            rows.append(ledger_row(self.hub, where, directive, prev.head, state.head))
+            written.append((where.scope, directive, state.head))
+            objection = objection_with(directive, state, self.hub.vocabulary)
+            if objection is not None:
+                prev, state = state, fold(state, objection)
+                rows.append(ledger_row(self.hub, where, objection, prev.head, state.head))
+                written.append((where.scope, objection, state.head))
+        sealed = state_row(self.hub, where, state)
+        return Drafted(tuple(rows), sealed, tuple(written), ended, before, state)
 
     def _authority(self, entry: ChoiceEntry, state: ChoiceState, now: datetime) -> Directive | None:
         """The regime entry by which the giver may speak in this scope; None where none is needed.
@@ -351,7 +303,7 @@ class Choose:
         return max(covering, key=lambda held: held.until or now)
 
     def _directive(self, entry: ChoiceEntry, state: ChoiceState, now: datetime) -> Directive:
-        until = _instant(entry.until) if entry.until else None
+        until = instant_of(entry.until) if entry.until else None
         if entry.effect == "grant" and until is None:
             until = add_months(now, self.hub.vocabulary.limits.consent_default_months)
         authority = self._authority(entry, state, now)
@@ -380,28 +332,17 @@ class Choose:
             channel=self.body.channel,
             text=self.text,
             policy=self.hub.policy.number,
-            withdraws=_bytes16(entry.withdraws),
+            withdraws=bytes16(entry.withdraws),
         )
-
-    def _row(self, part: InScope, directive: Directive, prev: bytes, head: bytes) -> DirectiveRow:
-        try:
-            entry = canonical(directive, prev)
-        except DirectiveInvalid:
-            raise Rejected("entry-too-long") from None
-        keys = part.keys
-        sealed = self.hub.rows.seal_directive(
-            part.scope, keys.idx_dir, directive.number, n=part.n, lid=keys.lid, entry=entry
-        )
-        return DirectiveRow(keys.idx_dir, directive.number, sealed.sealed, sealed.escrow, prev, head)
 
     def _refuse(self, tx: Tx, refusal: HubError) -> Finish:
-        lids = tuple(part.keys.lid for part in self.parts)
+        lids = tuple(part.where.keys.lid for part in self.parts)
         tx.record(self.caller.draft(tx.now, lids=lids, refused=refusal.code, pv=self.hub.policy.number))
         problem = problem_of(refusal)
         return lambda _: problem
 
     def _answer(self, tx: Tx, drafted: Sequence[Drafted]) -> Finish:
-        lids = tuple(part.keys.lid for part in self.parts)
+        lids = tuple(part.where.keys.lid for part in self.parts)
         recorded = tx.record(self.caller.draft(tx.now, lids=lids, pv=self.hub.policy.number))
         token = receipt_of(
             self.hub,
@@ -423,7 +364,7 @@ class Choose:
 def receipt_of(
     hub: Hub,
     caller: Caller,
-    entries: Sequence[tuple[str, Directive, bytes]],
+    entries: Sequence[tuple[str, Entry, bytes]],
     earlier: Mapping[tuple[str, bytes], Sequence[Directive]],
     now: datetime,
 ) -> str:
@@ -452,7 +393,7 @@ async def choices(hub: Hub, caller: Caller, body: ChoiceRequest) -> Response:
     scopes = [scope for scope in SCOPES if any(entry.scope == scope for entry in body.entries)]
     points = hub.open_points(caller, body.points, body.version, len(scopes))  # 2
     same_person(hub, ticket, scopes, points)
-    group = _bytes16(body.group)
+    group = bytes16(body.group)
     try:
         text = unb64u(body.text, 32)
     except EncodingError:
@@ -460,7 +401,7 @@ async def choices(hub: Hub, caller: Caller, body: ChoiceRequest) -> Response:
     code = "malformed-group" if not group else "malformed-text" if not text else ""
     refused = (refusal_of(entry, body, hub, caller.at) for entry in body.entries)  # 3
     parts = tuple(
-        InScope(scope, ticket.scopes[scope][1], n, tuple(e for e in body.entries if e.scope == scope))
+        InScope(Where(scope, ticket.scopes[scope][1], n), tuple(e for e in body.entries if e.scope == scope))
         for scope, n in zip(scopes, points, strict=True)
     )
     code = code or next((found for found in refused if found), "")

@@ -17,19 +17,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import structlog
 from starlette.responses import Response
 
-from consent.directive import FIRST_PREVIOUS, Directive, directive_hash, parse_canonical
+from consent.claims import Claim, due, suspends, waits
+from consent.directive import (
+    FIRST_PREVIOUS,
+    Directive,
+    Entry,
+    RightEntry,
+    directive_hash,
+    parse_canonical,
+)
 from consent.resolve import end_of
 from consent.state import ChoiceState, decode
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import SealedBatch
 from index.accesslog.reading import OwnLines
-from index.choices import open_session, receipt_of
+from index.choices import receipt_of
 from index.errors import LogUnavailable, TicketRefused
 from index.gate import Caller, Handle, Rule, Who
 from index.protocol.codec import b64u
@@ -39,6 +47,7 @@ from index.protocol.messages import (
     LogReceipt,
     Message,
     OwnChoicesAnswer,
+    OwnClaim,
     OwnDirective,
     OwnFlag,
     OwnFlagsAnswer,
@@ -48,6 +57,7 @@ from index.protocol.messages import (
 from index.publish import has_postponed_notice, json_answer, retention_end
 from index.relations import in_force, record_refused, ticket_needs, use_session
 from index.rows import OPEN_END, RowError, SearchKeys, month_text
+from index.sessions import open_session
 from index.tickets import Ticket
 from index.transaction import Finish, FlagRow, Needs, Tx
 from policy.vocabulary import UnknownCode
@@ -160,19 +170,49 @@ class OwnChoices(OwnView):
         return Needs(ledgers=keys, choices=keys)
 
     def read(self, tx: Tx) -> tuple[Answer, bytes]:
-        directives = [one for scope, keys in self.scopes() for one in self._ledger(tx, scope, keys)]
-        return lambda proof: OwnChoicesAnswer(directives, proof), b""
+        directives: list[OwnDirective] = []
+        claims: list[OwnClaim] = []
+        for scope, keys in self.scopes():
+            state, found = self._ledger(tx, scope, keys)
+            directives += found
+            claims += [self._claim(scope, claim, tx.now) for claim in state.claims]
+        return lambda proof: OwnChoicesAnswer(directives, claims, proof), b""
 
-    def _ledger(self, tx: Tx, scope: str, keys: SearchKeys) -> list[OwnDirective]:
-        counted, entries = self._checked(tx, scope, keys)
-        return [
-            _own_directive(scope, directive, directive.number in counted, tx.now) for directive, _ in entries
+    def _claim(self, scope: str, claim: Claim, now: datetime) -> OwnClaim:
+        kind = self.hub.vocabulary.kind(claim.kind)
+        # An answer tells that there is a flag: of these kinds that is told at its release.
+        told = not has_postponed_notice(kind)
+        compelling = kind.compelling_child_safety
+        waiting = told and waits(claim, compelling)
+        end = due(claim, compelling) if waiting else None
+        return OwnClaim(
+            scope=scope,  # type: ignore[arg-type]  # one of SCOPES: it comes from a ticket
+            group=b64u(claim.group),
+            right=claim.right,
+            kind=claim.kind,
+            publisher=claim.publisher,
+            opened=_instant(claim.opened),
+            due=_instant(end) if end else None,
+            answer=cast("Any", claim.answer) if told else "",
+            answered=_instant(claim.answered) if told and claim.answered else None,
+            extended=told and claim.extended,
+            suspended=waiting and claim.right == "dispute" and now >= suspends(claim, compelling),
+            until=_instant(claim.until) if claim.until else None,
+            by=claim.by,
+            giver=claim.giver,
+        )
+
+    def _ledger(self, tx: Tx, scope: str, keys: SearchKeys) -> tuple[ChoiceState, list[OwnDirective]]:
+        state, entries = self._checked(tx, scope, keys)
+        counted = {held.number for held in state.directives}
+        return state, [
+            _own_directive(scope, entry, entry.number in counted, tx.now)
+            for entry, _ in entries
+            if isinstance(entry, Directive)
         ]
 
-    def _checked(
-        self, tx: Tx, scope: str, keys: SearchKeys
-    ) -> tuple[set[int], list[tuple[Directive, bytes]]]:
-        """Numbers that count now, and every entry with the head it made.
+    def _checked(self, tx: Tx, scope: str, keys: SearchKeys) -> tuple[ChoiceState, list[tuple[Entry, bytes]]]:
+        """The folded state, and every entry with the head it made.
 
         Raises:
             LedgerBroken: The chain does not hold, or does not end where the folded state does.
@@ -181,9 +221,8 @@ class OwnChoices(OwnView):
         state = (
             decode(self.hub.rows.open_choice(row, scope)[1]) if row else ChoiceState(FIRST_PREVIOUS, 0, ())
         )
-        counted = {held.number for held in state.directives}
         head = FIRST_PREVIOUS
-        found: list[tuple[Directive, bytes]] = []
+        found: list[tuple[Entry, bytes]] = []
         for number, entry in enumerate(tx.ledger(keys.idx_dir), 1):
             directive, prev = parse_canonical(self.hub.rows.open_directive(entry, scope)[1])
             after = directive_hash(head, directive)
@@ -193,7 +232,7 @@ class OwnChoices(OwnView):
             found.append((directive, head))
         if (head, len(found)) != (state.head, state.number):
             raise LedgerBroken("the folded state has another head than the ledger")
-        return counted, found
+        return state, found
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +240,16 @@ class OwnReceipts(OwnChoices):
     """A fresh receipt of every choice in the ledger, the oldest first: for who lost the first one."""
 
     def read(self, tx: Tx) -> tuple[Answer, bytes]:
-        groups: dict[bytes, list[tuple[str, Directive, bytes]]] = {}
+        groups: dict[bytes, list[tuple[str, Entry, bytes]]] = {}
         held: dict[tuple[str, bytes], tuple[Directive, ...]] = {}
         for scope, keys in self.scopes():
-            for directive, head in self._checked(tx, scope, keys)[1]:
-                groups.setdefault(directive.group, []).append((scope, directive, head))
-                if directive.effect != "withdraw":
-                    place = (scope, directive.group)
-                    held[place] = (*held.get(place, ()), directive)
+            for entry, head in self._checked(tx, scope, keys)[1]:
+                if isinstance(entry, RightEntry) and entry.step not in ("used", "ended"):
+                    continue  # what a publisher answered is not the citizen's own
+                groups.setdefault(entry.group, []).append((scope, entry, head))
+                if isinstance(entry, Directive) and entry.effect != "withdraw":
+                    place = (scope, entry.group)
+                    held[place] = (*held.get(place, ()), entry)
         receipts = [
             receipt_of(self.hub, self.caller, entries, held, tx.now)
             for entries in sorted(groups.values(), key=lambda listed: min(d.from_ for _, d, _ in listed))

@@ -13,7 +13,7 @@ Source: docs/design/design.md, "Answers"; policy.md, "Indistinguishability".
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 
@@ -21,7 +21,8 @@ import msgspec
 import structlog
 from starlette.responses import Response
 
-from consent.resolve import Receiver, states_of
+from consent.claims import Claims
+from consent.resolve import Receiver, states_of, with_standing
 from consent.state import StateUnreadable, decode
 from index.accesslog.log import Recorded, SealedBatch
 from index.errors import PolicyStopped, TicketRefused
@@ -32,10 +33,20 @@ from index.protocol.messages import LogReceipt, LookupAnswer, LookupRequest, Per
 from index.protocol.statement import LOG_INDEX_HEADER
 from index.publish import retention_end
 from index.relations import CRISIS, LOOKUP, Held, fits, in_force, open_ticket, record_refused
-from index.rows import OPEN_END, Flag, RowError, SearchKeys, month_text, week_of
+from index.rows import (
+    INCAPABLE,
+    NO_FLAG,
+    OPEN_END,
+    OTHERS_AT_RISK,
+    Flag,
+    RowError,
+    SearchKeys,
+    month_text,
+    week_of,
+)
 from index.tickets import Ticket
 from index.transaction import Finish, FlagRow, Needs, Tx
-from policy.decide import Asker, Circumstances, KindState, Outcome, decide
+from policy.decide import Asker, Circumstances, KindState, Outcome, decide, decide_each
 from policy.vocabulary import BASES, Kind, Purpose
 
 log = structlog.get_logger()
@@ -48,16 +59,30 @@ FLOOR = 4
 NO_RELATION = "no-relation"
 _NO_RECEIPT = LogReceipt(0, "", "", "", "", "")
 _NEVER_CHOSE = KindState("none")
+_NO_CLAIMS = Claims((), datetime.min.replace(tzinfo=UTC))
 _DAY = 86_400
+_NOTHING, _CASE = Circumstances(has_case=False), Circumstances(has_case=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A flag that exists, lives, and may be seen."""
+    """A flag that exists and lives; `outcome` and `disputed` once it was decided about."""
 
     kind: Kind
     flag: Flag
     confirmed_at: int
+    outcome: Outcome | None = None
+    disputed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What was decided over the kinds of one scope, and what it rests on."""
+
+    outcomes: list[Outcome]
+    states: dict[int, KindState]
+    claims: Claims
+    circumstances: Circumstances
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,36 +195,60 @@ class Question:
         outcomes: list[Outcome] = []
         seen: list[Seen] = []
         for scope, (_, keys) in ticket.scopes.items():
-            decided = self._decide(scope, keys, relations.get(scope))
-            live = self._live(scope, keys)
-            visible = {outcome.kind for outcome in decided if outcome.visible}
-            seen += [one for one in live if one.kind.number in visible]
-            outcomes += decided
+            ruling = self._decide(scope, keys, relations.get(scope))
+            shown = self._join(ruling, self._live(scope, keys))
+            # The entry tells why a flag was shown: an answer of its publisher may differ from the kind's.
+            weighed = {one.outcome.kind: one.outcome for one in shown if one.outcome}
+            outcomes += [weighed.get(outcome.kind, outcome) for outcome in ruling.outcomes]
+            seen += shown
         refused = "" if relations else NO_RELATION
         seen.sort(key=lambda one: (one.kind.code, one.flag.publisher, one.flag.since))
         outcomes.sort(key=_KIND)
         return Decided([] if refused else seen, outcomes, refused)
 
-    def _decide(self, scope: str, keys: SearchKeys, relation: Held | None) -> list[Outcome]:
-        """One outcome per kind of the scope, whatever exists. Without a relation there is no case."""
+    def _decide(self, scope: str, keys: SearchKeys, relation: Held | None) -> Ruling:
+        """One outcome per kind of the scope, whatever exists."""
         kinds = self.hub.vocabulary.kinds_of(scope)
         try:
-            states = self._states(scope, keys, kinds)
+            states, claims = self._states(scope, keys, kinds)
         except (RowError, StateUnreadable):
             # Row 13: without the choices nothing of this scope is shown.
             log.error("choices_unreadable", scope=scope)
-            states = {}
-        return decide(
-            self.hub.policy, self.asker, kinds, states, Circumstances(has_case=relation is not None)
-        )
+            states, claims = {}, _NO_CLAIMS
+        circumstances = _circumstances(relation)
+        outcomes = decide(self.hub.policy, self.asker, kinds, states, circumstances)
+        return Ruling(outcomes, states, claims, circumstances)
 
-    def _states(self, scope: str, keys: SearchKeys, kinds: Sequence[Kind]) -> dict[int, KindState]:
-        """What the person's choices say about each kind. Of who never chose, a dummy's are resolved too."""
+    def _states(
+        self, scope: str, keys: SearchKeys, kinds: Sequence[Kind]
+    ) -> tuple[dict[int, KindState], Claims]:
+        """What the person's choices and rights say. Of who never chose, a dummy's are resolved too."""
         row = self.tx.choice(keys.idx_dir)
         rows = self.hub.rows
-        encoded = rows.open_no_choice() if row is None else rows.open_choice(row, scope)[1]
-        states = states_of(decode(encoded), kinds, self.receiver, self.purpose, self.tx.now)
-        return dict.fromkeys(states, _NEVER_CHOSE) if row is None else states
+        state = decode(rows.open_no_choice() if row is None else rows.open_choice(row, scope)[1])
+        states = states_of(state, kinds, self.receiver, self.purpose, self.tx.now)
+        claims = Claims(state.claims, self.tx.now)
+        return (dict.fromkeys(states, _NEVER_CHOSE), _NO_CLAIMS) if row is None else (states, claims)
+
+    def _join(self, ruling: Ruling, live: Sequence[Seen]) -> list[Seen]:
+        """Row 1, and what a right about one publisher changes for its flag alone.
+
+        As many are decided about as there are rows to open at least, so that few flags cost as much as none.
+        """
+        dummy = self.hub.vocabulary.kind_by_number(NO_FLAG.kind)
+        pairs = [(one.kind, one.flag.publisher) for one in live]
+        pairs += [(dummy, NO_FLAG.publisher)] * (FLOOR - len(live))
+        standings = [ruling.claims.of(kind, publisher) for kind, publisher in pairs]
+        states: list[tuple[Kind, KindState | None]] = []
+        for (kind, _), standing in zip(pairs, standings, strict=True):
+            said = ruling.states.get(kind.number)
+            states.append((kind, None if said is None else with_standing(said, standing)))
+        outcomes = decide_each(self.hub.policy, self.asker, states, ruling.circumstances)
+        return [
+            replace(one, outcome=outcome, disputed=standing.disputed)
+            for one, standing, outcome in zip(live, standings, outcomes, strict=False)
+            if outcome.visible and not standing.suspended
+        ]
 
     def _live(self, scope: str, keys: SearchKeys) -> list[Seen]:
         """The flags that exist now: not expired, their source not silent. Opens `FLOOR` rows at least."""
@@ -243,7 +292,7 @@ class Question:
     def record(self, ticket: Ticket, decided: Decided, detail: str) -> Recorded:
         """One entry per person: what was shown, and why each kind was open or closed."""
         shown = [one.kind.number for one in decided.seen]
-        bases = {outcome.basis for outcome in decided.outcomes if outcome.kind in shown} if shown else ()
+        bases = {one.outcome.basis for one in decided.seen if one.outcome}
         if detail == "presence" and shown:
             shown = [SOMETHING]
         draft = self.caller.draft(
@@ -253,9 +302,25 @@ class Question:
             basis=next((basis for basis in BASES if basis in bases), ""),
             shown=shown_bits(shown, self.hub.highest_kind),
             refused=decided.refused,
+            break_glass=ticket.class_number == CRISIS,
             dec=decision_bytes(self.hub.policy.hash, [_row_of(outcome) for outcome in decided.outcomes]),
         )
         return self.tx.record(draft)
+
+
+def _circumstances(held: Held | None) -> Circumstances:
+    """What an open relation stands for. A crisis relation is no case: it serves rows 4 and 5 only."""
+    if held is None:
+        return _NOTHING
+    relation = held.relation
+    if relation.class_number != CRISIS:
+        return _CASE
+    return Circumstances(
+        has_case=False,
+        break_glass=True,
+        others_at_risk=bool(relation.risk & OTHERS_AT_RISK),
+        incapable=bool(relation.risk & INCAPABLE),
+    )
 
 
 _KIND = attrgetter("kind")
@@ -289,6 +354,7 @@ def _visible(one: Seen) -> VisibleFlag:
         since=month_text(one.flag.since),
         until=None if one.flag.until == OPEN_END else month_text(one.flag.until),
         confirmed_at=_instant(datetime.fromtimestamp(one.confirmed_at, UTC)),
+        disputed=one.disputed,
     )
 
 

@@ -22,8 +22,9 @@ import structlog
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.reading import EntryFilter, OfficerEntry
 from index.accesslog.verifying import LogStatus, verify_all
-from index.protocol.codec import unb64u
+from index.protocol.codec import EncodingError, unb64u
 from index.protocol.entry import SOMETHING, kinds_shown
+from index.reviews import Outcome, ReviewList, Verdict, YearFigure, figures, waiting_for_review
 
 if TYPE_CHECKING:
     from index.hub import Hub
@@ -108,6 +109,27 @@ class Officers:
         """Read the whole log back and say whether it holds. One at a time: a page reloaded often waits."""
         async with self._checking:
             return await asyncio.to_thread(self._status)
+
+    async def reviews(self) -> ReviewList:
+        """Declared break-glass that the officer is not done with."""
+        return await asyncio.to_thread(waiting_for_review, self._hub)
+
+    async def judge(self, id_: str, outcome: Outcome, officer: str) -> bool:
+        """Record an outcome of a review, by an officer's id; False when no such review is open.
+
+        Raises:
+            LogUnavailable: Nothing could be recorded, so nothing was changed.
+        """
+        try:
+            key = unb64u(id_, 16)
+        except EncodingError:
+            return False
+        work = Verdict(self._hub, key, outcome, officer)
+        return (await self._hub.sequencer.submit(work)).status_code == 200
+
+    async def figures(self) -> Sequence[YearFigure]:
+        """How often break-glass was declared, as the public reads it."""
+        return await asyncio.to_thread(figures, self._hub)
 
     def organisations(self) -> dict[str, str]:
         """Who takes part, by OIN, named by the ids of their nodes: no other name is known here."""

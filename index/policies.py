@@ -20,8 +20,6 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib import import_module
-from importlib.util import find_spec
 from multiprocessing import get_context
 from typing import Any
 
@@ -324,24 +322,25 @@ class Differences:
 
 
 class NotProven(Refused):
-    """A property does not hold, or cannot be proven here. Says which, with the counterexample."""
+    """A property does not hold. Says which, with the counterexample."""
 
 
 def prove(version: PolicyVersion) -> None:
-    """P1 to P12 for a candidate. The one seam to the prover.
+    """P1 to P12 for a candidate, for every profile.
 
     Raises:
-        NotProven: A property does not hold; or there is no prover, so nothing is known.
+        NotProven: A property does not hold; with a counterexample in Dutch.
     """
-    if find_spec("policy.proof") is None:
-        raise NotProven("There is no prover here, so nothing can be published.")
-    prover = import_module("policy.proof.properties")
-    proofs = prover.prove(version.vocabulary, version.rules, version.profiles)
+    # Imported here: the prover is large, and only who publishes needs it.
+    from policy.proof import properties
+
+    proofs = properties.prove(version.vocabulary, version.rules, version.profiles)
     broken = [proof for proof in proofs if proof.required and not proof.holds]
     if broken:
         lines = [
-            f"{proof.property} ({proof.profile}): {prover.in_words(version.vocabulary, proof.counterexample)}"
+            f"{proof.code} ({proof.profile}): {properties.in_words(version.vocabulary, proof.counterexample)}"
             for proof in broken
+            if proof.counterexample is not None
         ]
         raise NotProven("\n".join(["This candidate breaks what must always hold.", *lines]))
 

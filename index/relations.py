@@ -1,6 +1,7 @@
 """Opening, prolonging and closing: case relations of visits and sessions of citizens.
 
     points + holder receipts -> relation rows, one per scope -> one ticket per person
+    break-glass: the same for 4 hours, with what was declared inside, and a review besides
 
 Evaluation and receipts are paid here, once; every later question carries the
 ticket and costs neither. The ticket opens nothing by itself: `in_force` reads
@@ -33,6 +34,7 @@ from index.gate import Caller, Rule, Who
 from index.hub import Hub
 from index.protocol.codec import SCOPES, EncodingError, b64u, unb64u
 from index.protocol.directory import class_number
+from index.protocol.entry import EntryDraft
 from index.protocol.evaluate import HolderReceipt, TokenRefused, verify_receipts
 from index.protocol.messages import (
     ClosingAnswer,
@@ -43,9 +45,10 @@ from index.protocol.messages import (
     RenewalRequest,
 )
 from index.protocol.statement import LOG_INDEX_HEADER
-from index.rows import Relation, RowError, SearchKeys
+from index.reviews import check_may_declare, declared
+from index.rows import INCAPABLE, OTHERS_AT_RISK, Relation, RowError, SearchKeys
 from index.tickets import Ticket
-from index.transaction import Finish, Needs, RelationRow, Tx
+from index.transaction import Finish, Needs, RelationRow, ReviewRow, Tx
 from policy.decide import scopes_for
 from policy.vocabulary import UnknownCode
 
@@ -189,21 +192,31 @@ class Opening:
     tickets: Sequence[Ticket]
     rows: Sequence[RelationRow]
     until: int
+    review: ReviewRow | None = None
+    cause: str = ""
 
     def needs(self) -> Needs:
-        return Needs(messages=frozenset((self.caller.message_key,)))
+        return Needs(
+            messages=frozenset((self.caller.message_key,)),
+            reviews=frozenset((self.review.key,) if self.review else ()),
+        )
 
     def apply(self, tx: Tx) -> Finish:
         earlier = tx.earlier(self.caller)
         if earlier is not None:
             stored = msgspec.json.decode(earlier, type=_Stored)
             return lambda _: _answer(self.hub, self.caller, self.tickets, stored)
+        if self.review is not None and tx.review(self.review.key) is not None:
+            # A case is one declaration: a second one must not hide behind the first one's review.
+            raise Rejected("case-used")
         for receipt in self.receipts:
             if not tx.spend(tag_of(receipt.iss, receipt.jti), receipt.exp + _RECEIPT_LEEWAY_S):
                 raise ReceiptsRefused
         for row in self.rows:
             tx.put_relation(row)
-        return _recorded(tx, self.hub, self.caller, self.tickets, self.until)
+        if self.review is not None:
+            tx.put_review(self.review)
+        return _recorded(tx, self.hub, self.caller, self.tickets, self.until, cause=self.cause)
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -215,13 +228,10 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 def _recorded(
-    tx: Tx, hub: Hub, caller: Caller, tickets: Sequence[Ticket], until: int, **more: str | int
+    tx: Tx, hub: Hub, caller: Caller, tickets: Sequence[Ticket], until: int, *, cause: str = ""
 ) -> Finish:
     """One entry per person, the answer kept for the same message, and the answer itself."""
-    recorded = [
-        tx.record(caller.draft(tx.now, lids=ticket.lids, pv=hub.policy.number, more=more))
-        for ticket in tickets
-    ]
+    recorded = [tx.record(_draft(tx, hub, caller, ticket, cause)) for ticket in tickets]
 
     def stored(sealed: SealedBatch) -> _Stored:
         opened = [ticket.opened for ticket in tickets]
@@ -229,6 +239,16 @@ def _recorded(
 
     tx.remember(caller, lambda sealed: msgspec.json.encode(stored(sealed)))
     return lambda sealed: _answer(hub, caller, tickets, stored(sealed))
+
+
+def _draft(tx: Tx, hub: Hub, caller: Caller, ticket: Ticket, cause: str) -> EntryDraft:
+    return caller.draft(
+        tx.now,
+        lids=ticket.lids,
+        pv=hub.policy.number,
+        break_glass=ticket.class_number == CRISIS,
+        more={"cause": cause} if cause else {},
+    )
 
 
 def _answer(hub: Hub, caller: Caller, tickets: Sequence[Ticket], stored: _Stored) -> Response:
@@ -244,15 +264,16 @@ def _answer(hub: Hub, caller: Caller, tickets: Sequence[Ticket], stored: _Stored
 
 
 async def open_relations(hub: Hub, caller: Caller, body: RelationRequest) -> Response:
-    """`/v1/relations`: a visit, or a citizen's session.
+    """`/v1/relations`: a visit, break-glass, or a citizen's session.
 
-    1. The class is one this caller may open.
+    1. The class is one this caller may open, and break-glass is declared.
     2. The scopes are exactly those of role and purpose.
     3. `until` lies within the limits.
     4. The points open, as many as persons times scopes, each an element.
     5. Receipts of t distinct holders pay for it; they are spent in the transaction.
     """
-    _check_class(caller, body)  # 1
+    _check_class(hub, caller, body)  # 1
+    risk = _check_declaration(hub, body)
     scopes = _check_scopes(hub, caller, body)  # 2
     until = _check_until(hub, body)  # 3
     points = hub.open_points(caller, body.points, body.version, body.persons * len(scopes))  # 4
@@ -273,17 +294,23 @@ async def open_relations(hub: Hub, caller: Caller, body: RelationRequest) -> Res
         caller.node.number, caller.team_number, caller.role_number, caller.purpose_number,
         class_number(body.class_), caller.case_tag, int(hub.clock().timestamp()), until, {},
     )  # fmt: skip
+    declaration, review = body.declaration, None
+    if declaration is not None:
+        review = declared(hub, caller, declaration, body.persons, hub.clock())
     tickets, rows = [], []
     for person in range(body.persons):
         own = points[person * len(scopes) : (person + 1) * len(scopes)]
-        ticket, made = _prepare(hub, blank, scopes, own)
+        ticket, made = _prepare(hub, blank, scopes, own, risk)
         tickets.append(ticket)
         rows += made
-    return await hub.sequencer.submit(Opening(hub, caller, body.persons, receipts, tickets, rows, until))
+    cause = declaration.reason if declaration else ""
+    return await hub.sequencer.submit(
+        Opening(hub, caller, body.persons, receipts, tickets, rows, until, review, cause)
+    )
 
 
 def _prepare(
-    hub: Hub, blank: Ticket, scopes: Sequence[str], points: Sequence[bytes]
+    hub: Hub, blank: Ticket, scopes: Sequence[str], points: Sequence[bytes], risk: int
 ) -> tuple[Ticket, list[RelationRow]]:
     """Ticket and relation rows of one person; `blank` is the ticket without its scopes."""
     opened_scopes: dict[str, tuple[int, SearchKeys]] = {}
@@ -296,22 +323,37 @@ def _prepare(
         opened_scopes[scope] = (kid, keys)
         relation = Relation(
             blank.class_number, blank.node, blank.team, blank.role, blank.purpose, blank.case_tag,
-            blank.opened, blank.until, 0, blank.opened, keys.lid,
+            blank.opened, blank.until, 0, blank.opened, keys.lid, risk,
         )  # fmt: skip
         rows.append(hub.rows.new_relation(scope, keys.idx_rel, n, relation))
     return replace(blank, scopes=opened_scopes), rows
 
 
-def _check_class(caller: Caller, body: RelationRequest) -> None:
+def _check_class(hub: Hub, caller: Caller, body: RelationRequest) -> None:
     citizen = caller.statement.role == "burger"
     if body.class_ not in caller.node.classes or citizen != (body.class_ == "citizen"):
         raise NotAllowed
     if body.class_ == "crisis":
-        raise Rejected("crisis-not-available")
+        check_may_declare(hub, caller)
     if citizen and (caller.organisation.class_ != PORTAL_CLASS or body.persons != 1):
         raise NotAllowed
     if not citizen and not caller.statement.case:
         raise Rejected("case-missing")
+
+
+def _check_declaration(hub: Hub, body: RelationRequest) -> int:
+    """What a crisis relation keeps of its declaration; 0 for any other class, which has none."""
+    declaration = body.declaration
+    if (declaration is None) != (body.class_ != "crisis"):
+        raise Rejected("declaration")
+    if declaration is None:
+        return 0
+    try:
+        hub.vocabulary.crisis_reason(declaration.reason)
+        others = hub.vocabulary.at_risk(declaration.at_risk).others
+    except UnknownCode:
+        raise Rejected("declaration") from None
+    return OTHERS_AT_RISK * others + INCAPABLE * declaration.incapable
 
 
 def _check_scopes(hub: Hub, caller: Caller, body: RelationRequest) -> tuple[str, ...]:
@@ -330,15 +372,21 @@ def _check_scopes(hub: Hub, caller: Caller, body: RelationRequest) -> tuple[str,
 
 
 def _check_until(hub: Hub, body: RelationRequest | RenewalRequest) -> int:
-    """Unix seconds of the end: in the future, at most 90 days, and for a citizen at most an hour."""
-    now = hub.clock()
-    longest = timedelta(days=hub.vocabulary.limits.relation_max_days)
-    if isinstance(body, RelationRequest) and body.class_ == "citizen":
-        longest = timedelta(minutes=hub.vocabulary.limits.citizen_session_minutes)
-    until = _unix(body.until)
-    if not now.timestamp() < until <= (now + longest).timestamp() + _CLOCK_SLACK_S:
+    """Unix seconds of the end: in the future, at most 90 days; less for a citizen and for break-glass.
+
+    Break-glass ends after its hours by this clock, whatever the node's says.
+    """
+    now, limits = hub.clock(), hub.vocabulary.limits
+    longest = timedelta(days=limits.relation_max_days)
+    class_ = body.class_ if isinstance(body, RelationRequest) else "lookup"
+    if class_ == "citizen":
+        longest = timedelta(minutes=limits.citizen_session_minutes)
+    elif class_ == "crisis":
+        longest = timedelta(hours=limits.break_glass_relation_hours)
+    until, latest = _unix(body.until), int((now + longest).timestamp())
+    if not now.timestamp() < until <= latest + _CLOCK_SLACK_S:
         raise Rejected("until-out-of-range")
-    return until
+    return min(until, latest) if class_ == "crisis" else until
 
 
 # --- closing and renewing --------------------------------------------------------------
@@ -374,13 +422,7 @@ class Closing:
             for one in still:
                 _put(tx, self.hub, one, replace(one.relation, closed=tx.seconds))
             closed += bool(still)
-            recorded.append(
-                tx.record(
-                    self.caller.draft(
-                        tx.now, lids=ticket.lids, pv=self.hub.policy.number, more={"cause": "closed"}
-                    )
-                )
-            )
+            recorded.append(tx.record(_draft(tx, self.hub, self.caller, ticket, "closed")))
 
         def answer(sealed: SealedBatch) -> ClosingAnswer:
             return ClosingAnswer(closed=closed, log=sealed.receipts(recorded))
@@ -466,7 +508,7 @@ RULES = (
         classes=frozenset({"lookup", "crisis", "citizen"}),
         limit=RECEIPT_LIMIT,
         answer=RelationAnswer,
-        summary="Open a visit for one to eight persons, or a citizen's session",
+        summary="Open a visit or break-glass for one to eight persons, or a citizen's session",
         persons=lambda body: body.persons,
     ),
     Rule(

@@ -31,7 +31,7 @@ from index.keystore import ROWS, DataKey, Keystore
 from index.protocol.codec import SCOPES, lp, u16, u32, u64
 from index.protocol.entry import log_id
 from index.protocol.mac import mac_under
-from index.transaction import ChoiceRow, DirectiveRow, FlagRow, RelationRow
+from index.transaction import ChoiceRow, ClaimRow, DirectiveRow, FlagRow, RelationRow
 
 T = TypeVar("T")
 OPEN_END = 0xFFFF
@@ -40,6 +40,7 @@ OPEN_END = 0xFFFF
 ESCROW_LIFE = timedelta(hours=24)
 WEEK_S = 7 * 24 * 3600
 FLAG_SIZE, DIRECTIVE_SIZE, CHOICE_SIZE, RELATION_SIZE = 64, 512, 2048, 256
+CLAIM_SIZE, REVIEW_SIZE = 160, 768
 _NO_CHOICE = encode_state(fold(None, Directive(1, bytes(16), "deny")))
 _NONCE = 24
 _VERSION = 1
@@ -74,6 +75,24 @@ class Flag(NamedTuple):
     until: int
     marks: int
     lid: bytes
+
+
+class Asked(NamedTuple):
+    """What a publisher is asked, as it stands in its sealed row: places in the lists of rights and scopes.
+
+    `idx` leads to the publisher's own flags, where there are any, `idx_dir` to the ledger of the answer.
+    """
+
+    right: int
+    scope: int
+    kind: int
+    publisher: int
+    group: bytes
+    idx: bytes
+    idx_dir: bytes
+    lid: bytes
+    told: int = 0
+    """1 once the publisher heard of it: a flag that is gone after that was taken back."""
 
 
 class NewFlag(NamedTuple):
@@ -129,7 +148,8 @@ class Relation:
 
     Numbers are those of directory and vocabulary, 0 where there is none; times
     are Unix seconds. `closed` is 0 while it is open; `used` is kept for citizen
-    sessions, which end without use.
+    sessions, which end without use. `risk` is what a crisis relation was declared
+    with: `OTHERS_AT_RISK` and `INCAPABLE`, added; 0 in all others.
     """
 
     class_number: int
@@ -143,12 +163,17 @@ class Relation:
     closed: int
     used: int
     lid: bytes = field(repr=False)
+    risk: int = 0
 
 
-_NO_FLAG = Flag(1, 0, 0, OPEN_END, 0, bytes(16))
+OTHERS_AT_RISK, INCAPABLE = 1, 2
+NO_FLAG = Flag(1, 0, 0, OPEN_END, 0, bytes(16))
+"""A flag that stands for nothing: of no publisher."""
 _NO_END_WEEK = 0x7FFFFFFF
 _FLAG = struct.Struct(">BHIHHH16s")
-_RELATION = struct.Struct(">BBIIHH16sQQQQ16s")
+_ASKED = struct.Struct(">BBBHI16s32s32s16sB")
+# `risk` stands in what was filling before, so that rows of earlier versions read as 0.
+_RELATION = struct.Struct(">BBIIHH16sQQQQ16sB")
 
 
 def month_number(text: str) -> int:
@@ -342,7 +367,7 @@ class Rows:
         if self._no_flag is None:
             tag, rtag, idx = bytes(16), bytes(32), secrets.token_bytes(32)
             place = Place("flag", tag + rtag, idx, SCOPES[0])
-            row = self.seal(place, secrets.token_bytes(32), flag_plain(_NO_FLAG))
+            row = self.seal(place, secrets.token_bytes(32), flag_plain(NO_FLAG))
             self._no_flag = FlagRow(tag, rtag, idx, row.sealed, row.escrow, 0, _NO_END_WEEK)
         return self._no_flag, SCOPES[0]
 
@@ -429,6 +454,76 @@ class Rows:
         plain = self.open(Place("relation", row.key, row.idx_rel, scope), row.escrow, row.sealed)
         return Relation(*_RELATION.unpack_from(plain)[1:])
 
+    def seal_directive_beside(
+        self, scope: str, choice: ChoiceRow, number: int, *, lid: bytes, entry: bytes
+    ) -> Sealed:
+        """A ledger entry where nobody brought `N`: the escrow is that of the same person's choice state.
+
+        Raises:
+            TooLarge: More than 493 bytes.
+        """
+        place = Place("directive", choice.idx_dir + u32(number), choice.idx_dir, scope)
+        plain = _framed(lid, entry, DIRECTIVE_SIZE)
+        return Sealed(self.reseal(place, choice.escrow, plain), choice.escrow)
+
+    def changed_choice(self, row: ChoiceRow, scope: str, lid: bytes, state: bytes) -> ChoiceRow:
+        """The row of a folded state that a publisher's answer changed."""
+        place = Place("choice_state", row.idx_dir, row.idx_dir, scope)
+        return row._replace(sealed=self.reseal(place, row.escrow, _framed(lid, state, CHOICE_SIZE)))
+
+    # --- what publishers are asked -----------------------------------------------------
+
+    def claim_tag(self, publisher: int) -> bytes:
+        """What stands for a publisher in table `claim`, 32 bytes; not the tag of its flags."""
+        return hmac.digest(self._k_pub, b"claim/v1" + u32(publisher), "sha256")
+
+    def claim_key(self, asked: Asked) -> bytes:
+        """The same claim has one row per publisher. 16 bytes."""
+        about = u32(asked.publisher) + u16(asked.kind) + bytes((asked.right,)) + asked.group + asked.idx_dir
+        return hmac.digest(self._k_pub, b"claim-key/v1" + about, "sha256")[:16]
+
+    def new_claim(self, asked: Asked, n: bytes) -> ClaimRow:
+        """A row that the publisher's next question about its flags finds.
+
+        Its escrow is that of `idx_dir` made anew, so that nothing at rest joins it with the ledger.
+        """
+        key, tag = self.claim_key(asked), self.claim_tag(asked.publisher)
+        escrow = self._escrow().seal(SCOPES[asked.scope], asked.idx_dir, n)
+        plain = asked_bytes(asked).ljust(CLAIM_SIZE, b"\0")
+        return ClaimRow(key, tag, self.reseal(Place("claim", key, tag, ""), escrow, plain), escrow)
+
+    def changed_claim(self, row: ClaimRow, asked: Asked) -> ClaimRow:
+        """The row after its publisher heard of it."""
+        plain = asked_bytes(asked).ljust(CLAIM_SIZE, b"\0")
+        return row._replace(sealed=self.reseal(Place("claim", row.key, row.tag, ""), row.escrow, plain))
+
+    def open_claim(self, row: ClaimRow) -> Asked:
+        """RowError as in `open`."""
+        return asked_from(self.open(Place("claim", row.key, row.tag, ""), row.escrow, row.sealed))
+
+    # --- reviews of break-glass --------------------------------------------------------
+
+    def review_key(self, node_number: int, case_tag: bytes) -> bytes:
+        """Key of the review of one declaration: its node, and the case it was declared under. 16 bytes."""
+        return hmac.digest(self._k_pub, b"review/v1" + u32(node_number) + case_tag, "sha256")[:16]
+
+    def seal_review(self, key: bytes, content: bytes) -> bytes:
+        """What is kept of a declaration; nothing in it is about a person.
+
+        Raises:
+            TooLarge: More than 766 bytes.
+        """
+        plain = u16(len(content)) + content
+        if len(plain) > REVIEW_SIZE:
+            raise TooLarge(f"{len(plain) - REVIEW_SIZE} bytes too long for its row")
+        data_key = self._current()
+        return seal_bytes(data_key.number, data_key.key, plain.ljust(REVIEW_SIZE, b"\0"), _review_aad(key))
+
+    def open_review(self, key: bytes, sealed: bytes) -> bytes:
+        """RowError when its data key is gone or it was moved."""
+        plain = _decrypt(sealed[28:], _review_aad(key), sealed[4:28], self._key_of(sealed))
+        return plain[2 : 2 + int.from_bytes(plain[:2], "big")]
+
     # --- messages --------------------------------------------------------------------
 
     def node_tag(self, node_number: int) -> bytes:
@@ -444,6 +539,16 @@ class Rows:
         """RowError when its data key is gone or it was moved."""
         key = self._key_of(sealed)
         return _decrypt(sealed[28:], _message_aad(node_tag, message, body), sealed[4:28], key)
+
+
+def asked_bytes(asked: Asked) -> bytes:
+    """What goes into a row, and into the token of a question: 106 bytes."""
+    return _ASKED.pack(_VERSION, *asked)
+
+
+def asked_from(plain: bytes) -> Asked:
+    """What `asked_bytes` packed; bytes after it are filling."""
+    return Asked._make(_ASKED.unpack_from(plain)[1:])
 
 
 def row_aad(place: Place, escrow: bytes) -> bytes:
@@ -502,7 +607,7 @@ def _relation_plain(relation: Relation) -> bytes:
     r = relation
     packed = _RELATION.pack(
         _VERSION, r.class_number, r.node, r.team, r.role, r.purpose, r.case_tag,
-        r.opened, r.until, r.closed, r.used, r.lid,
+        r.opened, r.until, r.closed, r.used, r.lid, r.risk,
     )  # fmt: skip
     return packed.ljust(RELATION_SIZE, b"\0")
 
@@ -517,6 +622,10 @@ def _framed(lid: bytes, content: bytes, size: int) -> bytes:
 def _unframed(plain: bytes) -> tuple[bytes, bytes]:
     length = int.from_bytes(plain[17:19], "big")
     return plain[1:17], plain[19 : 19 + length]
+
+
+def _review_aad(key: bytes) -> bytes:
+    return lp("review") + lp(key)
 
 
 def _message_aad(node_tag: bytes, message: str, body: bytes) -> bytes:

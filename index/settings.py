@@ -1,5 +1,6 @@
 """Settings of the hub, from its TOML file and `VLAGWIJZER_HUB_...`; secrets stand in its key store."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,9 @@ class HubSettings(ProcessSettings):
     """How often Cedar is asked again about a sample of recorded decisions."""
     recheck_sample: int = Field(default=50, ge=1, le=1000)
     """Recorded decisions that are asked again each time."""
+
+    equated_days: frozenset[date] = frozenset()
+    """Days that a royal decree makes like holidays (Algemene termijnenwet, art. 3 paragraph 3)."""
 
     node_per_minute: int = Field(default=6000, ge=1)
     """Persons that one node may ask about per minute, all its calls together."""

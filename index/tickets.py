@@ -91,6 +91,28 @@ class Tickets:
                 scopes[scope] = (number, SearchKeys(*keys))
         return Ticket(node, team, role, purpose, class_number, case_tag, opened, until, scopes)
 
+    def seal_claim(self, node_id: str, plain: bytes) -> bytes:
+        """What a publisher is asked, for its answer to bring back. It tells the publisher nothing."""
+        nonce = secrets.token_bytes(24)
+        return _VERSION + self._id + nonce + seal_box(plain, _claim_aad(node_id), nonce, self._key)
+
+    def open_claim(self, node_id: str, raw: bytes) -> bytes:
+        """The bytes of `seal_claim`, for the node they were sealed to.
+
+        Raises:
+            TicketRefused: As for `open`.
+        """
+        if raw[:5] != _VERSION + self._id or len(raw) < 45:
+            raise TicketRefused
+        try:
+            return open_box(raw[29:], _claim_aad(node_id), raw[5:29], self._key)
+        except CryptoError:
+            raise TicketRefused from None
+
 
 def _aad(node_id: str) -> bytes:
     return lp(node_id) + b"ticket/v1"
+
+
+def _claim_aad(node_id: str) -> bytes:
+    return lp(node_id) + b"claim/v1"

@@ -114,6 +114,24 @@ class RelationRow(NamedTuple):
     escrow: bytes
 
 
+class ClaimRow(NamedTuple):
+    """What one publisher is asked to answer about one of its flags. `tag` stands for the publisher."""
+
+    key: bytes
+    tag: bytes
+    sealed: bytes
+    escrow: bytes
+
+
+class ReviewRow(NamedTuple):
+    """A declared break-glass, sealed. `open` is 1 until the privacy officer is done with it."""
+
+    key: bytes
+    year: int
+    open: int
+    sealed: bytes
+
+
 class MessageRow(NamedTuple):
     """A message that was carried out: the same message gives the same receipt."""
 
@@ -141,6 +159,7 @@ class Needs:
         choices: `idx_dir` values: the folded state.
         ledgers: `idx_dir` values: all directives, by rising number.
         relations: `idx_rel` values: all relation rows under each.
+        reviews: Keys of declared break-glass.
         messages: `(node_tag, message id)`; see `Tx.earlier`.
     """
 
@@ -152,6 +171,7 @@ class Needs:
     choices: frozenset[bytes] = frozenset()
     ledgers: frozenset[bytes] = frozenset()
     relations: frozenset[bytes] = frozenset()
+    reviews: frozenset[bytes] = frozenset()
     messages: frozenset[tuple[bytes, str]] = frozenset()
 
     @classmethod
@@ -168,6 +188,7 @@ class Needs:
             frozenset().union(*[part.choices for part in listed]),
             frozenset().union(*[part.ledgers for part in listed]),
             frozenset().union(*[part.relations for part in listed]),
+            frozenset().union(*[part.reviews for part in listed]),
             frozenset().union(*[part.messages for part in listed]),
         )
 
@@ -211,6 +232,7 @@ class Read:
     choices: dict[bytes, ChoiceRow | None] = field(default_factory=dict)
     ledgers: dict[bytes, list[DirectiveRow]] = field(default_factory=dict)
     relations: dict[bytes, dict[bytes, RelationRow]] = field(default_factory=dict)
+    reviews: dict[bytes, ReviewRow | None] = field(default_factory=dict)
     messages: dict[tuple[bytes, str], MessageRow | None] = field(default_factory=dict)
     heartbeats: dict[bytes, int] = field(default_factory=dict)
 
@@ -226,6 +248,8 @@ class Written:
     directives: list[DirectiveRow] = field(default_factory=list)
     choices: dict[bytes, ChoiceRow] = field(default_factory=dict)
     relations: dict[bytes, RelationRow] = field(default_factory=dict)
+    claims: dict[bytes, ClaimRow | None] = field(default_factory=dict)
+    reviews: dict[bytes, ReviewRow] = field(default_factory=dict)
     messages: list[tuple[Caller, Callable[[SealedBatch], bytes]]] = field(default_factory=list)
 
 
@@ -364,6 +388,17 @@ class Tx:
         self.written.choices[row.idx_dir] = row
         self._read.choices[row.idx_dir] = row
 
+    # --- claims ----------------------------------------------------------------------
+
+    def put_claim(self, row: ClaimRow) -> None:
+        self.touched += 1
+        self.written.claims[row.key] = row
+
+    def delete_claim(self, key: bytes) -> None:
+        """Nothing is asked any more; none there is harmless."""
+        self.touched += 1
+        self.written.claims[key] = None
+
     # --- relations -------------------------------------------------------------------
 
     def relations(self, idx_rel: bytes) -> list[RelationRow]:
@@ -375,6 +410,17 @@ class Tx:
         self.written.relations[row.key] = row
         if row.idx_rel in self._read.relations:
             self._read.relations[row.idx_rel][row.key] = row
+
+    # --- reviews of break-glass --------------------------------------------------------
+
+    def review(self, key: bytes) -> ReviewRow | None:
+        """A declared break-glass (needs `reviews`)."""
+        return _have(self._read.reviews, key)
+
+    def put_review(self, row: ReviewRow) -> None:
+        self.touched += 1
+        self.written.reviews[row.key] = row
+        self._read.reviews[row.key] = row
 
     # --- spending, recording, remembering --------------------------------------------
 

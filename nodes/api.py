@@ -35,6 +35,11 @@ from . import apikeys
 from .api_document import (
     BatchAnswer,
     BatchItem,
+    CrisisAnswer,
+    CrisisState,
+    DisputeItem,
+    DisputesAnswer,
+    Empty,
     FlagAnswer,
     ItemError,
     LookupFlag,
@@ -51,6 +56,7 @@ from .errors import (
     BadInput,
     BadItems,
     BrpUnavailable,
+    CrisisSettled,
     HolderLied,
     HolderRefused,
     HoldersUnreachable,
@@ -63,6 +69,7 @@ from .errors import (
     Refused,
     SettingsError,
     ShrinkStops,
+    UnknownCrisis,
     UnknownReference,
     UnknownVisit,
     Wrong,
@@ -79,6 +86,7 @@ API = "api"
 BATCH_LIMIT = 1000
 _BATCH_BYTES = 1024 * 1024
 _BODY_BYTES = 64 * 1024
+_WITHOUT_BODY = ("/closures", "/confirmations")
 
 PROBLEMS: dict[type[NodeError], Problem] = {
     BadInput: Problem("bad-input", 400, "The request is wrong"),
@@ -86,6 +94,8 @@ PROBLEMS: dict[type[NodeError], Problem] = {
     ShrinkStops: Problem("shrinks-too-much", 409, "The list lost too much; nothing was done"),
     UnknownReference: Problem("unknown-reference", 404, "This flag was never published here"),
     UnknownVisit: Problem("unknown-visit", 404, "There is no such open visit of this employee"),
+    UnknownCrisis: Problem("unknown-crisis", 404, "No such break-glass was declared at this node"),
+    CrisisSettled: Problem("crisis-settled", 409, "Nothing can be said of this break-glass any more"),
     NotAllowed: Problem("not-allowed", 403, "The caller may not do this"),
     LoginExpired: Problem("login-expired", 401, "The login has ended"),
     LoginUnreachable: Problem("login-unreachable", 503, "Tokens cannot be checked now; nothing was viewed"),
@@ -251,6 +261,38 @@ async def outbox(call: Call) -> Response:
     )
 
 
+async def disputes(call: Call) -> Response:
+    """GET /v1/disputes: of the kinds that the key is for."""
+    views = await call.node.disputes.open(tuple(call.key.kinds))
+    items = [
+        DisputeItem(
+            id=view.id,
+            local_refs=list(view.local_refs),
+            kind=view.kind,
+            right=view.right,
+            opened=instant(view.opened),
+            due=instant(view.due),
+            clock=view.clock,
+            second=view.second,
+            suspended=view.suspended,
+            answers=list(view.answers),
+        )
+        for view in views
+    ]
+    return _json(DisputesAnswer(items))
+
+
+async def answer_dispute(call: Call) -> Response:
+    """POST /v1/disputes/{dispute}/answers."""
+    body, wrong = _object(call.body, {"answer"})
+    answer = _text(body, "answer", wrong)
+    if wrong:
+        raise BadItems(wrong)
+    await call.node.disputes.answer(call.request.path_params["dispute"], answer, tuple(call.key.kinds))
+    call.node.sender.wake()
+    return _json(Empty())
+
+
 async def _flags(call: Call, local_refs: Sequence[str]) -> dict[str, Flag]:
     return await asyncio.to_thread(call.node.outbox.flags, local_refs)
 
@@ -364,6 +406,38 @@ async def look(call: Call) -> Response:
     return _json(LookupResult([_person(view) for view in found]))
 
 
+async def declare(call: Call) -> Response:
+    """POST /v1/crises. Break-glass: looking in it is `/v1/lookups` with its id as the visit."""
+    body, wrong = _object(call.body, {"clients", "reason", "atRisk", "incapable"})
+    bsns = _clients(body.get("clients"), wrong)
+    reason, at_risk = _text(body, "reason", wrong), _text(body, "atRisk", wrong)
+    incapable = body.get("incapable")
+    if not isinstance(incapable, bool):
+        wrong.append(Wrong("incapable", "form", "true or false."))
+    if wrong:
+        raise BadItems(wrong)
+    made = await call.node.crises.declare(call.person, bsns, reason, at_risk, incapable is True)
+    visit = made.visit
+    address = f"{call.node.settings.url.rstrip('/')}/koppeling/{call.node.links.issue(call.person, visit.id)}"
+    answer = CrisisAnswer(visit.id, visit.id, address, instant(visit.until), instant(made.confirm_by))
+    return _json(answer, 201)
+
+
+async def confirm_crisis(call: Call) -> Response:
+    """POST /v1/crises/{id}/confirmations, by a colleague of who declared it."""
+    body, wrong = _object(call.body, {"outcome"})
+    outcome = body.get("outcome", "confirmed")
+    if outcome not in ("confirmed", "reported"):
+        wrong.append(Wrong("outcome", "form", "confirmed or reported."))
+    if wrong:
+        raise BadItems(wrong)
+    crisis = call.request.path_params["crisis"]
+    settled = await call.node.crises.confirm(
+        call.person, crisis, "reported" if outcome == "reported" else "confirmed"
+    )
+    return _json(CrisisState(settled.id, "reported" if outcome == "reported" else "confirmed"))
+
+
 def _person(view: PersonView) -> LookupPerson:
     flags = [_flag(seen) for seen in view.flags]
     return LookupPerson(
@@ -442,10 +516,14 @@ ROUTES: tuple[ApiRoute, ...] = (
     ApiRoute("POST", "/v1/flags/batches", "source", batch, limit=_BATCH_BYTES),
     ApiRoute("GET", "/v1/flags/{local_ref:path}", "source", flag_state),
     ApiRoute("GET", "/v1/outbox", "source", outbox),
+    ApiRoute("GET", "/v1/disputes", "source", disputes),
+    ApiRoute("POST", "/v1/disputes/{dispute}/answers", "source", answer_dispute),
     ApiRoute("POST", "/v1/visits", "desk", open_visit, employee=True),
     ApiRoute("POST", "/v1/visits/{visit}/closures", "desk", close_visit, employee=True),
     ApiRoute("POST", "/v1/visits/{visit}/renewals", "desk", renew_visit, employee=True),
     ApiRoute("POST", "/v1/lookups", "desk", look, employee=True),
+    ApiRoute("POST", "/v1/crises", "desk", declare, employee=True),
+    ApiRoute("POST", "/v1/crises/{crisis}/confirmations", "desk", confirm_crisis, employee=True),
 )
 
 
@@ -480,7 +558,7 @@ async def _answer(rule: ApiRoute, node: NodeRuntime, request: Request) -> Respon
     body: object = None
     if rule.method == "POST":  # 3
         raw = await read_bounded(request, rule.limit)
-        body = decode_body(raw, dict) if raw or not rule.path.endswith("closures") else {}
+        body = decode_body(raw, dict) if raw or not rule.path.endswith(_WITHOUT_BODY) else {}
     return await rule.handler(Call(node, request, key, employee, body))  # 4
 
 
@@ -505,7 +583,7 @@ def problem_of(error: Exception) -> Response:
         case BadInput(field=place, code=code, detail=detail):
             one = _field_error(Wrong(place, code, detail))
             return problem_response(PROBLEMS[type(error)], "Nothing was done. See errors.", errors=[one])
-        case Refused(reason=reason) | NotAllowed(reason=reason):
+        case Refused(reason=reason) | NotAllowed(reason=reason) | CrisisSettled(reason=reason):
             return problem_response(PROBLEMS[type(error)], f"Reason: {reason}.")
         case HolderLied(holder=holder):
             return problem_response(PROBLEMS[HolderLied], f"Key holder {holder}. The operator was alarmed.")

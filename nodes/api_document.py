@@ -86,6 +86,41 @@ class FlagAnswer(Message, frozen=True):
     receipt: str | None
 
 
+RightCode = Literal["dispute", "objection", "restriction"]
+AnswerCode = Literal["confirmed", "corrected", "retracted", "rejected", "upheld", "extended"]
+
+
+class DisputeItem(Message, frozen=True):
+    """What a citizen asks about own flags. `answers`: the codes that fit; there is no free text.
+
+    `suspended`: nobody sees the flag until it is answered. `second`: a second term runs, of which
+    the data protection officer has to know.
+    """
+
+    id: str
+    local_refs: list[LocalRef]
+    kind: str
+    right: RightCode
+    opened: Instant
+    due: Instant
+    clock: Literal["open", "soon", "overdue"]
+    second: bool
+    suspended: bool
+    answers: list[AnswerCode]
+
+
+class DisputesAnswer(Message, frozen=True):
+    """Soonest term first."""
+
+    disputes: list[DisputeItem]
+
+
+class DisputeReply(Message, frozen=True):
+    """`retracted` takes the flags back, too."""
+
+    answer: AnswerCode
+
+
 class OutboxAnswer(Message, frozen=True):
     waiting: int
     waiting_for_key_holders: int
@@ -120,6 +155,39 @@ class VisitState(Message, frozen=True):
 
 class RenewalBody(Message, frozen=True):
     until: Instant
+
+
+class CrisisRequest(Message, frozen=True):
+    """Break-glass for one person or a household of at most 8.
+
+    `reason` and `atRisk` are codes of `[crisis]` in the vocabulary; `incapable`: cannot decide now.
+    """
+
+    clients: Annotated[list[Client], Meta(min_length=1, max_length=8)]
+    reason: str
+    at_risk: str
+    incapable: bool
+
+
+class CrisisAnswer(Message, frozen=True):
+    """Look with `/v1/lookups` and this `visit`, until `until`. A colleague confirms before `confirmBy`."""
+
+    crisis: str
+    visit: str
+    desk_url: str
+    until: Instant
+    confirm_by: Instant
+
+
+class ColleagueBody(Message, frozen=True):
+    """What a colleague says; without a body it is confirmed."""
+
+    outcome: Literal["confirmed", "reported"] = "confirmed"
+
+
+class CrisisState(Message, frozen=True):
+    crisis: str
+    outcome: Literal["confirmed", "reported"]
 
 
 class LookupBody(Message, frozen=True):
@@ -223,6 +291,28 @@ OPERATIONS = (
     ),
     documents.Operation(
         "get",
+        "/disputes",
+        "What waits for an answer",
+        "Disputes, objections and restrictions about own flags, with their terms; asked of the hub now.",
+        "disputes",
+        None,
+        DisputesAnswer,
+        problems=_READING,
+        security=(KEY,),
+    ),
+    documents.Operation(
+        "post",
+        "/disputes/{dispute}/answers",
+        "Answer one",
+        "A code that fits the question. Holds at the very next lookup.",
+        "disputes",
+        DisputeReply,
+        Empty,
+        problems=_WRITING,
+        security=(KEY,),
+    ),
+    documents.Operation(
+        "get",
         "/outbox",
         "State of the outbox",
         "What waits, what was rejected, and whether hub and key holders answer.",
@@ -275,6 +365,29 @@ OPERATIONS = (
         LookupBody,
         LookupResult,
         problems=_LOOKING,
+        security=(KEY, TOKEN),
+    ),
+    documents.Operation(
+        "post",
+        "/crises",
+        "Declare break-glass",
+        "Looking in danger, for 4 hours. It is recorded as such, confirmed by a colleague and reviewed.",
+        "crises",
+        CrisisRequest,
+        CrisisAnswer,
+        status=201,
+        problems=_LOOKING,
+        security=(KEY, TOKEN),
+    ),
+    documents.Operation(
+        "post",
+        "/crises/{crisis}/confirmations",
+        "Confirm or report a colleague's break-glass",
+        "By another employee than who declared it, in time; once.",
+        "crises",
+        ColleagueBody,
+        CrisisState,
+        problems=(*_LOOKING, 409),
         security=(KEY, TOKEN),
     ),
 )

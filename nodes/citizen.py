@@ -14,11 +14,12 @@ import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, NoReturn, TypeVar
 
-from consent.directive import Directive, Giver
+from consent.claims import ANY, Claim, may_object, objection_with
+from consent.directive import Directive, Giver, Right
 from consent.preview import Cell as PreviewCell
 from consent.preview import PossibleAsker, effects
 from consent.pseudonym import Pseudonym
@@ -27,7 +28,7 @@ from consent.receipt import ReceiptInvalid as ConsentReceiptInvalid
 from consent.receipt import verify as verify_consent
 from consent.resolve import Receiver as AskingTeam
 from consent.resolve import add_months, measures_of
-from consent.state import ChoiceState, fold
+from consent.state import NOTHING_CHOSEN, ChoiceState, fold
 from index.protocol.codec import SCOPES, b64u, unb64u
 from index.protocol.directory import OrganisationEntry
 from index.protocol.entry import SOMETHING, kinds_shown, log_id
@@ -37,9 +38,12 @@ from index.protocol.messages import (
     ChoiceEntry,
     ChoiceRequest,
     ClosingRequest,
+    ObjectionRequest,
+    OwnClaim,
     OwnDirective,
     OwnFlag,
     RelationRequest,
+    RightItem,
 )
 from index.protocol.points import seal_points
 from policy.vocabulary import UnknownCode, Vocabulary
@@ -69,6 +73,29 @@ from .trust import Trust
 from .visits import instant, source_name
 
 Answer = TypeVar("Answer")
+_PARENT_MONTHS = 3
+"""How long what a parent asks holds where the child's age is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class RightView:
+    """A right that was used about a kind, of one publisher (`publisher`) or any (0).
+
+    `due`: until when an answer is asked; None where none is, or it was given. `mine`: this
+    session may end it.
+    """
+
+    group: str
+    right: Right
+    kind: str
+    publisher: int
+    opened: datetime
+    due: datetime | None
+    answer: str
+    answered: datetime | None
+    extended: bool
+    suspended: bool
+    mine: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +111,9 @@ class OwnFlagView:
     name: str
     desk: str
     confirmed_on: date | None
+    source: int = 0
+    """The number of the node that published it."""
+    rights: tuple["RightView", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +261,7 @@ class CitizenSession:
     """A citizen's session: pseudonyms and ticket in memory only, 15 minutes idle and 1 hour in all."""
 
     __slots__ = (
+        "_claims",
         "_closed",
         "_directives",
         "_lids",
@@ -256,6 +287,7 @@ class CitizenSession:
         self._pseudonyms = {value.scope: value for value in pseudonyms}
         self._lids = {value.scope: log_id(value.scope, value.for_search_key()) for value in pseudonyms}
         self._directives: list[OwnDirective] | None = None
+        self._claims: list[OwnClaim] = []
         self._closed = False
         self.opened_at = self.used_at = opened_at
 
@@ -474,6 +506,36 @@ class Citizens:
         answer = await self._asked(session, self._hub.own_flags(ticket, lids, session.asking))
         return [self._flag(flag) for flag in answer.flags]
 
+    async def what_is_known(self, session: CitizenSession) -> tuple[list[OwnFlagView], list[RightView]]:
+        """Own flags, each with the rights in use about it, and the rights about no flag of these."""
+        flags = await self.flags(session)
+        await self._ledger(session)
+        rights = [self._right(session, claim) for claim in session._claims]
+        shown = [replace(flag, rights=_about(rights, flag)) for flag in flags]
+        taken = {id(right) for flag in shown for right in flag.rights}
+        return shown, [right for right in rights if id(right) not in taken]
+
+    def may_object(self, kind: str) -> bool:
+        """Whether a task is a basis of this kind: only against that there is objection."""
+        return may_object(self._vocabulary.kind(kind))
+
+    def _right(self, session: CitizenSession, claim: OwnClaim) -> RightView:
+        own = (claim.by, claim.giver) == (session.speaker.by, session.speaker.giver)
+        return RightView(
+            group=claim.group,
+            right=claim.right,
+            kind=claim.kind,
+            publisher=claim.publisher,
+            opened=datetime.fromisoformat(claim.opened),
+            due=_moment(claim.due),
+            answer=claim.answer,
+            answered=_moment(claim.answered),
+            extended=claim.extended,
+            suspended=claim.suspended,
+            mine=(own or (session.speaker.by == "zelf" and claim.by != "ouder"))
+            and not (claim.right == "objection" and claim.answer == "rejected"),
+        )
+
     def _flag(self, flag: OwnFlag) -> OwnFlagView:
         kind = self._vocabulary.kind(flag.kind)
         name, desk = source_name(self._trust, flag.source, flag.kind)
@@ -488,12 +550,13 @@ class Citizens:
             name=name,
             desk=desk,
             confirmed_on=confirmed,
+            source=flag.source,
         )
 
     async def _ledger(self, session: CitizenSession) -> list[OwnDirective]:
         ticket, lids = self._use(session)
         answer = await self._asked(session, self._hub.own_choices(ticket, lids, session.asking))
-        session._directives = answer.directives
+        session._directives, session._claims = answer.directives, answer.claims
         return answer.directives
 
     async def choices(self, session: CitizenSession) -> list[ChoiceView]:
@@ -665,7 +728,7 @@ class Citizens:
 
     async def standing(self, session: CitizenSession) -> Standing:
         """Who may see what as of now, by the deciding engine, over all kinds and receivers."""
-        states = self._folded(await self._ledger(session))
+        states = self._with_rights(self._folded(await self._ledger(session)), session._claims)
         return await asyncio.to_thread(self._standing, states, await self._policy.current())
 
     def _standing(self, states: Mapping[str, ChoiceState | None], rules: InForce) -> Standing:
@@ -706,13 +769,14 @@ class Citizens:
         self, session: CitizenSession, own: Sequence[OwnDirective], entries: Sequence[ChoiceEntry]
     ) -> Effects:
         """Both sides by the deciding engine: the ledger as it is, and with these entries added."""
-        before = self._folded(own)
+        rules = await self._policy.current()
+        before = self._with_rights(self._folded(own), session._claims)
         after = dict(before)
         for entry in entries:
             state = after[entry.scope]
             number = state.number + 1 if state else 1
-            after[entry.scope] = fold(state, self._drafted(session, entry, number))
-        rules = await self._policy.current()
+            drafted = self._drafted(session, entry, number)
+            after[entry.scope] = _objecting(drafted, state, rules.version.vocabulary)
         found = await asyncio.to_thread(
             effects, rules.version, before, after, self._askers(rules), self._now()
         )
@@ -737,8 +801,10 @@ class Citizens:
         """The folded choices per scope, replayed from the ledger by the same `fold` as the hub's."""
         states: dict[str, ChoiceState | None] = {scope.code: None for scope in self._vocabulary.scopes}
         for own in sorted(directives, key=lambda own: (own.scope, own.number)):
+            before = states[own.scope]
             directive = Directive(
-                number=own.number,
+                # Between the numbers of choices stand those of rights; only the order matters here.
+                number=before.number + 1 if before else 1,
                 group=unb64u(own.group, 16),
                 effect=own.effect,
                 category=tuple(own.category),
@@ -755,8 +821,19 @@ class Citizens:
                 channel=own.channel,
                 withdraws=unb64u(own.withdraws),
             )
-            states[own.scope] = fold(states[own.scope], directive)
+            states[own.scope] = fold(before, directive)
         return states
+
+    def _with_rights(
+        self, states: Mapping[str, ChoiceState | None], claims: Sequence[OwnClaim]
+    ) -> dict[str, ChoiceState | None]:
+        """The folded choices with the rights in use, which close what a task would show."""
+        return {
+            scope: replace(state or NOTHING_CHOSEN, claims=own)
+            if (own := tuple(_claim(claim) for claim in claims if claim.scope == scope))
+            else state
+            for scope, state in states.items()
+        }
 
     # --- choosing ----------------------------------------------------------------------
 
@@ -829,6 +906,68 @@ class Citizens:
             raise NotAllowed("age")
         entries = _every_yes(session, await self._ledger(session))
         return await self._write(session, entries, text_shown) if entries else None
+
+    async def use_right(
+        self, session: CitizenSession, right: Right, kind: str, publisher: int, text_shown: str
+    ) -> Saved:
+        """Dispute a flag, object to it, or have it not shown for now; holds from the next lookup.
+
+        Raises:
+            BadInput: No such kind.
+            NotAllowed: `age`: below 12 the parents ask.
+            Refused: The hub refuses (in use already, rejected before, no task); nothing was written.
+        """
+        try:
+            scope = self._vocabulary.kind(kind).domain
+        except UnknownCode:
+            raise BadInput("kind", "unknown-code", "This subject does not exist.") from None
+        boundary = next_boundary(session.known.born, self._now(), self._boundaries)
+        parent = session.speaker.by == "ouder"
+        ends = (boundary or add_months(self._now(), _PARENT_MONTHS)) if parent else None
+        item = RightItem(
+            scope,  # type: ignore[arg-type]  # the vocabulary's scopes are the protocol's
+            right,
+            kind=kind,
+            publisher=publisher,
+            until=instant(ends) if ends else None,
+        )
+        return await self._write_right(session, item, text_shown)
+
+    async def end_right(self, session: CitizenSession, group: str, right: Right, text_shown: str) -> Saved:
+        """End a right that was used.
+
+        Raises:
+            BadInput: Nothing of this group stands.
+        """
+        await self._ledger(session)
+        found = [claim for claim in session._claims if (claim.group, claim.right) == (group, right)]
+        if not found:
+            raise BadInput("group", "unknown-group", "This does not exist.")
+        return await self._write_right(session, RightItem(found[0].scope, right, ends=group), text_shown)
+
+    async def _write_right(self, session: CitizenSession, item: RightItem, text_shown: str) -> Saved:
+        speaker, regime = session.speaker, regime_of(session.known.born, self._now())
+        if speaker.by == "zelf" and regime == "ouder":
+            raise NotAllowed("age")
+        ticket, _ = self._use(session)
+        group, message_id = b64u(secrets.token_bytes(16)), new_message_id()
+        point = session._pseudonyms[item.scope].for_sealed_points()
+        request = ObjectionRequest(
+            ticket=ticket,
+            version=self._trust.manifest.current.version,
+            points=b64u(seal_points(self._trust.hub_key, self._settings.node_id, message_id, [point])),
+            group=group,
+            text=b64u(hashlib.sha256(text_shown.encode()).digest()),
+            regime=regime,
+            by=speaker.by,
+            items=[item],
+            giver=speaker.giver,
+            evidence=speaker.evidence,
+        )
+        lids = [session._lids[item.scope]]
+        answer = await self._asked(session, self._hub.use_right(request, message_id, lids, session.asking))
+        self._check_receipt(answer.receipt, group, [item.scope])
+        return Saved(answer.receipt, group, self._now())
 
     def _entries(self, session: CitizenSession, change: Change) -> list[ChoiceEntry]:
         """One entry per scope that the change touches and that this speaker has a say about."""
@@ -940,6 +1079,39 @@ class Citizens:
             raise ReceiptInvalid(str(error)) from None
 
 
+def _about(rights: Sequence[RightView], flag: OwnFlagView) -> tuple[RightView, ...]:
+    """The rights that concern one flag; what its publisher answered takes the place of what any was asked."""
+    own = [right for right in rights if right.kind == flag.kind and right.publisher == flag.source]
+    answered = {right.group for right in own}
+    own += [
+        right
+        for right in rights
+        if right.kind == flag.kind and right.publisher == ANY and right.group not in answered
+    ]
+    return tuple(sorted(own, key=lambda right: right.opened))
+
+
+def _claim(own: OwnClaim) -> Claim:
+    return Claim(
+        number=1,
+        group=unb64u(own.group, 16),
+        right=own.right,
+        kind=own.kind,
+        publisher=own.publisher,
+        opened=datetime.fromisoformat(own.opened),
+        until=_moment(own.until),
+        answer=own.answer,
+        answered=_moment(own.answered),
+        extended=own.extended,
+        by=own.by,
+        giver=own.giver,
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
 def _by_giver(entries: Sequence[OwnDirective]) -> dict[tuple[Giver, str], dict[str, list[str]]]:
     """Scopes by group by giver, in scope order: a withdrawal is written per giver and group."""
     found: dict[tuple[Giver, str], dict[str, list[str]]] = {}
@@ -961,6 +1133,13 @@ def _with_closings(
             groups = dict.fromkeys(yes.group for yes in own if session.mine(yes) and _lies_inside(yes, entry))
             found += [ChoiceEntry(entry.scope, "withdraw", withdraws=group) for group in groups]
     return found
+
+
+def _objecting(directive: Directive, state: ChoiceState | None, words: Vocabulary) -> ChoiceState:
+    """The state after a choice, with the objection that a no to a task is as well."""
+    after = fold(state, directive)
+    entry = objection_with(directive, after, words)
+    return after if entry is None else fold(after, entry)
 
 
 def _every_yes(session: CitizenSession, own: Sequence[OwnDirective]) -> list[ChoiceEntry]:

@@ -6,6 +6,8 @@
     ├── BadItems(errors)             several wrong values at once
     ├── UnknownReference             no flag with this local reference was ever published here
     ├── UnknownVisit                 no open visit with this id for this employee
+    ├── UnknownCrisis                no declared break-glass with this id at this node
+    ├── CrisisSettled(reason)        a colleague was earlier, or the time for it is over
     ├── NotAllowed(reason)           this system or employee may not do this
     ├── LoginExpired                 the session of a citizen or employee has ended
     ├── LoginUnreachable             the provider's keys cannot be fetched: nobody's token can be checked
@@ -82,6 +84,18 @@ class UnknownReference(NodeError):
 
 class UnknownVisit(NodeError):
     """No open visit with this id belongs to this employee."""
+
+
+class UnknownCrisis(NodeError):
+    """No break-glass with this id was declared at this node."""
+
+
+class CrisisSettled(NodeError):
+    """Nothing can be said of this break-glass any more: `already-settled` or `too-late`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class NotAllowed(NodeError):

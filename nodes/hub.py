@@ -31,11 +31,17 @@ from index.protocol.messages import (
     CitizenRequest,
     ClosingAnswer,
     ClosingRequest,
+    ColleagueAnswer,
+    ColleagueRequest,
     ConfirmationAnswer,
     ConfirmationRequest,
     LogReceipt,
     LookupAnswer,
     LookupRequest,
+    ObjectionAnswer,
+    ObjectionRequest,
+    OpenAnswer,
+    OpenRequest,
     OwnChoicesAnswer,
     OwnFlagsAnswer,
     OwnLogAnswer,
@@ -46,6 +52,8 @@ from index.protocol.messages import (
     RelationAnswer,
     RelationRequest,
     RenewalRequest,
+    ReplyAnswer,
+    ReplyRequest,
 )
 from index.protocol.receipt import CheckedEntry, ReceiptError, verify_change_receipt, verify_log_receipt
 from index.protocol.statement import (
@@ -186,6 +194,20 @@ class Hub:
         self._check_all(answer.log, sent, None)
         return answer
 
+    async def open_claims(self) -> OpenAnswer:
+        """What waits for this node's answer, about its own flags."""
+        answer, sent = await self._ask("/v1/objections/open", OpenRequest(), OpenAnswer, SOURCE)
+        self._check_all(answer.log, sent, None)
+        return answer
+
+    async def reply(self, request: ReplyRequest) -> ReplyAnswer:
+        """Answer what was asked; one result per reply."""
+        answer, sent = await self._ask("/v1/objections/answers", request, ReplyAnswer, SOURCE)
+        self._check_all(answer.log, sent, None)
+        if len(answer.results) != len(request.replies):
+            raise ReceiptInvalid("not one result per reply")
+        return answer
+
     # --- visits ------------------------------------------------------------------------
 
     async def open_relation(
@@ -215,6 +237,12 @@ class Hub:
         """End a visit or session."""
         answer, sent = await self._ask("/v1/relations/closings", request, ClosingAnswer, asking)
         self._check_all(answer.log, sent, lids)
+        return answer
+
+    async def second_person(self, request: ColleagueRequest, asking: Asking) -> ColleagueAnswer:
+        """Say what a colleague says of the break-glass that was declared under the case of `asking`."""
+        answer, sent = await self._ask("/v1/relations/confirmations", request, ColleagueAnswer, asking)
+        self._check_all(answer.log, sent, [[]])
         return answer
 
     async def look(
@@ -251,6 +279,15 @@ class Hub:
         """Write a choice in all its scopes or none; `lids` of the scopes written, in scope order."""
         body = msgspec.json.encode(request)
         answer, sent = await self._call("/v1/choices", body, ChoiceAnswer, asking, message_id)
+        self._check_all(answer.log, sent, [lids])
+        return answer
+
+    async def use_right(
+        self, request: ObjectionRequest, message_id: str, lids: Sequence[bytes], asking: Asking = CITIZEN
+    ) -> ObjectionAnswer:
+        """Dispute, object or restrict in all scopes or none; `lids` of the scopes written, in scope order."""
+        body = msgspec.json.encode(request)
+        answer, sent = await self._call("/v1/objections", body, ObjectionAnswer, asking, message_id)
         self._check_all(answer.log, sent, [lids])
         return answer
 

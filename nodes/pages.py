@@ -18,6 +18,7 @@ from .bsn import BadBsn
 from .citizen import CitizenSession
 from .employees import Employee, employee_id
 from .errors import (
+    CrisisSettled,
     HolderLied,
     HolderRefused,
     HoldersUnreachable,
@@ -26,6 +27,7 @@ from .errors import (
     NotAllowed,
     ReceiptInvalid,
     Refused,
+    UnknownCrisis,
     UnknownVisit,
 )
 from .portal.family import Family
@@ -48,6 +50,8 @@ REASONS = {
     "case": "case",
     "team": "team",
     "over-rate": "budget",
+    "same-employee": "own",
+    "declare-again": "urgent",
     "no-say": "say",
     "not-yours": "say",
     "no-evidence": "evidence",
@@ -183,6 +187,8 @@ def judge(error: Exception) -> State | None:
             return State("not_allowed", 403, {"reason": REASONS.get(reason, "other")})
         case UnknownVisit():
             return State("visit_over", 404)
+        case UnknownCrisis() | CrisisSettled():
+            return State("crisis_settled", 409)
         case LoginExpired():
             return State("expired", 401)
         case BadBsn():

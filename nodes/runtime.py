@@ -19,7 +19,9 @@ from policy.vocabulary import Vocabulary, load_vocabulary
 from .brp import Brp, HaalCentraal, RegisterFile
 from .citizen import Citizens
 from .connectors.csv import Mapped, load_mapping
+from .crises import Crises
 from .desk_links import DeskLinks
+from .disputes import Disputes
 from .employees import EmployeeTokens
 from .errors import SettingsError
 from .figures import NodeFigures
@@ -45,8 +47,10 @@ class NodeRuntime:
     keys: NodeKeys
     vocabulary: Vocabulary
     visits: Visits
+    crises: Crises
     citizens: Citizens
     source: SourceDesk
+    disputes: Disputes
     trust: Trust
     engine: Engine
     outbox: Outbox
@@ -144,18 +148,29 @@ def open_node(
         tokens = EmployeeTokens(
             settings.tokens, holder_http, audience=settings.node_id, node_secret=keys.secret, now=now
         )
+    visits = Visits(
+        engine,
+        keys,
+        hub=hub,
+        pseudonymiser=pseudonymiser,
+        trust=trust,
+        vocabulary=vocabulary,
+        node=settings.node_id,
+        profile=settings.profile,
+        now=now,
+    )
     return NodeRuntime(
         settings=settings,
         keys=keys,
         vocabulary=vocabulary,
-        visits=Visits(
+        visits=visits,
+        crises=Crises(
             engine,
             keys,
             hub=hub,
-            pseudonymiser=pseudonymiser,
+            visits=visits,
             trust=trust,
             vocabulary=vocabulary,
-            node=settings.node_id,
             profile=settings.profile,
             now=now,
         ),
@@ -163,6 +178,7 @@ def open_node(
         source=SourceDesk(
             engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
         ),
+        disputes=Disputes(hub, outbox, intake, vocabulary, now=now),
         trust=trust,
         engine=engine,
         outbox=outbox,

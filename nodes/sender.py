@@ -176,6 +176,8 @@ class Sender:
             return True
         try:
             await self.confirm()
+            # Asking is also how the hub learns that a disputed flag was taken back.
+            await self._hub.open_claims()
         except (HubUnreachable, ReceiptInvalid, Refused) as error:
             self._hub_not_before = self._now() + timedelta(seconds=self._hub_pause.next())
             log.warning("confirmation_failed", reason=type(error).__name__)

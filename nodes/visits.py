@@ -25,6 +25,7 @@ from index.protocol.codec import b64u, unb64u
 from index.protocol.entry import log_id
 from index.protocol.messages import (
     ClosingRequest,
+    Declaration,
     LookupRequest,
     PersonAnswer,
     RelationRequest,
@@ -32,7 +33,7 @@ from index.protocol.messages import (
     VisibleFlag,
 )
 from index.protocol.points import seal_points
-from policy.decide import scopes_for
+from policy.decide import CRISIS, scopes_for
 from policy.vocabulary import BASES, UnknownCode, Vocabulary
 
 from .bsn import Bsn
@@ -61,6 +62,11 @@ class Visit:
     case_reference: str = field(repr=False)
     opened_at: datetime
     until: datetime
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it is break-glass: no case of the employee's, some hours, never prolonged."""
+        return self.purpose == CRISIS
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +195,47 @@ class Visits:
             raise BadInput("clients", "count", f"A visit has 1 to {MOST_PERSONS} persons.")
         if wrong := check_local_ref(case_reference, "caseReference"):
             raise BadInput("caseReference", wrong[0].code, wrong[0].detail.replace("local", "case"))
+        if purpose == CRISIS:
+            # Urgent looking has its own declaration with a reason and a review.
+            raise NotAllowed("purpose-not-allowed")
         end = self._end(until, self._now())
-        visit_id = "v" + secrets.token_urlsafe(15)
-        asking = self._asking(employee, purpose, case_reference)
-        persons = await self._relations(asking, visit_id, bsns, end)
-        visit = Visit(visit_id, len(bsns), purpose, case_reference, self._now(), end)
-        await asyncio.to_thread(self._put, employee, visit, _Kept(case_reference, persons))
+        return await self._opened_for(
+            employee, "v" + secrets.token_urlsafe(15), bsns, purpose=purpose, case=case_reference, end=end
+        )
+
+    async def open_urgent(self, employee: Employee, bsns: Sequence[Bsn], declaration: Declaration) -> Visit:
+        """Break-glass: the same for some hours, for these persons only; its id is its case.
+
+        Who may declare is for the caller to check (`crises`), and for the hub.
+
+        Raises:
+            BadInput: Number of persons.
+            As `open`; nothing was opened and nothing is kept.
+        """
+        if not 1 <= len(bsns) <= MOST_PERSONS:
+            raise BadInput("clients", "count", f"Break-glass has 1 to {MOST_PERSONS} persons.")
+        hours = self._vocabulary.limits.break_glass_relation_hours
+        end = (self._now() + timedelta(hours=hours)).replace(microsecond=0)
+        id_ = "c" + secrets.token_urlsafe(15)
+        return await self._opened_for(
+            employee, id_, bsns, purpose=CRISIS, case=id_, end=end, declaration=declaration
+        )
+
+    async def _opened_for(
+        self,
+        employee: Employee,
+        visit_id: str,
+        bsns: Sequence[Bsn],
+        *,
+        purpose: str,
+        case: str,
+        end: datetime,
+        declaration: Declaration | None = None,
+    ) -> Visit:
+        asking = self.asking(employee, purpose, case)
+        persons, end = await self._relations(asking, visit_id, bsns, end, declaration)
+        visit = Visit(visit_id, len(bsns), purpose, case, self._now(), end)
+        await asyncio.to_thread(self._put, employee, visit, _Kept(case, persons))
         return visit
 
     def _end(self, until: datetime | None, opened: datetime) -> datetime:
@@ -207,7 +248,12 @@ class Visits:
             raise BadInput("until", "too-far-ahead", rule)
         return end.astimezone(UTC).replace(microsecond=0)
 
-    def _asking(self, employee: Employee, purpose: str, case_reference: str) -> Asking:
+    def asking(self, employee: Employee, purpose: str, case_reference: str) -> Asking:
+        """What the statement of this employee's question says.
+
+        Raises:
+            NotAllowed: The role may not look, or not for this purpose.
+        """
         if not self._vocabulary.has_role(employee.role):
             raise NotAllowed("role-not-allowed")
         if not self._vocabulary.has_purpose(purpose):
@@ -215,8 +261,7 @@ class Visits:
         role = self._vocabulary.role(employee.role)
         if not role.bsn_allowed:
             raise NotAllowed("role-not-allowed")
-        if purpose not in role.purposes or purpose == "crisis":
-            # Urgent looking has its own declaration with a reason and a review.
+        if purpose not in role.purposes:
             raise NotAllowed("purpose-not-allowed")
         case = hmac.digest(self._keys.case, case_reference.encode(), "sha256")[:16]
         return Asking(employee.id, employee.role, employee.team, purpose, b64u(case))
@@ -231,27 +276,36 @@ class Visits:
         return scopes
 
     async def _relations(
-        self, asking: Asking, visit_id: str, bsns: Sequence[Bsn], until: datetime
-    ) -> list[_Person]:
+        self,
+        asking: Asking,
+        visit_id: str,
+        bsns: Sequence[Bsn],
+        until: datetime,
+        declaration: Declaration | None = None,
+    ) -> tuple[list[_Person], datetime]:
+        """Relations of these persons, and their end as the hub sets it."""
+        class_: Literal["lookup", "crisis"] = "lookup" if declaration is None else "crisis"
         scopes = self._scopes(asking)
-        found = await self._pseudonymiser.pseudonymise([(bsn, scopes) for bsn in bsns], "lookup")
+        found = await self._pseudonymiser.pseudonymise([(bsn, scopes) for bsn in bsns], class_)
         message_id = new_message_id()
         points = [value.for_sealed_points() for person in found.pseudonyms for value in person]
         lids = [[log_id(value.scope, value.for_search_key()) for value in own] for own in found.pseudonyms]
         request = RelationRequest(
-            class_="lookup",
+            class_=class_,
             persons=len(bsns),
             scopes=list(scopes),  # type: ignore[arg-type]  # the vocabulary's scopes are the protocol's
             until=instant(until),
             version=found.version,
             points=b64u(seal_points(self._trust.hub_key, self._node, message_id, points)),
             receipts=found.receipts,
+            declaration=declaration,
         )
         answer = await self._hub.open_relation(request, asking, message_id, lids)
-        return [
+        persons = [
             _Person(ticket, [b64u(lid) for lid in own], b64u(self._tag(visit_id, bsn)))
             for ticket, own, bsn in zip(answer.tickets, lids, bsns, strict=True)
         ]
+        return persons, datetime.fromisoformat(answer.until)
 
     def _tag(self, visit_id: str, bsn: Bsn) -> bytes:
         return person_tag(self._keys.secret, bsn, visit_id)
@@ -262,6 +316,7 @@ class Visits:
         Raises:
             UnknownVisit: Not an open visit of this employee.
             BadInput: More than 8 persons in all.
+            NotAllowed: Break-glass is for the persons it was declared for.
         """
         found = await asyncio.to_thread(self._get, employee, visit_id)
         tags = [person.tag for person in found.kept.persons]
@@ -269,9 +324,11 @@ class Visits:
         new = [bsn for bsn, tag in zip(bsns, wanted, strict=True) if tag not in tags]
         if len(tags) + len(new) > MOST_PERSONS:
             raise BadInput("clients", "count", f"A visit has 1 to {MOST_PERSONS} persons.")
+        if new and found.visit.purpose == CRISIS:
+            raise NotAllowed("declare-again")
         if new:
-            asking = self._asking(employee, found.visit.purpose, found.visit.case_reference)
-            added = await self._relations(asking, visit_id, new, found.visit.until)
+            asking = self.asking(employee, found.visit.purpose, found.visit.case_reference)
+            added, _ = await self._relations(asking, visit_id, new, found.visit.until)
             tags = await asyncio.to_thread(self._add, visit_id, added)
         return [tags.index(tag) for tag in wanted]
 
@@ -296,7 +353,7 @@ class Visits:
         places = found.everybody if persons is None else list(persons)
         if not places or any(place not in found.everybody for place in places):
             raise BadInput("clients", "unknown-person", "This person is not in the visit.")
-        asking = self._asking(employee, found.visit.purpose, found.visit.case_reference)
+        asking = self.asking(employee, found.visit.purpose, found.visit.case_reference)
         answers = await self._hub.look(
             LookupRequest(found.tickets(places), detail), asking, found.lids(places), self._number
         )
@@ -354,14 +411,20 @@ class Visits:
             HubUnreachable: The visit is still open; try again.
         """
         found = await asyncio.to_thread(self._get, employee, visit_id)
-        asking = self._asking(employee, found.visit.purpose, found.visit.case_reference)
+        asking = self.asking(employee, found.visit.purpose, found.visit.case_reference)
         everybody = found.everybody
         await self._hub.close(ClosingRequest(found.tickets(everybody)), asking, found.lids(everybody))
         await asyncio.to_thread(self._forget, visit_id)
 
     async def renew(self, employee: Employee, visit_id: str, until: datetime | None = None) -> Visit:
-        """Prolong the visit: 14 days from now by default, 90 at most after its opening."""
+        """Prolong the visit: 14 days from now by default, 90 at most after its opening.
+
+        Raises:
+            NotAllowed: Break-glass is not prolonged: after its hours it is declared again.
+        """
         found = await asyncio.to_thread(self._get, employee, visit_id)
+        if found.visit.purpose == CRISIS:
+            raise NotAllowed("declare-again")
         if until is None:
             limits = self._vocabulary.limits
             until = min(
@@ -369,7 +432,7 @@ class Visits:
                 found.visit.opened_at + timedelta(days=limits.relation_max_days),
             )
         end = self._end(until, found.visit.opened_at)
-        asking = self._asking(employee, found.visit.purpose, found.visit.case_reference)
+        asking = self.asking(employee, found.visit.purpose, found.visit.case_reference)
         everybody = found.everybody
         request = RenewalRequest(found.tickets(everybody), instant(end))
         answer = await self._hub.renew(request, asking, found.lids(everybody))

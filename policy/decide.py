@@ -18,6 +18,9 @@ from .engine import PolicyVersion
 from .table import CONSENT, OBJECTION, Context, KindCells, Sheet
 from .vocabulary import Kind, Profile, Role, UnknownCode, Vocabulary
 
+CRISIS = "crisis"
+"""The purpose of break-glass, by its code."""
+
 Consent = Literal["grant", "deny", "none"]
 Objection = Literal["none", "pending", "rejected", "upheld"]
 
@@ -97,6 +100,21 @@ def decide(
     return [_outcome(outcomes, kind, states.get(kind.number)) for kind in kinds]
 
 
+def decide_each(
+    version: PolicyVersion,
+    asker: Asker,
+    states: Sequence[tuple[Kind, KindState | None]],
+    circumstances: Circumstances,
+) -> list[Outcome]:
+    """`decide` where one kind may be in several states: a right about one publisher is none about others.
+
+    Args:
+        states: None stands for a state that could not be read: row 13.
+    """
+    outcomes = _outcomes(version, asker, circumstances)
+    return [_outcome(outcomes, kind, state) for kind, state in states]
+
+
 def _outcome(outcomes: Mapping[int, tuple[Outcome, ...]], kind: Kind, state: KindState | None) -> Outcome:
     place = _PLACES.get(state) if state is not None else None
     if place is None or kind.number not in outcomes:
@@ -149,7 +167,7 @@ class _Walk:
             self._role, self._may_view = None, False
         self._mandated = vocabulary.kinds_under(asker.mandate)
         # A declaration counts for the purpose crisis only, and risk only with a declaration.
-        self._declared = circumstances.break_glass and asker.purpose == "crisis"
+        self._declared = circumstances.break_glass and asker.purpose == CRISIS
         self._others = self._declared and circumstances.others_at_risk
         self._incapable = self._declared and circumstances.incapable
         self._has_case = circumstances.has_case
@@ -227,6 +245,23 @@ def _task_stands(kind: Kind, state: KindState) -> bool:
     )
 
 
+def may_break_glass(source: Vocabulary | PolicyVersion, role: str, profile: str = "basis") -> bool:
+    """Whether a role may declare break-glass at all: it can reach a kind on vitaal_belang.
+
+    Depends on the role, never on the person: declaring it may give nothing.
+
+    Raises:
+        UnknownCode: No such role or profile.
+    """
+    vocabulary = source if isinstance(source, Vocabulary) else source.vocabulary
+    entry, narrowing = vocabulary.role(role), vocabulary.profile(profile)
+    return any(
+        _reaches(vocabulary, entry, narrowing, kind=kind, purpose=CRISIS, basis="vitaal_belang")
+        for kind in vocabulary.kinds
+        if "vitaal_belang" in kind.bases
+    )
+
+
 def scopes_for(
     source: Vocabulary | PolicyVersion, role: str, purpose: str, profile: str = "basis"
 ) -> tuple[str, ...]:
@@ -264,7 +299,7 @@ def _reaches(
         and kind.enabled
         and purpose in role.purposes
         and purpose in kind.purposes
-        and (basis != "vitaal_belang" or purpose == "crisis")
+        and (basis != "vitaal_belang" or purpose == CRISIS)
         and role.code in profile.roles
         and basis not in profile.without_bases
         and kind.code not in profile.without_kinds

@@ -197,6 +197,11 @@ class Limits(_Entry, frozen=True):
     count_threshold: Positive
     team: dict[str, TeamLimits]
 
+    def second_person_hours(self, team: str, role: str) -> int:
+        """Hours for a colleague to confirm break-glass: the team's own, the role's, or those of all."""
+        own = self.team.get(team) or self.team.get(role)
+        return own.break_glass_second_person_hours if own else self.break_glass_second_person_hours
+
 
 class _Classes(_Entry, frozen=True, rename={"classes": "class"}):
     classes: Annotated[tuple[OrganisationClass, ...], Meta(min_length=1)]

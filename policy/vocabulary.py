@@ -20,7 +20,9 @@ import rfc8785
 
 from .coherence import contradictions
 from .entries import (
+    AtRisk,
     Basis,
+    CrisisReason,
     Document,
     Kind,
     MandateAct,
@@ -35,7 +37,9 @@ from .entries import (
 __all__ = [
     "BASES",
     "SCOPES",
+    "AtRisk",
     "Basis",
+    "CrisisReason",
     "Kind",
     "MandateAct",
     "OrganisationClass",
@@ -93,6 +97,8 @@ class Vocabulary:
         self._classes = {item.code: item for item in self.organisation_classes}
         self._acts = {act.code: act for act in self.mandate_acts}
         self._zrm = {item.code: item for item in self.zrm}
+        self._reasons = {reason.code: reason for reason in self.crisis.reason}
+        self._at_risk = {answer.code: answer for answer in self.crisis.at_risk}
         self.hash = sha256(rfc8785.dumps(msgspec.to_builtins(document))).digest()
 
     def __eq__(self, other: object) -> bool:
@@ -144,6 +150,12 @@ class Vocabulary:
 
     def life_domain(self, code: str) -> Zrm:
         return _get(self._zrm, code, "life domain")
+
+    def crisis_reason(self, code: str) -> CrisisReason:
+        return _get(self._reasons, code, "crisis reason")
+
+    def at_risk(self, code: str) -> AtRisk:
+        return _get(self._at_risk, code, "answer to who is at risk")
 
     def kinds_under(self, acts: Iterable[str]) -> frozenset[str]:
         """Kinds of the acts registered for `generalist_mandaat`; an unknown act gives none."""

@@ -56,6 +56,18 @@ class Names:
             return self._other[f"role.{code}"]
         return self._vocabulary.role(code).label if self._vocabulary.has_role(code) else code
 
+    def crisis_reason(self, code: str) -> str:
+        """A reason for break-glass."""
+        if f"crisis.reason.{code}" in self._other:
+            return self._other[f"crisis.reason.{code}"]
+        return next((one.label for one in self._vocabulary.crisis.reason if one.code == code), code)
+
+    def at_risk(self, code: str) -> str:
+        """Who is at risk."""
+        if f"crisis.at_risk.{code}" in self._other:
+            return self._other[f"crisis.at_risk.{code}"]
+        return next((one.label for one in self._vocabulary.crisis.at_risk if one.code == code), code)
+
     def by_labels(self, labels: Iterable[str]) -> str:
         """Names in this language of kinds given by their Dutch labels, in one line."""
         codes = {kind.label: kind.code for kind in self._vocabulary.kinds}

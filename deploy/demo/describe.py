@@ -132,7 +132,9 @@ Probeer dit:
   3. Kijk als fatima bij Wie heeft gekeken: beide keren staan erin.
   4. Log in als lotte: bij Voor wie kiest u staan Noor (8) en Daan (14). Daan zegt zelf ook ja of nee.
      Log in als ineke-voor-bram (bewindvoerder, alleen geld) of tom-voor-greet (gemachtigde).
-  5. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
+  5. Kies als jan Direct gevaar en vul het nummer van Rosa in. Bevestig dat als aisha bij Te bevestigen
+     (of als carla, van de crisisdienst). Olga ziet het bij Spoed nakijken, Rosa bij Wie heeft gekeken.
+  6. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
        kill $(cat {papers.folder}/keyholders/{{ombudsman,waterschap}}/keyholder.pid)
      Start er weer een:
        vlagwijzer keyholder serve --config {papers.folder}/keyholders/waterschap/keyholder.toml

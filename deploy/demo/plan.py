@@ -98,7 +98,7 @@ ORGANISATIONS = (
             KindPlan("wmo_voorziening", "Gemeente Waterrijk, Wmo-loket", "14 000, keuze 2"),
             KindPlan("leerplicht", "Gemeente Waterrijk, afdeling Leerplicht", "14 000, keuze 3"),
         ),
-        ("wijkteam-noord", "wijkteam-zuid", "inkomen", "wmo", "leerplicht"),
+        ("wijkteam-noord", "wijkteam-zuid", "inkomen", "wmo", "leerplicht", "crisisdienst"),
     ),
     Organisation(
         2,
@@ -156,6 +156,7 @@ ISSUERS = (
 EMPLOYEES = (
     Person("Jan", "jan", "generalist", "wijkteam-noord", DESK_NODE, "desk", "gemeente"),
     Person("Aisha", "aisha", "generalist", "wijkteam-zuid", DESK_NODE, "desk", "gemeente"),
+    Person("Carla", "carla", "crisisdienst", "crisisdienst", DESK_NODE, "desk", "gemeente"),
     Person("Sanne", "sanne", "inkomensconsulent", "inkomen", "werk-en-inkomen", "desk", "gemeente"),
     Person("Peter", "peter", "schuldhulpverlener", "schuldhulp", "schuldhulp", "desk", "schuldhulp"),
     Person("Bea", "bea", "bronbeheerder", "schuldhulp", "schuldhulp", "source", "schuldhulp"),

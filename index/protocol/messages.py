@@ -138,14 +138,23 @@ class ReconciliationAnswer(Message, frozen=True):
     log: list[LogReceipt]
 
 
-# --- POST /v1/relations, /v1/relations/closings, /v1/relations/renewals ------------
+# --- POST /v1/relations, and below it /closings, /renewals, /confirmations ---------
 
 
-class RelationRequest(Message, frozen=True):
-    """Open a visit (`lookup`) or a citizen session (`citizen`) for 1 to 8 persons.
+class Declaration(Message, frozen=True):
+    """Why break-glass: codes of `[crisis]` in the vocabulary. `incapable`: cannot decide now."""
+
+    reason: Kind
+    at_risk: Kind
+    incapable: bool
+
+
+class RelationRequest(Message, frozen=True, omit_defaults=True):
+    """Open a visit (`lookup`), break-glass (`crisis`) or a citizen session (`citizen`) for 1 to 8 persons.
 
     `points`: per person the N of each asked scope in scope order, sealed.
     `receipts`: holder receipts of at least t distinct holders.
+    `declaration`: with break-glass, and with nothing else.
     """
 
     class_: Literal["lookup", "crisis", "citizen"] = msgspec.field(name="class")
@@ -155,6 +164,7 @@ class RelationRequest(Message, frozen=True):
     version: int
     points: B64
     receipts: Annotated[list[Annotated[str, Meta(max_length=2000)]], Meta(max_length=16)]
+    declaration: Declaration | None = None
 
 
 class RelationAnswer(Message, frozen=True):
@@ -179,6 +189,17 @@ class ClosingAnswer(Message, frozen=True):
 class RenewalRequest(Message, frozen=True):
     tickets: Annotated[list[B64], Meta(min_length=1, max_length=8)]
     until: Instant
+
+
+class ColleagueRequest(Message, frozen=True):
+    """What a second person says of the break-glass declared under the statement's case."""
+
+    outcome: Literal["confirmed", "reported"]
+
+
+class ColleagueAnswer(Message, frozen=True):
+    outcome: Literal["confirmed", "reported"]
+    log: list[LogReceipt]
 
 
 # --- POST /v1/lookups --------------------------------------------------------------
@@ -280,6 +301,108 @@ class ChoiceAnswer(Message, frozen=True):
     log: list[LogReceipt]
 
 
+# --- POST /v1/objections -----------------------------------------------------------
+
+RightCode = Literal["dispute", "objection", "restriction"]
+
+
+class RightItem(Message, frozen=True):
+    """One right that is used in one scope, or with `ends` the group of one that is ended.
+
+    `kind` and `publisher` (number of a node, 0 for any) say what it is about; both are
+    empty with `ends`. `until` ends what a parent asks at the next age boundary.
+    """
+
+    scope: ScopeCode
+    right: RightCode
+    kind: Kind | Literal[""] = ""
+    publisher: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    until: Instant | None = None
+    ends: B64 = ""
+
+
+class ObjectionRequest(Message, frozen=True):
+    """Written in all named scopes in one transaction, or in none; fields as in `ChoiceRequest`.
+
+    `text` is the SHA-256 of what the citizen confirmed; no reason is asked and none can be sent.
+    """
+
+    ticket: B64
+    version: int
+    points: B64
+    group: B64
+    text: B64
+    regime: Literal["zelf", "samen", "ouder"]
+    by: GiverCode
+    items: Annotated[list[RightItem], Meta(min_length=1, max_length=60)]
+    giver: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,22}\Z")] = ""
+    evidence: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:/-]{0,32}\Z")] = ""
+    channel: Literal["portaal", "balie"] = "portaal"
+
+
+class ObjectionAnswer(Message, frozen=True):
+    """`receipt` is a consent receipt (JWS) with a term per entry."""
+
+    receipt: str
+    log: list[LogReceipt]
+
+
+# --- POST /v1/objections/open, /v1/objections/answers -------------------------------
+
+
+class OpenRequest(Message, frozen=True):
+    """A source asks what it has to answer about its own flags."""
+
+
+class OpenClaim(Message, frozen=True):
+    """What is asked about the caller's flags `rtags`. `token` is brought back with the answer.
+
+    `id` stays the same while it is asked. Terms follow from `opened` and `extended`
+    (`consent.claims`). Nothing here tells the person, other sources, or other flags.
+    """
+
+    id: B64
+    token: B64
+    rtags: list[B64]
+    kind: Kind
+    right: RightCode
+    opened: Instant
+    extended: bool
+
+
+class OpenAnswer(Message, frozen=True):
+    """At most 500; `more` says that there are others to be asked for once these are answered."""
+
+    claims: list[OpenClaim]
+    more: bool
+    log: list[LogReceipt]
+
+
+class Reply(Message, frozen=True):
+    """A code, never text; which ones fit follows from the right (`consent.claims.REPLIES`)."""
+
+    token: B64
+    answer: Literal["confirmed", "corrected", "retracted", "rejected", "upheld", "extended"]
+
+
+class ReplyRequest(Message, frozen=True):
+    replies: Annotated[list[Reply], Meta(min_length=1, max_length=100)]
+
+
+class ReplyResult(Message, frozen=True):
+    """`stored`, or `refused` with a code: nothing is asked (any more), or this answer does not fit."""
+
+    outcome: Literal["stored", "refused"]
+    code: str = ""
+
+
+class ReplyAnswer(Message, frozen=True):
+    """One result per reply, in order."""
+
+    results: list[ReplyResult]
+    log: list[LogReceipt]
+
+
 # --- POST /v1/citizen/flags, /v1/citizen/choices, /v1/citizen/log -------------------
 
 
@@ -333,8 +456,34 @@ class OwnReceiptsAnswer(Message, frozen=True):
     log: list[LogReceipt]
 
 
+class OwnClaim(Message, frozen=True):
+    """A right in use. `due`: until when the publisher answers, None where it need not, or no more.
+
+    `answer` is empty while there is none. Of a kind whose notice is postponed neither is told.
+    `suspended`: the term of a dispute has passed, so nobody sees the flag until it is answered.
+    """
+
+    scope: ScopeCode
+    group: B64
+    right: RightCode
+    kind: Kind
+    publisher: int
+    opened: Instant
+    due: Instant | None
+    answer: Literal["", "confirmed", "corrected", "retracted", "rejected", "upheld"]
+    answered: Instant | None
+    extended: bool
+    suspended: bool
+    until: Instant | None = None
+    by: GiverCode = "zelf"
+    giver: str = ""
+
+
 class OwnChoicesAnswer(Message, frozen=True):
+    """`directives` are the choices of the ledger; between their numbers stand those of rights in use."""
+
     directives: list[OwnDirective]
+    claims: list[OwnClaim]
     log: list[LogReceipt]
 
 

@@ -32,6 +32,7 @@ from index.rows import shuffled
 from index.store import bulk, driver
 from index.transaction import (
     ChoiceRow,
+    ClaimRow,
     DigestRow,
     DirectiveRow,
     FlagRow,
@@ -40,6 +41,7 @@ from index.transaction import (
     Needs,
     Read,
     RelationRow,
+    ReviewRow,
     Written,
 )
 
@@ -102,6 +104,9 @@ def read(connection: Connection, needs: Needs) -> Read:
         RelationRow._make, _by_keys(connection, t.relation, ("idx_rel",), [(k,) for k in needs.relations])
     ):
         out.relations[rel.idx_rel][rel.key] = rel
+    out.reviews = dict.fromkeys(needs.reviews)
+    for one in map(ReviewRow._make, _by_keys(connection, t.review, ("key",), [(k,) for k in needs.reviews])):
+        out.reviews[one.key] = one
     out.messages = dict.fromkeys(needs.messages)
     for msg in map(
         MessageRow._make, _by_keys(connection, t.message, ("node_tag", "message"), needs.messages)
@@ -139,6 +144,13 @@ def _some_flags(dialect: Dialect) -> str:
     return f"{text} LIMIT {'?' if dialect.paramstyle == 'qmark' else '%s'}"
 
 
+def claims_of(connection: Connection, tag: bytes, last: bytes, most: int) -> list[ClaimRow]:
+    """What one publisher is asked, by key from after `last`. For reading outside a batch."""
+    c = t.claim.c
+    rows = connection.execute(select(t.claim).where(c.tag == tag, c.key > last).order_by(c.key).limit(most))
+    return [ClaimRow._make(row) for row in rows]
+
+
 def write(connection: Connection, written: Written, messages: Iterable[MessageRow]) -> None:
     """All changes of a batch. Rows of one table go in shuffled."""
     gone = [key for key, row in written.flags.items() if row is None]
@@ -150,6 +162,10 @@ def write(connection: Connection, written: Written, messages: Iterable[MessageRo
     _run(connection, _insert(connection.dialect, t.directive, False), written.directives)
     _upsert(connection, t.choice_state, list(written.choices.values()))
     _upsert(connection, t.relation, list(written.relations.values()))
+    ended = [(key,) for key, row in written.claims.items() if row is None]
+    _run(connection, _delete(connection.dialect, t.claim), ended)
+    _upsert(connection, t.claim, [row for row in written.claims.values() if row is not None])
+    _upsert(connection, t.review, list(written.reviews.values()))
     _run(connection, _insert(connection.dialect, t.message, False), list(messages))
 
 

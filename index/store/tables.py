@@ -87,6 +87,30 @@ relation = Table(
 )
 Index("ix_relation_idx_rel", relation.c.idx_rel)
 
+claim = Table(
+    "claim",
+    metadata,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("tag", LargeBinary(32), nullable=False),
+    Column("sealed", LargeBinary(204), nullable=False),
+    Column("escrow", LargeBinary(76), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What a publisher is asked to answer about one of its flags; `tag` is its own, and no `pub_tag`."""
+Index("ix_claim_tag", claim.c.tag)
+
+review = Table(
+    "review",
+    metadata,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("year", SmallInteger, nullable=False),
+    Column("open", SmallInteger, nullable=False),
+    Column("sealed", LargeBinary(812), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""One row per declared break-glass, without any person: who declared it, and what came of it."""
+Index("ix_review_open", review.c.open)
+
 escrow_session = Table(
     "escrow_session",
     metadata,

@@ -7,7 +7,8 @@ The list is about who asked; no pseudonym, handle or seen subject stands in it.
 Source: screens.md §8; access-log.md §5.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
@@ -21,6 +22,8 @@ from consent.pages.names import Names
 from consent.pages.pages import Door, NotForYou
 from index.hub import Hub
 from index.officer import LogCheck, OfficerPage, OfficerQuery, Officers
+from index.protocol.codec import b64u
+from index.reviews import OUTCOMES, Outcome, ReviewList, YearFigure
 from policy.vocabulary import Vocabulary
 
 OFFICER_ROLES = frozenset({"privacy_officer", "fg"})
@@ -37,6 +40,18 @@ class OfficerLog(Protocol):
         """Entries that match, newest first."""
         ...
 
+    async def reviews(self) -> ReviewList:
+        """Declared break-glass that waits."""
+        ...
+
+    async def judge(self, id_: str, outcome: Outcome, officer: str) -> bool:
+        """Record an outcome; False when no such review is open."""
+        ...
+
+    async def figures(self) -> Sequence[YearFigure]:
+        """How often break-glass was declared, as the public reads it."""
+        ...
+
     def organisations(self) -> Mapping[str, str]:
         """Who takes part: OIN and the name an officer reads."""
         ...
@@ -44,8 +59,9 @@ class OfficerLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Officer:
-    """A privacy officer who is logged in."""
+    """A privacy officer who is logged in; `id` is what a review keeps of them."""
 
+    id: str = field(default="", repr=False)
     name: str = field(default="", repr=False)
 
 
@@ -79,6 +95,10 @@ def officer_pages(
     handlers = _Log(log, vocabulary)
     pages.doors.append(Door("/lijst", "officer.nav", _is_officer))
     pages.add(routes, "/lijst", handlers.entries, who=_is_officer)
+    reviews = _Reviews(log, vocabulary)
+    pages.doors.append(Door("/spoed", "officer.nav_reviews", _is_officer))
+    pages.add(routes, "/spoed", reviews.waiting, who=_is_officer)
+    pages.add(routes, "/spoed", reviews.judge, who=_is_officer, methods=("POST",))
     return pages, routes
 
 
@@ -90,7 +110,8 @@ async def _welcome(identity: Identity) -> Officer:
     """
     if not OFFICER_ROLES & set(identity.roles):
         raise NotForYou
-    return Officer(identity.name)
+    known = hashlib.sha256(b"officer/v1" + identity.subject.encode()).digest()
+    return Officer(b64u(known)[:22], identity.name)
 
 
 def _is_officer(person: Officer) -> bool:
@@ -127,6 +148,33 @@ class _Log:
             purpose_options=[(purpose.code, purpose.label) for purpose in self._vocabulary.purposes],
             address=lambda number: _address(wanted, number),
         )
+
+
+class _Reviews:
+    """O3, for break-glass: what waits, and the officer's outcome."""
+
+    def __init__(self, log: OfficerLog, vocabulary: Vocabulary) -> None:
+        self._log = log
+        self._vocabulary = vocabulary
+
+    async def waiting(self, visitor: OfficerVisitor) -> Response:
+        """Unconfirmed and reported ones first, then by the end of the term."""
+        return visitor.show(
+            "officer/reviews.html",
+            found=await self._log.reviews(),
+            figures=await self._log.figures(),
+            outcomes=OUTCOMES,
+            names=Names(self._vocabulary, visitor.words.language),
+            said=str(visitor.drawer.pop("said", "")),
+        )
+
+    async def judge(self, visitor: OfficerVisitor) -> Response:
+        """One of the three buttons."""
+        outcome = next((one for one in OUTCOMES if one == visitor.field("uitkomst")), None)
+        if outcome is not None:
+            done = await self._log.judge(visitor.field("regel"), outcome, visitor.person.id)
+            visitor.drawer["said"] = visitor.words("officer.reviews.said" if done else "officer.reviews.gone")
+        return visitor.go("/spoed")
 
 
 def _day(written: str) -> tuple[date | None, bool]:

@@ -12,7 +12,7 @@ Source: screens.md §2; design.md §7.
 
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +28,7 @@ from nodes.errors import BadInput, BadItems, HubUnreachable, UnknownVisit
 from nodes.pages import REASONS, Guest, NodePages
 from nodes.runtime import NodeRuntime
 from nodes.visits import PersonView, Visit
+from policy.decide import CRISIS
 
 MOST_PERSONS = 8
 MOST_ANSWERS = 20
@@ -62,15 +63,24 @@ class FieldProblem:
 
 def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     """The pages of the desk, for employees whose role has a purpose to look for."""
-    desk = _Desk(node, pages.settings.blank_minutes * 60)
+    from nodes.desk.urgent import Urgent
+
+    desk = Desk(node, pages.settings.blank_minutes * 60)
     routes = APIRouter()
     may = _may_look
     pages.doors.append(Door("/kijken", "desk.nav", may))
     pages.doors.append(Door("/bezoeken", "desk.nav_visits", may))
+    may_declare = _may_declare(node)
+    urgent = Urgent(desk, node)
+    pages.doors.append(Door("/spoed", "desk.nav_confirm", may_declare))
     pages.doors.append(Door("/mijn-functie", "desk.nav_role", may))
     pages.add(routes, "/kijken", desk.why, who=may)
     pages.add(routes, "/kijken/wie", desk.who, who=may)
     pages.add(routes, "/kijken/wie", desk.ask, who=may, methods=("POST",))
+    pages.add(routes, "/kijken/spoed", urgent.form, who=may_declare)
+    pages.add(routes, "/kijken/spoed", urgent.declare, who=may_declare, methods=("POST",))
+    pages.add(routes, "/spoed", urgent.waiting, who=may_declare)
+    pages.add(routes, "/spoed/{crisis}", urgent.confirm, who=may_declare, methods=("POST",))
     pages.add(routes, "/kijken/klaar", desk.done, who=may)
     pages.add(routes, "/koppeling/{link}", desk.linked, who=may)
     pages.add(routes, "/bezoeken", desk.visits, who=may)
@@ -88,30 +98,40 @@ def _may_look(guest: Guest) -> bool:
     return guest.employee is not None
 
 
-def _employee(visitor: DeskVisitor) -> Employee:
+def _may_declare(node: NodeRuntime) -> Callable[[Guest], bool]:
+    return lambda guest: guest.employee is not None and node.crises.may_declare(guest.employee.role)
+
+
+def employee_of(visitor: DeskVisitor) -> Employee:
     if visitor.person.employee is None:
         raise NotForYou
     return visitor.person.employee
 
 
-class _Desk:
+class Desk:
     """The handlers; each is one screen or one button."""
 
     def __init__(self, node: NodeRuntime, blank_after: float) -> None:
         self._node = node
         self._blank_after = blank_after
 
-    def _names(self, visitor: DeskVisitor) -> Names:
+    def names(self, visitor: DeskVisitor) -> Names:
         return Names(self._node.vocabulary, visitor.words.language)
 
     def _purposes(self, visitor: DeskVisitor) -> tuple[str, ...]:
-        return self._node.vocabulary.role(_employee(visitor).role).purposes
+        """Those of a visit: urgent looking is none."""
+        role = self._node.vocabulary.role(employee_of(visitor).role)
+        return tuple(code for code in role.purposes if code != CRISIS)
 
     async def why(self, visitor: DeskVisitor) -> Response:
         """D1. The purposes of this role, no default."""
-        # Urgent looking has a screen of its own with a reason and a review; without it, no button.
-        purposes = [code for code in self._purposes(visitor) if code != "crisis"]
-        return visitor.show("desk/why.html", names=self._names(visitor), purposes=purposes)
+        return visitor.show(
+            "desk/why.html",
+            names=self.names(visitor),
+            purposes=self._purposes(visitor),
+            # A screen of its own; the button follows from the role, and looking may give nothing.
+            urgent=self._node.crises.may_declare(employee_of(visitor).role),
+        )
 
     async def who(self, visitor: DeskVisitor) -> Response:
         """D2, empty."""
@@ -133,7 +153,7 @@ class _Desk:
         return visitor.show(
             "desk/who.html",
             400 if problems else 200,
-            names=self._names(visitor),
+            names=self.names(visitor),
             purpose=purpose,
             problems=list(problems),
             wrong={problem.id: problem.text for problem in problems},
@@ -145,11 +165,11 @@ class _Desk:
 
     async def ask(self, visitor: DeskVisitor) -> Response:
         """The form of D2: open the visit, ask whether something is known."""
-        employee, purpose = _employee(visitor), visitor.field("doel")
+        employee, purpose = employee_of(visitor), visitor.field("doel")
         if purpose not in self._purposes(visitor):
             return visitor.go("/kijken")
         case = visitor.field("zaak")
-        numbers, problems = self._numbers(visitor)
+        numbers, problems = self.numbers(visitor)
         if not case:
             problems.append(FieldProblem("zaak", visitor.words("desk.who.wrong_case")))
         elif _holds_number(case):
@@ -165,12 +185,12 @@ class _Desk:
                 problems.append(FieldProblem("zaak", visitor.words("desk.who.bad_case")))
             else:
                 visitor.drawer.pop("draft", None)
-                return await self._asked(visitor, visit, "presence")
+                return await self.asked(visitor, visit, "presence")
         token = secrets.token_urlsafe(12)
         visitor.drawer["draft"] = (token, Draft(tuple(numbers)))
         return self._who(visitor, purpose, problems, draft=token, known=numbers, case=case)
 
-    def _numbers(self, visitor: DeskVisitor) -> tuple[list[Bsn | None], list[FieldProblem]]:
+    def numbers(self, visitor: DeskVisitor) -> tuple[list[Bsn | None], list[FieldProblem]]:
         """The typed numbers by place, those of the draft included, and what is wrong with the others."""
         kept = visitor.drawer.get("draft")
         same = isinstance(kept, tuple) and kept[0] == visitor.field("concept") and bool(kept[0])
@@ -194,9 +214,9 @@ class _Desk:
             problems.append(FieldProblem("nummer-1", visitor.words("desk.who.no_number")))
         return numbers, problems
 
-    async def _asked(self, visitor: DeskVisitor, visit: Visit, detail: Detail) -> Response:
+    async def asked(self, visitor: DeskVisitor, visit: Visit, detail: Detail) -> Response:
         """Ask one recorded question and go to its answer."""
-        persons = await self._node.visits.look(_employee(visitor), visit.id, None, detail)
+        persons = await self._node.visits.look(employee_of(visitor), visit.id, None, detail)
         answers = _answers(visitor)
         answers[visit.id] = Answer(visit, detail, persons, visitor.pages.clock())
         while len(answers) > MOST_ANSWERS:
@@ -216,7 +236,7 @@ class _Desk:
         return visitor.show(
             "desk/answer.html",
             blank=True,
-            names=self._names(visitor),
+            names=self.names(visitor),
             answer=answer,
             at=max(person.at for person in answer.persons),
             silent=sorted({name for person in answer.persons for name in person.silent}),
@@ -225,11 +245,11 @@ class _Desk:
 
     async def look(self, visitor: DeskVisitor) -> Response:
         """Look again, whether something is known."""
-        return await self._asked(visitor, await self._visit(visitor), "presence")
+        return await self.asked(visitor, await self._visit(visitor), "presence")
 
     async def subjects(self, visitor: DeskVisitor) -> Response:
         """D4: the subjects, a recorded question of its own."""
-        return await self._asked(visitor, await self._visit(visitor), "subjects")
+        return await self.asked(visitor, await self._visit(visitor), "subjects")
 
     async def _visit(self, visitor: DeskVisitor) -> Visit:
         """The employee's own open visit that the address names.
@@ -238,7 +258,7 @@ class _Desk:
             UnknownVisit: Closed, ended, or somebody else's.
         """
         id_ = visitor.request.path_params["visit"]
-        for visit in await self._node.visits.of(_employee(visitor)):
+        for visit in await self._node.visits.of(employee_of(visitor)):
             if visit.id == id_:
                 return visit
         raise UnknownVisit
@@ -250,7 +270,7 @@ class _Desk:
         try:
             # Closed in another window, or over: what was asked for holds.
             with contextlib.suppress(UnknownVisit):
-                await self._node.visits.close(_employee(visitor), id_)
+                await self._node.visits.close(employee_of(visitor), id_)
         except HubUnreachable:
             return visitor.pages.new_id(visitor, visitor.say(State("not_closed", 503)))
         return visitor.pages.new_id(visitor, visitor.go("/kijken/klaar"))
@@ -261,10 +281,10 @@ class _Desk:
 
     async def visits(self, visitor: DeskVisitor) -> Response:
         """D8: own open visits."""
-        visits = await self._node.visits.of(_employee(visitor))
+        visits = await self._node.visits.of(employee_of(visitor))
         return visitor.show(
             "desk/visits.html",
-            names=self._names(visitor),
+            names=self.names(visitor),
             visits=visits,
             said=str(visitor.drawer.pop("said", "")),
         )
@@ -275,35 +295,35 @@ class _Desk:
         Raises:
             UnknownVisit: The link is used, over, or for somebody else.
         """
-        employee, link = _employee(visitor), str(visitor.request.path_params["link"])
+        employee, link = employee_of(visitor), str(visitor.request.path_params["link"])
         id_ = self._node.links.redeem(employee, link)
         visits = [visit for visit in await self._node.visits.of(employee) if visit.id == id_]
         if not visits:
             raise UnknownVisit
-        return visitor.show("desk/visits.html", names=self._names(visitor), visits=visits, said="")
+        return visitor.show("desk/visits.html", names=self.names(visitor), visits=visits, said="")
 
     async def close(self, visitor: DeskVisitor) -> Response:
         id_ = str(visitor.request.path_params["visit"])
         _answers(visitor).pop(id_, None)
-        await self._node.visits.close(_employee(visitor), id_)
+        await self._node.visits.close(employee_of(visitor), id_)
         visitor.drawer["said"] = visitor.words("desk.visits.closed")
         return visitor.go("/bezoeken")
 
     async def renew(self, visitor: DeskVisitor) -> Response:
         id_ = str(visitor.request.path_params["visit"])
-        visit = await self._node.visits.renew(_employee(visitor), id_)
+        visit = await self._node.visits.renew(employee_of(visitor), id_)
         visitor.drawer["said"] = visitor.words("desk.visits.renewed", date=visitor.words.day(visit.until))
         return visitor.go("/bezoeken")
 
     async def role(self, visitor: DeskVisitor) -> Response:
         """D12: what this role may see, and on which ground, from the active rules."""
-        role = self._node.vocabulary.role(_employee(visitor).role)
+        role = self._node.vocabulary.role(employee_of(visitor).role)
         kinds = [kind for kind in self._node.vocabulary.kinds if kind.enabled]
         by_law = set(role.wettelijke_taak) | set(role.wettelijke_plicht)
         serves = {kind.code: [p for p in kind.purposes if p in role.purposes] for kind in kinds}
         return visitor.show(
             "desk/role.html",
-            names=self._names(visitor),
+            names=self.names(visitor),
             role=role,
             by_law=[kind for kind in kinds if kind.code in by_law and serves[kind.code]],
             by_consent=[

@@ -17,11 +17,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
 
+from consent.directive import Right
 from consent.pages import State, Visitor
 from consent.pages.names import Names
 from consent.pages.pages import HEADERS, Door, NotForYou
@@ -36,6 +37,8 @@ from nodes.citizen import (
     OwnFlagView,
     Receiver,
     ReceiverView,
+    RightView,
+    Saved,
     Standing,
 )
 from nodes.errors import BadInput, HubUnreachable
@@ -141,6 +144,19 @@ class Fold:
     times: int
 
 
+@dataclass(frozen=True, slots=True)
+class KnownFlag:
+    """One flag on P6, what was asked about it, and what can be asked."""
+
+    flag: OwnFlagView
+    can_ask: tuple[Right, ...]
+    rights: tuple[RightView, ...]
+
+
+def _right_of(text: str) -> Right | None:
+    return next((right for right in get_args(Right) if right == text), None)
+
+
 def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     """The pages of the portal, for citizens."""
     portal = _Portal(node)
@@ -164,6 +180,8 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/mijn/stoppen", portal.stop, who=may)
     pages.add(routes, "/mijn/stoppen", portal.stop_all, who=may, methods=("POST",))
     pages.add(routes, "/mijn/bekend", portal.known, who=may)
+    pages.add(routes, "/mijn/recht", portal.use_right, who=may, methods=("POST",))
+    pages.add(routes, "/mijn/recht/stoppen", portal.end_right, who=may, methods=("POST",))
     pages.add(routes, "/mijn/gekeken", portal.looks, who=may)
     pages.add(routes, "/mijn/nakijken", portal.check, who=may)
     pages.add(routes, "/mijn/inzage", portal.export, who=may, methods=("POST",))
@@ -474,9 +492,53 @@ class _Portal:
         return self._show(visitor, "inbox.html", messages=messages)
 
     async def known(self, visitor: PortalVisitor) -> Response:
-        """P6, read only."""
-        flags = await self._node.citizens.flags(_session(visitor))
-        return self._show(visitor, "known.html", flags=flags)
+        """P6: own flags, what was asked about each, and what can be asked."""
+        flags, others = await self._node.citizens.what_is_known(_session(visitor))
+        shown = [KnownFlag(flag, self._can_ask(flag), flag.rights) for flag in flags]
+        return self._show(visitor, "known.html", flags=shown, others=others)
+
+    def _can_ask(self, flag: OwnFlagView) -> tuple[Right, ...]:
+        if self._node.vocabulary.kind(flag.kind).self_declared:
+            return ()
+        used = {
+            right.right
+            for right in flag.rights
+            if not right.answer or (right.right, right.answer) == ("objection", "rejected")
+        }
+        offered: list[Right] = ["dispute", "restriction"]
+        if self._node.citizens.may_object(flag.kind):
+            offered.insert(1, "objection")
+        return tuple(right for right in offered if right not in used)
+
+    async def use_right(self, visitor: PortalVisitor) -> Response:
+        """A button of P6: this is not correct, I object, do not show this now."""
+        right = _right_of(visitor.field("recht"))
+        kind, source = visitor.field("onderwerp"), visitor.field("bron")
+        fits = source.isascii() and source.isdigit() and len(source) < 10
+        if right is None or not fits or not self._node.vocabulary.has_kind(kind):
+            return visitor.say(State("form", 400))
+        shown = "\n".join([visitor.words(f"portal.rights.{right}"), self._names(visitor).kind(kind)])
+        try:
+            saved = await self._node.citizens.use_right(_session(visitor), right, kind, int(source), shown)
+        except HubUnreachable:
+            return visitor.say(State("not_saved", 503))
+        return self._right_saved(visitor, f"portal.rights.saved_{right}", saved)
+
+    async def end_right(self, visitor: PortalVisitor) -> Response:
+        """Take back what was asked."""
+        right = _right_of(visitor.field("recht"))
+        if right is None:
+            return visitor.say(State("form", 400))
+        shown = visitor.words("portal.rights.end")
+        try:
+            saved = await self._node.citizens.end_right(_session(visitor), visitor.field("wat"), right, shown)
+        except HubUnreachable:
+            return visitor.say(State("not_saved", 503))
+        return self._right_saved(visitor, "portal.rights.saved_end", saved)
+
+    def _right_saved(self, visitor: PortalVisitor, sentence: str, saved: Saved) -> Response:
+        at = _moment(visitor, saved.at)
+        return self._go_saved(visitor, Done(visitor.words(sentence), (saved.receipt,), at))
 
     async def looks(self, visitor: PortalVisitor) -> Response:
         """P7: what others did first, own views folded below; each line was checked by the node."""

@@ -15,11 +15,11 @@ from fastapi import APIRouter
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
-from consent.pages import Visitor
+from consent.pages import State, Visitor
 from consent.pages.names import Names
 from consent.pages.pages import Door
 from nodes.connectors import csv
-from nodes.errors import BadInput
+from nodes.errors import BadInput, Refused, UnknownReference
 from nodes.pages import Guest, NodePages
 from nodes.runtime import NodeRuntime
 
@@ -71,6 +71,7 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     for path, label in (
         ("/bron", "source.nav"),
         ("/bron/geweigerd", "source.nav_rejected"),
+        ("/bron/betwist", "source.nav_disputes"),
         ("/bron/invoeren", "source.nav_import"),
         ("/bron/soorten", "source.nav_kinds"),
     ):
@@ -78,6 +79,8 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/bron", source.overview, who=may)
     pages.add(routes, "/bron/geweigerd", source.rejected, who=may)
     pages.add(routes, "/bron/geweigerd", source.dismiss, who=may, methods=("POST",))
+    pages.add(routes, "/bron/betwist", source.disputes, who=may)
+    pages.add(routes, "/bron/betwist", source.answer_dispute, who=may, methods=("POST",))
     pages.add(routes, "/bron/invoeren", source.choose_list, who=may)
     pages.add(routes, "/bron/invoeren", source.try_list, who=may, methods=("POST",), limit=LARGEST_LIST)
     pages.add(routes, "/bron/invoeren/proef", source.trial, who=may)
@@ -118,6 +121,29 @@ class _Source:
             await self._node.source.dismiss(int(id_))
             visitor.drawer["said"] = visitor.words("source.rejected.dismissed")
         return visitor.go("/bron/geweigerd")
+
+    async def disputes(self, visitor: SourceVisitor) -> Response:
+        """S7: what residents disagree with, soonest term first, and the answers that fit."""
+        return visitor.show(
+            "source/disputes.html",
+            disputes=await self._node.disputes.open(),
+            compelling={kind.code for kind in self._node.vocabulary.kinds if kind.compelling_child_safety},
+            names=Names(self._node.vocabulary, visitor.words.language),
+            said=str(visitor.drawer.pop("said", "")),
+        )
+
+    async def answer_dispute(self, visitor: SourceVisitor) -> Response:
+        """A button of S7: one code for one question."""
+        said = "source.disputes.answered"
+        try:
+            await self._node.disputes.answer(visitor.field("vraag"), visitor.field("antwoord"))
+        except (UnknownReference, Refused):
+            said = "source.disputes.gone"
+        except BadInput:
+            return visitor.say(State("form", 400))
+        self._node.sender.wake()
+        visitor.drawer["said"] = visitor.words(said)
+        return visitor.go("/bron/betwist")
 
     async def choose_list(self, visitor: SourceVisitor) -> Response:
         """S4, before a file is chosen."""

@@ -133,6 +133,22 @@ apikey = Table(
     Column("revoked_at", Integer),
 )
 
+crisis = Table(
+    "crisis",
+    metadata,
+    Column("id", String(22), primary_key=True),
+    Column("employee", String(32), nullable=False),
+    Column("role", String(40), nullable=False),
+    Column("team", String(48), nullable=False),
+    Column("reason", String(40), nullable=False),
+    # The declarer's name, for a colleague's page only.
+    Column("sealed", LargeBinary, nullable=False),
+    Column("declared_at", Integer, nullable=False),
+    Column("confirm_by", Integer, nullable=False),
+    Column("word", String(12), nullable=False, default=""),
+    Index("crisis_confirm_by", "confirm_by"),
+)
+
 visit = Table(
     "visit",
     metadata,

@@ -15,10 +15,7 @@ import pytest
 from tests.faults import bugs
 from tests.faults.at_once import at_once
 from tests.faults.processes import Postgres, Zygote, postgres
-from tests.hub.office import proofs
 
-__all__ = ["proofs"]
-pytestmark = pytest.mark.usefixtures("proofs")
 SEED = 20261122
 
 

@@ -26,7 +26,7 @@ from tests.hub.world import VOCABULARY, Visit, World
 
 pytestmark = pytest.mark.anyio
 
-PERSONS = ("nobody", "hidden", "denied", "seen", "seen-and-hidden")
+PERSONS = ("nobody", "hidden", "denied", "seen", "seen-and-hidden", "restricted", "disputed", "no-flag")
 
 
 @pytest.fixture
@@ -43,13 +43,20 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             ("denied", [*SEEN[:2], *hidden]),
             ("seen", SEEN),
             ("seen-and-hidden", [*SEEN, *hidden]),
+            ("restricted", SEEN),
+            ("disputed", SEEN),
         ):
             own = [(person, kind) for kind in kinds if kind != "schuldhulp"]
             assert (await running.inkomen.publishes_all(own)).response.status_code == 200
             if "schuldhulp" in kinds:
                 await running.bron.publishes(person, "schuldhulp")
         await running.portaal.chooses(await running.portaal.logs_in("denied"), "deny", receiver=[])
-        for person in ("seen", "seen-and-hidden"):
+        # Rights about flags that are there, and about flags that are not.
+        for person, right in (("restricted", "restriction"), ("disputed", "dispute"), ("no-flag", "dispute")):
+            session = await running.portaal.logs_in(person)
+            sent = await running.portaal.uses_right(session, right, sorted(set(SEEN)))
+            assert sent.response.status_code == 200, sent.response.text
+        for person in ("seen", "seen-and-hidden", "restricted", "disputed"):
             session = await running.portaal.logs_in(person)
             for kind in SEEN:
                 domain = VOCABULARY.kind(kind).domain
@@ -85,6 +92,7 @@ def counted(world: World, patch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     with patch.context():
         count(Rows, "open", "row opened")
         count(lookup, "decide", "decision")
+        count(lookup, "decide_each", "decision per flag")
         count(AccessLog, "append", "entry")
         # At the driver: SQLAlchemy's events do not see the statements of a batch.
         statements("rows", many=False)
@@ -100,8 +108,9 @@ async def work_of(world: World, visit: Visit, patch: pytest.MonkeyPatch) -> Coun
     return work
 
 
-async def works(world: World, patch: pytest.MonkeyPatch) -> dict[str, Counter[str]]:
-    visits = {person: await world.wijkteam.opens("m-jan", [person]) for person in PERSONS}
+async def works(world: World, patch: pytest.MonkeyPatch, *, urgent: bool = False) -> dict[str, Counter[str]]:
+    opens = world.wijkteam.declares if urgent else world.wijkteam.opens
+    visits = {person: await opens("m-jan", [person]) for person in PERSONS}
     for visit in visits.values():
         await world.wijkteam.looks(visit)
     found = {}
@@ -121,6 +130,15 @@ async def test_hidden_absent_denied_and_visible_cost_the_same_work(
     assert sum(number for what, number in first.items() if what.startswith(("SELECT", "WITH"))) >= 6
     assert {person: work - first for person, work in found.items()} == {p: Counter() for p in PERSONS}
     assert {person: first - work for person, work in found.items()} == {p: Counter() for p in PERSONS}
+
+
+async def test_break_glass_costs_the_same_work_whoever_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.inkomen.publishes_all([(who, "ggz") for who in ("hidden", "denied", "seen-and-hidden")])
+    found = await works(world, monkeypatch, urgent=True)
+    assert found["nobody"]["row opened"] >= 10
+    assert len({tuple(sorted(work.items())) for work in found.values()}) == 1
 
 
 @pytest.mark.parametrize("bug", bugs.TELLING)

@@ -66,7 +66,7 @@ def test_a_hub_that_kept_the_values_would_be_found(
 ) -> None:
     """The defence taken out: the escrow holds `N` as it is."""
 
-    def in_clear(_: EscrowSession, _scope: str, _search_key: bytes, n: bytes) -> bytes:
+    def in_clear(_: EscrowSession, _scope: str, _key: bytes, n: bytes, _nonce: bytes | None = None) -> bytes:
         return n + bytes(44)
 
     monkeypatch.setattr(EscrowSession, "seal", in_clear)

@@ -209,23 +209,33 @@ def stale_relation_cache() -> None:
 
 def stale_standing_cache() -> None:
     """Which policy and which registers are in force is read once in two seconds."""
-    policies.read_standing = _kept_for(2, policies.read_standing)
+    _standing_read_by(_kept_for(2, policies.read_standing))
 
 
 def standing_before_the_lock() -> None:
-    """What is in force is noted when the batch before ended, not under the lock of this one."""
+    """What is in force is what the batch before found, not what stands under the lock of this one."""
+    before: list[Any] = []
+
+    def late(connection: Any) -> Any:
+        before.append(_READ_STANDING(connection))
+        return before[-2] if len(before) > 1 else before[0]
+
+    _standing_read_by(late)
+
+
+_READ_STANDING = policies.read_standing
+
+
+def _standing_read_by(read: Callable[[Any], Any]) -> None:
+    """In batches only: a start reads what stands."""
     take = policies.Policies.take
-    early: dict[int, Any] = {}
 
     def taken(self: Any, connection: Any, now: Any) -> None:
-        fresh = policies.read_standing
-        now_there = fresh(connection)
-        policies.read_standing = lambda _: early.get(id(self), now_there)
+        policies.read_standing = read
         try:
             take(self, connection, now)
         finally:
-            policies.read_standing = fresh
-            early[id(self)] = now_there
+            policies.read_standing = _READ_STANDING
 
     policies.Policies.take = taken  # type: ignore[method-assign]
 

@@ -78,6 +78,8 @@ async def kills(
 
         await load.run(until)
         served.start()
+        # Answers that arrived after the kill gave their connections back: those lead nowhere.
+        served.client.close()
         await after_restart(load)
         if bug and load.journal.violations:
             break
@@ -211,7 +213,7 @@ async def disk_full(
 
 async def disk_full_sqlite(zygote: Zygote, folder: Path, *, seed: int, rounds: int) -> Outcome:
     """P4 with the database and the hub's own files on one small disk."""
-    with small_disk(folder, megabytes=12) as disk:
+    with small_disk(folder, megabytes=48) as disk:
         return await disk_full(zygote, Ground(disk / "hub"), disk, seed=seed, rounds=rounds)
 
 

@@ -147,7 +147,7 @@ class Acting:
 
     def everything_stored(self) -> dict[str, list[Any]]:
         """All rows of the tables that a change may touch, but log, messages and spent values."""
-        tables = ("flag", "marker", "digest", "heartbeat", "directive", "choice_state")
+        tables = ("flag", "marker", "digest", "heartbeat", "directive", "choice_state", "claim")
         with self.world.hub.reading() as connection:
             return {
                 name: sorted(map(tuple, connection.execute(text(f"SELECT * FROM {name}"))))  # noqa: S608

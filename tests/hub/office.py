@@ -1,11 +1,9 @@
 """People with key files, and candidates in folders, for tests of versions and registers."""
 
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pytest
 from nacl.signing import SigningKey
 
 from index.acts import Office, Signer, signer
@@ -94,10 +92,3 @@ def folder_of(content: Texts, folder: Path) -> Path:
     for name, text in content.files().items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
-
-
-@pytest.fixture
-def proofs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the prover is not installed the proofs count as given; with it, it is asked."""
-    if find_spec("policy.proof") is None:
-        monkeypatch.setattr("index.policies.prove", lambda _version: None)

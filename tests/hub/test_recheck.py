@@ -8,12 +8,11 @@ import pytest
 from index.app import open_hub
 from index.recheck import Recheck
 
-from .office import Bureau, People, candidate, proofs, without
+from .office import Bureau, People, candidate, without
 from .test_policies import seen
 from .world import World
 
-__all__ = ["proofs"]
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("proofs")]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture

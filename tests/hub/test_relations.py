@@ -250,9 +250,3 @@ async def test_a_citizens_session_ends_after_an_hour_however_busy(world: World) 
         world.clock.shift(minutes=12)
         answers.append((await world.portaal.asks(session, "flags")).response.status_code)
     assert answers == [200, 200, 200, 200, 403, 403]
-
-
-async def test_break_glass_is_not_offered_yet(world: World) -> None:
-    _, sent = await world.wijkteam.tries_to_open("m-jan", ["Fatima"], class_="crisis", purpose="crisis")
-    assert sent.response.status_code == 400
-    assert "crisis-not-available" in sent.response.text

@@ -218,6 +218,7 @@ class Node:
         until: timedelta = timedelta(days=14),
         receipts: Sequence[str] | None = None,
         msg: str = "",
+        declaration: Mapping[str, Any] | None = None,
     ) -> tuple[Visit, Sent]:
         """Ask for a visit or session, with knobs for everything that can be wrong."""
         citizen = class_ == "citizen"
@@ -237,6 +238,7 @@ class Node:
             "receipts": self.world.receipts(self.id, class_, dict.fromkeys(wanted, len(persons)))
             if receipts is None
             else list(receipts),
+            **({"declaration": declaration} if declaration is not None else {}),
         }
         lids = [[log_id(scope, point(person, scope)) for scope in wanted] for person in persons]
         visit = Visit(actor, role, team, purpose, case, list(persons), wanted, [], lids)
@@ -244,6 +246,42 @@ class Node:
             visit.actor = visit.team = visit.purpose = ""
             visit.role = "burger"
         return visit, await self.send("/v1/relations", body, "relation", msg=msg, **visit.statement())
+
+    async def declares(self, actor: str, persons: Sequence[str], **changes: Any) -> Visit:
+        """Declare break-glass; fails the test when the hub refuses."""
+        visit, sent = await self.tries_to_declare(actor, persons, **changes)
+        visit.tickets = list(msgspec.json.decode(sent.response.content, type=RelationAnswer).tickets)
+        return visit
+
+    async def tries_to_declare(
+        self,
+        actor: str,
+        persons: Sequence[str],
+        *,
+        reason: str = "direct_gevaar",
+        at_risk: str = "ander",
+        incapable: bool = False,
+        **changes: Any,
+    ) -> tuple[Visit, Sent]:
+        """Ask for break-glass under a case of its own; by default somebody else is at risk."""
+        declaration = {"reason": reason, "atRisk": at_risk, "incapable": incapable}
+        wanted = {
+            "class_": "crisis",
+            "purpose": "crisis",
+            "case": b64u(secrets.token_bytes(16)),
+            "until": timedelta(hours=4),
+            "declaration": declaration,
+        }
+        return await self.tries_to_open(actor, persons, **{**wanted, **changes})
+
+    async def says(
+        self, visit: Visit, actor: str, outcome: str = "confirmed", *, msg: str = "", **statement: str
+    ) -> Sent:
+        """A second person confirms or reports the break-glass of a visit."""
+        said = {**visit.statement(), "actor": actor, **statement}
+        return await self.send(
+            "/v1/relations/confirmations", {"outcome": outcome}, "relation", msg=msg, **said
+        )
 
     async def looks(self, visit: Visit, *, detail: str = "subjects") -> LookupAnswer:
         """Ask about all persons of a visit; every log receipt is checked as a node checks it."""
@@ -321,6 +359,23 @@ class Node:
         }
         return await self.send("/v1/choices", body, "choice", msg=msg, role="burger")
 
+    async def uses_right(self, session: Visit, right: str, kinds: Sequence[str]) -> Sent:
+        """Dispute, object to or restrict these kinds, of whichever publisher."""
+        msg, person = str(uuid.uuid4()), session.persons[0]
+        items = [{"scope": VOCABULARY.kind(kind).domain, "right": right, "kind": kind} for kind in kinds]
+        named = [scope for scope in SCOPES if any(item["scope"] == scope for item in items)]
+        body = {
+            "ticket": session.tickets[0],
+            "version": 1,
+            "points": self.world.sealed(self.id, msg, [point(person, scope) for scope in named]),
+            "group": b64u(secrets.token_bytes(16)),
+            "text": b64u(bytes(32)),
+            "regime": "zelf",
+            "by": "zelf",
+            "items": items,
+        }
+        return await self.send("/v1/objections", body, "objection", msg=msg, role="burger")
+
     async def asks(self, session: Visit, what: str) -> Sent:
         """`flags`, `choices` or `log` of the citizen who is logged in."""
         return await self.send(
@@ -329,7 +384,7 @@ class Node:
 
 
 class World:
-    """A hub below `folder`, its directory, and nodes `bron`, `wijkteam`, `wijkteam_zuid` and `portaal`."""
+    """A hub below `folder`, its directory, and nodes `bron`, `inkomen`, `wijkteam`, `portaal`, `crisis`."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
@@ -341,9 +396,11 @@ class World:
             "wijkteam": Node(self, "wijkteam", GEMEENTE, SigningKey.generate()),
             "wijkteam-twee": Node(self, "wijkteam-twee", GEMEENTE, SigningKey.generate()),
             "portaal": Node(self, "portaal", PORTAAL, SigningKey.generate()),
+            "crisis": Node(self, "crisis", SCHULDHULP, SigningKey.generate()),
         }
         self.bron, self.inkomen = self.nodes["bron"], self.nodes["inkomen"]
         self.wijkteam, self.portaal = self.nodes["wijkteam"], self.nodes["portaal"]
+        self.crisis = self.nodes["crisis"]
         self.keystore = init_keystore(
             folder / "keys",
             rotation_public=crypto_scalarmult_base(secrets.token_bytes(32)),
@@ -416,7 +473,11 @@ class World:
                 [TeamEntry(1, "noord"), TeamEntry(2, "zuid")],
             ),
             OrganisationEntry(
-                2, SCHULDHULP, "hulpverlening", [KindEntry("schuldhulp", "Schuldhulp", "14 0123")], []
+                2,
+                SCHULDHULP,
+                "hulpverlening",
+                [KindEntry("schuldhulp", "Schuldhulp", "14 0123")],
+                [TeamEntry(1, "crisisdienst"), TeamEntry(2, "noord")],
             ),
             OrganisationEntry(3, PORTAAL, "portaal", [KindEntry(c, "Zelf gemeld", "-") for c in own], []),
         ]
@@ -426,6 +487,7 @@ class World:
             "wijkteam": ["lookup", "crisis"],
             "wijkteam-twee": ["lookup"],
             "portaal": ["publish", "citizen", "inzage"],
+            "crisis": ["lookup", "crisis"],
         }
         nodes = [
             NodeEntry(

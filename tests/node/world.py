@@ -129,7 +129,7 @@ class NodeWorld:
         """The nodes of the directory; another world has others."""
         return [
             node_entry("bron", 1, keys["bron"], classes=["publish"], oin=SCHULDHULP),
-            node_entry("wijkteam", 2, keys["wijkteam-noord"], classes=["lookup"], oin=GEMEENTE),
+            node_entry("wijkteam", 2, keys["wijkteam-noord"], classes=["lookup", "crisis"], oin=GEMEENTE),
             node_entry("portaal", 3, keys["portaal"], classes=["citizen", "inzage"], oin=PORTAAL),
         ]
 

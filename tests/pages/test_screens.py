@@ -7,17 +7,21 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
-from nodes.errors import HoldersUnreachable, HubUnreachable, ReceiptInvalid, Refused
+from nodes.errors import CrisisSettled, HoldersUnreachable, HubUnreachable, ReceiptInvalid, Refused
 from tests.pages.checks import broken_rules
 from tests.pages.conftest import Enter, own_machine_only
 from tests.pages.world import (
+    DISPUTES,
     ENTRIES,
     LINES,
     REJECTIONS,
+    REVIEWS,
+    WAITING,
     WITH_FLAGS,
     WITHOUT,
     LookLine,
     Site,
+    a_right,
     look_line,
     own_flag,
     real_import,
@@ -66,6 +70,15 @@ def ask(page: Page, site: Site, *numbers: str) -> None:
     page.get_by_role("button", name="Bekijk").click()
 
 
+def declare(page: Page, number: str) -> None:
+    """Fill in the urgent form, with somebody else at risk, and look."""
+    page.get_by_label("Burgerservicenummer", exact=True).fill(number)
+    page.get_by_label("Kind niet veilig").check()
+    page.get_by_label("Iemand anders").check()
+    page.get_by_role("group", name="Kan deze persoon").get_by_label("Nee").check()
+    page.get_by_role("button", name="Ik kijk nu").click()
+
+
 def test_the_desk_holds_every_rule_on_every_screen(
     page: Page, desk: Site, enter: Enter, check: Check
 ) -> None:
@@ -104,6 +117,32 @@ def test_the_desk_holds_every_rule_on_every_screen(
     check("missing")
 
 
+def test_looking_in_danger_holds_every_rule_on_every_screen(
+    page: Page, desk: Site, enter: Enter, check: Check
+) -> None:
+    enter(page, desk, "jan")
+    page.goto(f"{desk.url}/kijken/spoed")
+    check("urgent")
+    page.get_by_role("button", name="Ik kijk nu").click()
+    check("urgent, nothing filled in")
+    declare(page, WITH_FLAGS)
+    check("urgent, looked")
+    page.goto(f"{desk.url}/bezoeken")
+    check("own visits, an urgent one")
+    page.goto(f"{desk.url}/spoed")
+    check("nothing to confirm")
+    desk.crises.waiting = list(WAITING)
+    page.goto(f"{desk.url}/spoed")
+    check("to confirm")
+    page.get_by_role("button", name=re.compile("Ja, dit klopt.*Aisha")).click()
+    check("confirmed")
+    desk.crises.fails = CrisisSettled("too-late")
+    page.get_by_role("button", name=re.compile("Nee, meld dit")).click()
+    check("too late to confirm")
+    page.goto(f"{desk.url}/taal/en?naar=/kijken/spoed")
+    check("urgent, in English")
+
+
 def test_the_portal_holds_every_rule_on_every_screen(
     page: Page, portal: Site, enter: Enter, check: Check
 ) -> None:
@@ -133,6 +172,19 @@ def test_the_portal_holds_every_rule_on_every_screen(
     portal.citizens.known = [own_flag("schuldhulp"), own_flag("ggz")]
     page.goto(f"{portal.url}/mijn/bekend")
     check("known")
+    page.get_by_role("button", name="Dit klopt niet, Hulp bij schulden").click()
+    check("a dispute was saved")
+    page.goto(f"{portal.url}/mijn/bekend")
+    check("known, disputed")
+    portal.citizens.rights = [
+        a_right("dispute", "schuldhulp", suspended=True),
+        a_right("objection", "schuldhulp", answer="rejected", mine=False),
+        a_right("restriction", "ggz"),
+        a_right("objection", "bijstand", extended=True),
+        a_right("dispute", "leerplicht", answer="confirmed"),
+    ]
+    page.goto(f"{portal.url}/mijn/bekend")
+    check("known, every state of a right")
     page.goto(f"{portal.url}/mijn/gekeken")
     check("nobody looked")
     portal.citizens.lines = LINES
@@ -160,6 +212,16 @@ def test_the_source_holds_every_rule_on_every_screen(
     source.source.rejections = []
     page.goto(f"{source.url}/bron/geweigerd")
     check("nothing rejected")
+    page.goto(f"{source.url}/bron/betwist")
+    check("nothing disputed")
+    source.disputes.waiting = list(DISPUTES)
+    page.goto(f"{source.url}/bron/betwist")
+    check("disputes in every state")
+    page.get_by_role("button", name="Dit klopt, kenmerk zaak-a").click()
+    check("a dispute answered")
+    source.disputes.fails = HubUnreachable()
+    page.goto(f"{source.url}/bron/betwist")
+    check("disputes, hub away")
     page.goto(f"{source.url}/bron/soorten")
     check("kinds")
     for name, part in real_import(tmp_path).items():
@@ -188,6 +250,13 @@ def test_the_officer_holds_every_rule_on_every_screen(
     check("entries")
     page.goto(f"{officer.url}/lijst?dag=gisteren")
     check("wrong day")
+    page.goto(f"{officer.url}/spoed")
+    check("no reviews")
+    officer.log.waiting = list(REVIEWS)
+    page.goto(f"{officer.url}/spoed")
+    check("reviews")
+    page.get_by_role("button", name=re.compile("^Uitleg past(?! niet)")).first.click()
+    check("one reviewed")
     officer.log.holds = False
     page.goto(f"{officer.url}/lijst?functie=fg")
     check("broken log, nothing found")

@@ -15,6 +15,7 @@ from tests.pages.conftest import Enter
 from tests.pages.test_screens import ask
 from tests.pages.world import (
     ALL_KINDS,
+    DISPUTES,
     ENTRIES,
     GEMEENTE,
     LINES,
@@ -24,6 +25,7 @@ from tests.pages.world import (
     WITH_FLAGS,
     WITHOUT,
     Site,
+    own_flag,
 )
 
 EMPTY = "Er is niets zichtbaar. Dit overzicht hoeft niet compleet te zijn."
@@ -469,3 +471,43 @@ def test_an_error_has_an_id_that_is_no_number(desk: Site) -> None:
     assert answer.status_code == 500
     assert re.search(r"Noem nummer [A-Z]{4}-[A-Z]{4} als u belt", answer.text)
     assert numbers_in(answer.text) == 0
+
+
+def test_a_citizen_says_that_a_flag_is_not_correct_and_takes_it_back(
+    page: Page, portal: Site, enter: Enter
+) -> None:
+    portal.citizens.known = [own_flag("schuldhulp"), own_flag("ggz"), own_flag("zelf_gemeld_geldzorgen")]
+    enter(page, portal, "fatima")
+    page.goto(f"{portal.url}/mijn/bekend")
+    assert (
+        page.get_by_role("button", name="Ik maak bezwaar").count() == 1
+    )  # no task for ggz, and no own report
+    assert page.get_by_role("button", name="Dit klopt niet").count() == 2
+
+    page.get_by_role("button", name="Dit klopt niet, Hulp bij schulden").click()
+
+    assert "Wie dit ziet, leest dat het niet klopt." in page.content()
+    assert portal.citizens.texts[-1] == "Dit klopt niet\nHulp bij schulden"
+    page.goto(f"{portal.url}/mijn/bekend")
+    assert "U zei op 23 november 2026 dat dit niet klopt." in page.content()
+    assert "Wij vragen om antwoord voor 4 december 2026." in page.content()
+    page.get_by_role("button", name="Ik neem dit terug").click()
+    page.goto(f"{portal.url}/mijn/bekend")
+    assert page.get_by_role("button", name="Ik neem dit terug").count() == 0
+
+
+def test_a_source_manager_answers_what_is_disputed_with_one_click(
+    page: Page, source: Site, enter: Enter
+) -> None:
+    source.disputes.waiting = list(DISPUTES)
+    enter(page, source, "bea")
+    page.get_by_role("link", name="Betwist").first.click()
+    text = page.get_by_role("main").inner_text()
+    assert "Antwoord voor 28 november 2026. Anders ziet niemand deze melding meer." in text
+    assert "Vertel dit aan uw FG." in text
+    assert "Niemand ziet deze melding meer." in text
+
+    page.get_by_role("button", name="Nee, de melding blijft, kenmerk zaak-b").click()
+
+    assert source.disputes.answered == [("b", "rejected")]
+    assert "Uw antwoord is opgeslagen." in page.content()

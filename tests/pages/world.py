@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from consent.pages import LoginSettings, PageSettings
 from consent.receipt import Receipt
 from index.officer import LogCheck, OfficerLine, OfficerPage, OfficerQuery
+from index.reviews import Review, ReviewLine, ReviewList, YearFigure, year_figures
 from index.web.pages import officer_pages
 from nodes.bsn import Bsn
 from nodes.citizen import (
@@ -34,12 +35,15 @@ from nodes.citizen import (
     OwnFlagView,
     Receiver,
     ReceiverView,
+    RightView,
     Saved,
     Standing,
 )
 from nodes.connectors.csv import Mapped
+from nodes.crises import Crisis, Declared
+from nodes.disputes import DisputeView
 from nodes.employees import Employee
-from nodes.errors import UnknownVisit
+from nodes.errors import UnknownReference, UnknownVisit
 from nodes.outbox import Outbox
 from nodes.pages import node_pages
 from nodes.policy import InForce
@@ -49,6 +53,7 @@ from nodes.settings import NodeKeys, NodeSettings, OidcSettings
 from nodes.source import Overview, OwnKind, RejectedView
 from nodes.store.database import open_engine
 from nodes.visits import FlagView, PersonView, Visit
+from policy.decide import may_break_glass
 from policy.engine import publish
 from policy.vocabulary import load_vocabulary
 
@@ -170,6 +175,45 @@ class VisitsInMemory:
         return [visit for visit, _ in self.opened.values()]
 
 
+@dataclass
+class CrisesInMemory:
+    """Break-glass of the desk, declared in the visits that stand beside it."""
+
+    visits: VisitsInMemory
+    waiting: list[Crisis] = field(default_factory=list)
+    declared: list[tuple[str, str, bool]] = field(default_factory=list)
+    words: list[tuple[str, str]] = field(default_factory=list)
+    fails: Exception | None = None
+
+    def may_declare(self, role: str) -> bool:
+        return may_break_glass(VOCABULARY, role)
+
+    def second_person_hours(self, employee: Employee) -> int:
+        return VOCABULARY.limits.second_person_hours(employee.team, employee.role)
+
+    async def declare(
+        self, employee: Employee, bsns: Sequence[Bsn], reason: str, at_risk: str, incapable: bool
+    ) -> Declared:
+        visit = await self.visits.open(employee, bsns, "crisis", "c", AT + timedelta(hours=4))
+        self.declared.append((reason, at_risk, incapable))
+        return Declared(visit, AT + timedelta(hours=1))
+
+    async def confirm(self, employee: Employee, crisis_id: str, word: str) -> None:
+        if self.fails:
+            raise self.fails
+        self.words.append((crisis_id, word))
+        self.waiting = [crisis for crisis in self.waiting if crisis.id != crisis_id]
+
+    async def to_confirm(self, employee: Employee) -> list[Crisis]:
+        return self.waiting
+
+
+WAITING = [
+    Crisis("ca", "Aisha", "generalist", "wijkteam-zuid", "kind_onveilig", AT, AT + timedelta(hours=1), ""),
+    Crisis("cb", "Sjoerd", "crisisdienst", "nacht", "andere_reden", AT, AT + timedelta(hours=24), ""),
+]
+
+
 def cells(kinds: Sequence[str], receiver: Receiver, role: str, purposes: Sequence[str]) -> list[Cell]:
     return [
         Cell(kind, VOCABULARY.kind(kind).label, receiver.oin, receiver.team, role, purpose)
@@ -189,6 +233,7 @@ class CitizensInMemory:
     fails: Exception | None = None
     granted: dict[str, tuple[str, ...]] = field(default_factory=dict)
     known: list[OwnFlagView] = field(default_factory=list)
+    rights: list[RightView] = field(default_factory=list)
     lines: list[LookLine] = field(default_factory=list)
     verified: bool = True
     opened_with: list[str] = field(default_factory=list)
@@ -235,6 +280,28 @@ class CitizensInMemory:
         possible = cells(ALL_KINDS, NOORD, "generalist", VISITING)
         possible += cells(["ww"], Receiver(SCHULDHULP, "schuldhulp"), "schuldhulpverlener", VISITING)
         return Standing(self._visible(), law, possible)
+
+    async def what_is_known(self, session: CitizenSession) -> tuple[list[OwnFlagView], list[RightView]]:
+        shown = [
+            replace(flag, rights=tuple(right for right in self.rights if right.kind == flag.kind))
+            for flag in await self.flags(session)
+        ]
+        kinds = {flag.kind for flag in shown}
+        return shown, [right for right in self.rights if right.kind not in kinds]
+
+    def may_object(self, kind: str) -> bool:
+        return "wettelijke_taak" in VOCABULARY.kind(kind).bases
+
+    async def use_right(
+        self, session: CitizenSession, right: Any, kind: str, publisher: int, text_shown: str
+    ) -> Saved:
+        self.texts.append(text_shown)
+        self.rights.append(a_right(right, kind, publisher=publisher))
+        return Saved("eyJ.recht.bewijs", self.rights[-1].group, AT)
+
+    async def end_right(self, session: CitizenSession, group: str, right: Any, text_shown: str) -> Saved:
+        self.rights = [one for one in self.rights if one.group != group]
+        return Saved("eyJ.recht.einde", group, AT)
 
     async def preview(self, session: CitizenSession, change: Change) -> Effects:
         kinds = [change.kind] if change.kind else list(ALL_KINDS)
@@ -307,6 +374,24 @@ def own_flag(kind: str) -> OwnFlagView:
         "14 000, keuze 4",
         date(2026, 11, 20),
     )
+
+
+def a_right(right: Any, kind: str, *, publisher: int = 0, answer: str = "", **more: Any) -> RightView:
+    """A right that was used a day ago, with ten days to answer unless it was."""
+    values: dict[str, Any] = {
+        "group": f"groep-{right}-{kind}",
+        "right": right,
+        "kind": kind,
+        "publisher": publisher,
+        "opened": AT - timedelta(days=1),
+        "due": None if answer else AT + timedelta(days=10),
+        "answer": answer,
+        "answered": AT if answer else None,
+        "extended": False,
+        "suspended": False,
+        "mine": True,
+    }
+    return RightView(**{**values, **more})
 
 
 def look_line(minutes: int, activity: str = "lookup", **more: Any) -> LookLine:
@@ -409,11 +494,58 @@ REJECTIONS = [
 
 
 @dataclass
+class DisputesInMemory:
+    """What one source has to answer."""
+
+    waiting: list[DisputeView] = field(default_factory=list)
+    answered: list[tuple[str, str]] = field(default_factory=list)
+    fails: Exception | None = None
+
+    async def open(self, kinds: Sequence[str] | None = None) -> list[DisputeView]:
+        if self.fails:
+            raise self.fails
+        return list(self.waiting)
+
+    async def answer(self, id_: str, answer: str) -> None:
+        if not any(view.id == id_ for view in self.waiting):
+            raise UnknownReference
+        self.answered.append((id_, answer))
+        self.waiting = [view for view in self.waiting if view.id != id_]
+
+
+def a_dispute(id_: str, right: Any, kind: str, **more: Any) -> DisputeView:
+    values: dict[str, Any] = {
+        "id": id_,
+        "local_refs": (f"zaak-{id_}",),
+        "kind": kind,
+        "right": right,
+        "opened": AT - timedelta(days=10),
+        "due": AT + timedelta(days=4),
+        "clock": "open",
+        "second": False,
+        "suspended": False,
+        "extended": False,
+    }
+    return DisputeView(**{**values, **more})
+
+
+DISPUTES = [
+    a_dispute("a", "dispute", "schuldhulp"),
+    a_dispute("b", "objection", "schuldhulp", clock="soon"),
+    a_dispute("c", "dispute", "jeugdbescherming", clock="soon", second=True),
+    a_dispute("d", "dispute", "schuldhulp", clock="overdue", suspended=True),
+    a_dispute("e", "restriction", "jeugdbescherming"),
+]
+
+
+@dataclass
 class LogInMemory:
     """A log of a few entries."""
 
     lines: list[OfficerLine] = field(default_factory=list)
     holds: bool = True
+    waiting: list[ReviewLine] = field(default_factory=list)
+    judged: list[tuple[str, str, str]] = field(default_factory=list)
 
     async def status(self) -> LogCheck:
         problems = () if self.holds else ("entry 3: leaf differs",)
@@ -430,10 +562,48 @@ class LogInMemory:
         ]
         return OfficerPage(fits[(query.page - 1) * 10 : query.page * 10], len(fits), 10, True)
 
+    async def reviews(self) -> ReviewList:
+        return ReviewList(self.waiting, False)
+
+    async def judge(self, id_: str, outcome: str, officer: str) -> bool:
+        if id_ not in {line.id for line in self.waiting}:
+            return False
+        self.judged.append((id_, outcome, officer))
+        self.waiting = [line for line in self.waiting if line.id != id_ or outcome == "asked"]
+        return True
+
+    async def figures(self) -> list[YearFigure]:
+        return year_figures({2025: 12, 2026: 3}, 2026, VOCABULARY.limits.count_threshold)
+
     def organisations(self) -> dict[str, str]:
         return {GEMEENTE: "Gemeente Waterrijk", SCHULDHULP: "Schuldhulp Waterrijk"}
 
 
+def review_line(id_: str, *, overdue: bool = False, **more: Any) -> ReviewLine:
+    at = int(AT.timestamp())
+    values: dict[str, Any] = {
+        "node": "wijkteam",
+        "org": GEMEENTE,
+        "actor": "abcdefghijklmnopqrstuv",
+        "role": "generalist",
+        "team": "wijkteam-noord",
+        "reason": "direct_gevaar",
+        "at_risk": "ander",
+        "incapable": False,
+        "persons": 1,
+        "declared": at,
+        "confirm_by": at + 3600,
+        "due": at + 7 * 86_400,
+    }
+    review = Review(**{**values, **more})
+    return ReviewLine(id_, review, review.state_at(at + 7200), overdue)
+
+
+REVIEWS = [
+    review_line("een"),
+    review_line("twee", state="reported", outcome="asked", overdue=True),
+    review_line("drie", state="confirmed", role="crisisdienst", incapable=True, at_risk="zelf"),
+]
 ENTRIES = [
     OfficerLine(
         index=40 - number,
@@ -495,8 +665,10 @@ class Site:
     url: str
     visits: VisitsInMemory = field(default_factory=VisitsInMemory)
     citizens: CitizensInMemory = field(default_factory=CitizensInMemory)
+    disputes: DisputesInMemory = field(default_factory=DisputesInMemory)
     source: SourceInMemory = field(default_factory=SourceInMemory)
     log: LogInMemory = field(default_factory=LogInMemory)
+    crises: Any = None
     node: Any = None
     pages: Any = None
     app: Any = None
@@ -505,13 +677,17 @@ class Site:
 def node_site(parts: set[str], issuer: str, *, port: int = 0, **more: Any) -> Site:
     port = port or free_port()
     site = Site(f"http://localhost:{port}")
+    site.crises = CrisesInMemory(site.visits)
     runtime: Any = SimpleNamespace(
         settings=node_settings(parts, port, issuer, **more),
         keys=NodeKeys(signing=b"1" * 32, secret=b"2" * 32, case=b"3" * 32, storage=b"4" * 32),
         vocabulary=VOCABULARY,
         visits=site.visits,
+        crises=site.crises,
         citizens=site.citizens,
         source=site.source,
+        disputes=site.disputes,
+        sender=SimpleNamespace(wake=lambda: None),
         brp=None,
         now=lambda: AT,
     )
