@@ -22,7 +22,16 @@ import msgspec
 from consent.pages.names import Names
 from consent.pages.words import LANGUAGES, Words, words
 from consent.receipt import Receipt, claims_of, shows
-from nodes.citizen import Cell, ChoiceView, CitizenSession, LooksView, OwnFlagView, Standing, readable
+from nodes.citizen import (
+    Cell,
+    ChoiceView,
+    CitizenSession,
+    LooksView,
+    OwnFlagView,
+    RightView,
+    Standing,
+    readable,
+)
 from nodes.policy import InForce
 from nodes.runtime import NodeRuntime
 
@@ -36,6 +45,7 @@ class Everything:
 
     at: datetime
     flags: list[OwnFlagView]
+    rights: list[RightView]
     choices: list[ChoiceView]
     receipts: dict[str, tuple[str, Receipt]]
     standing: Standing
@@ -52,13 +62,15 @@ async def gather(node: NodeRuntime, session: CitizenSession) -> Everything:
         HubUnreachable, LoginExpired, ReceiptInvalid: Nothing is given, rather than a part.
     """
     citizens = node.citizens
-    flags = await citizens.flags(session)
+    flags, rights = await citizens.what_is_known(session)
     choices = await citizens.choices(session)
     receipts = await citizens.receipts(session)
     standing = await citizens.standing(session)
     rules = await citizens.rules()
     looks, files = await citizens.own_log(session)
-    return Everything(node.now(), flags, choices, receipts, standing, looks, files, rules, session.speaker.by)
+    return Everything(
+        node.now(), flags, rights, choices, receipts, standing, looks, files, rules, session.speaker.by
+    )
 
 
 def packed(found: Everything, names: Names, page: str, keys: dict[str, str]) -> bytes:
@@ -155,9 +167,11 @@ def document(found: Everything, names: Names) -> dict[str, Any]:
                     "daysAfterEnd": kinds[flag.kind].retention_days_after_end,
                     "rule": kinds[flag.kind].end_rule,
                 },
+                "rights": [_right(right) for right in flag.rights],
             }
             for flag in found.flags
         ],
+        "otherRights": [_right(right) for right in found.rights],
         "receivers": {
             "byLaw": _cells(found.standing.by_law),
             "byConsent": _cells(found.standing.by_consent),
@@ -190,6 +204,20 @@ def document(found: Everything, names: Names) -> dict[str, Any]:
             "choicesMadeUnder": sorted({said.policy_version for _, said in found.receipts.values()}),
         },
         "retention": {"logYears": RETENTION_LOG_YEARS},
+    }
+
+
+def _right(right: RightView) -> dict[str, Any]:
+    """A dispute, objection or restriction, with its clock and answer."""
+    return {
+        "right": right.right,
+        "kind": right.kind,
+        "openedAt": _instant(right.opened),
+        "dueAt": _instant(right.due) if right.due else None,
+        "answer": right.answer,
+        "answeredAt": _instant(right.answered) if right.answered else None,
+        "extended": right.extended,
+        "suspended": right.suspended,
     }
 
 
