@@ -9,7 +9,7 @@ Source: docs/design/design.md, "Interfaces"; exit codes in `commands.output`.
 
 import typer
 
-from .commands import bench, demo, hub, hub_registers, keyholder, node, policy, policy_versions, receipt
+from .commands import bench, demo, hub, hub_registers, keyholder, log, node, policy, policy_versions, receipt
 from .commands.output import EXIT_CODES
 
 app = typer.Typer(
@@ -28,4 +28,5 @@ app.add_typer(node.app, name="node")
 app.add_typer(keyholder.app, name="keyholder")
 app.add_typer(policy.app, name="policy")
 app.add_typer(receipt.app, name="receipt")
+app.add_typer(log.app, name="log")
 app.add_typer(bench.app, name="bench")

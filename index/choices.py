@@ -13,7 +13,7 @@ Source: docs/design/policy-and-consent.md, "Choices".
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -181,11 +181,15 @@ class InScope:
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """One scope, computed and not written yet. `entries` are those of the ledger, each with its new head."""
+    """One scope, computed and not written yet. `entries` are those of the ledger, each with its new head.
+
+    `earlier`: what its withdrawals end, by scope and group.
+    """
 
     rows: tuple[DirectiveRow, ...]
     state: ChoiceRow
     entries: tuple[tuple[str, Entry, bytes], ...]
+    earlier: dict[tuple[str, bytes], tuple[Directive, ...]]
     before: ChoiceState
     after: ChoiceState
 
@@ -236,7 +240,7 @@ class Choose:
                 tx.append_directive(row)
             tx.put_choice(scope.state)
             ask_publishers(tx, self.hub, part.where, scope.before, scope.after)
-        return self._answer(tx, [entry for scope in drafted for entry in scope.entries])
+        return self._answer(tx, drafted)
 
     def _draft(self, tx: Tx, part: InScope) -> Drafted:
         """Fold the entries of one scope; nothing is written here.
@@ -253,6 +257,7 @@ class Choose:
             raise Rejected("group-used")
         rows: list[DirectiveRow] = []
         written: list[tuple[str, Entry, bytes]] = []
+        ended: dict[tuple[str, bytes], tuple[Directive, ...]] = {}
         for entry in part.entries:
             directive = self._directive(entry, state, tx.now)
             groups = {held.group for held in state.directives}
@@ -261,6 +266,10 @@ class Choose:
             prev, state = state, fold(state, directive)
             if directive.withdraws in {held.group for held in state.directives}:
                 raise Rejected("not-yours")
+            if directive.withdraws:
+                ended[where.scope, directive.withdraws] = tuple(
+                    held for held in prev.directives if held.group == directive.withdraws
+                )
             rows.append(ledger_row(self.hub, where, directive, prev.head, state.head))
             written.append((where.scope, directive, state.head))
             objection = objection_with(directive, state, self.hub.vocabulary)
@@ -269,7 +278,7 @@ class Choose:
                 rows.append(ledger_row(self.hub, where, objection, prev.head, state.head))
                 written.append((where.scope, objection, state.head))
         sealed = state_row(self.hub, where, state)
-        return Drafted(tuple(rows), sealed, tuple(written), before, state)
+        return Drafted(tuple(rows), sealed, tuple(written), ended, before, state)
 
     def _authority(self, entry: ChoiceEntry, state: ChoiceState, now: datetime) -> Directive | None:
         """The regime entry by which the giver may speak in this scope; None where none is needed.
@@ -332,18 +341,15 @@ class Choose:
         problem = problem_of(refusal)
         return lambda _: problem
 
-    def _answer(self, tx: Tx, entries: Sequence[tuple[str, Entry, bytes]]) -> Finish:
+    def _answer(self, tx: Tx, drafted: Sequence[Drafted]) -> Finish:
         lids = tuple(part.where.keys.lid for part in self.parts)
         recorded = tx.record(self.caller.draft(tx.now, lids=lids, pv=self.hub.policy.number))
-        token = issue(
-            bytes(self.hub.keystore.consent_signing),
-            kid=self.hub.settings.hub_id,
-            issuer=self.hub.settings.hub_id,
-            controller=self.caller.organisation.oin,
-            record=secrets.token_bytes(16),
-            subject=secrets.token_bytes(16),
-            at=tx.now,
-            entries=entries,
+        token = receipt_of(
+            self.hub,
+            self.caller,
+            [entry for scope in drafted for entry in scope.entries],
+            {place: held for scope in drafted for place, held in scope.earlier.items()},
+            tx.now,
         )
         made: list[bytes] = []
 
@@ -353,6 +359,27 @@ class Choose:
 
         tx.remember(self.caller, answer)
         return lambda batch: json_answer(made[-1], batch.index_header([recorded]))
+
+
+def receipt_of(
+    hub: Hub,
+    caller: Caller,
+    entries: Sequence[tuple[str, Entry, bytes]],
+    earlier: Mapping[tuple[str, bytes], Sequence[Directive]],
+    now: datetime,
+) -> str:
+    """A signed receipt of one choice, with an id and a subject of its own; `earlier` as in `issue`."""
+    return issue(
+        bytes(hub.keystore.consent_signing),
+        kid=hub.settings.hub_id,
+        issuer=hub.settings.hub_id,
+        controller=caller.organisation.oin,
+        record=secrets.token_bytes(16),
+        subject=secrets.token_bytes(16),
+        at=now,
+        entries=entries,
+        earlier=earlier,
+    )
 
 
 async def choices(hub: Hub, caller: Caller, body: ChoiceRequest) -> Response:

@@ -24,12 +24,20 @@ import structlog
 from starlette.responses import Response
 
 from consent.claims import Claim, due, suspends, waits
-from consent.directive import FIRST_PREVIOUS, Directive, directive_hash, parse_canonical
+from consent.directive import (
+    FIRST_PREVIOUS,
+    Directive,
+    Entry,
+    RightEntry,
+    directive_hash,
+    parse_canonical,
+)
 from consent.resolve import end_of
 from consent.state import ChoiceState, decode
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import SealedBatch
 from index.accesslog.reading import OwnLines
+from index.choices import receipt_of
 from index.errors import LogUnavailable, TicketRefused
 from index.gate import Caller, Handle, Rule, Who
 from index.protocol.codec import b64u
@@ -44,6 +52,7 @@ from index.protocol.messages import (
     OwnFlag,
     OwnFlagsAnswer,
     OwnLogAnswer,
+    OwnReceiptsAnswer,
 )
 from index.publish import has_postponed_notice, json_answer, retention_end
 from index.relations import in_force, record_refused, ticket_needs, use_session
@@ -194,24 +203,58 @@ class OwnChoices(OwnView):
         )
 
     def _ledger(self, tx: Tx, scope: str, keys: SearchKeys) -> tuple[ChoiceState, list[OwnDirective]]:
+        state, entries = self._checked(tx, scope, keys)
+        counted = {held.number for held in state.directives}
+        return state, [
+            _own_directive(scope, entry, entry.number in counted, tx.now)
+            for entry, _ in entries
+            if isinstance(entry, Directive)
+        ]
+
+    def _checked(self, tx: Tx, scope: str, keys: SearchKeys) -> tuple[ChoiceState, list[tuple[Entry, bytes]]]:
+        """The folded state, and every entry with the head it made.
+
+        Raises:
+            LedgerBroken: The chain does not hold, or does not end where the folded state does.
+        """
         row = tx.choice(keys.idx_dir)
         state = (
             decode(self.hub.rows.open_choice(row, scope)[1]) if row else ChoiceState(FIRST_PREVIOUS, 0, ())
         )
-        counted = {held.number for held in state.directives}
-        head, last = FIRST_PREVIOUS, 0
-        found: list[OwnDirective] = []
+        head = FIRST_PREVIOUS
+        found: list[tuple[Entry, bytes]] = []
         for number, entry in enumerate(tx.ledger(keys.idx_dir), 1):
             directive, prev = parse_canonical(self.hub.rows.open_directive(entry, scope)[1])
             after = directive_hash(head, directive)
             if directive.number != number or prev != head or not hmac.compare_digest(after, entry.hash):
                 raise LedgerBroken("an entry does not follow the one before it")
-            head, last = after, number
-            if isinstance(directive, Directive):
-                found.append(_own_directive(scope, directive, number in counted, tx.now))
-        if (head, last) != (state.head, state.number):
+            head = after
+            found.append((directive, head))
+        if (head, len(found)) != (state.head, state.number):
             raise LedgerBroken("the folded state has another head than the ledger")
         return state, found
+
+
+@dataclass(frozen=True, slots=True)
+class OwnReceipts(OwnChoices):
+    """A fresh receipt of every choice in the ledger, the oldest first: for who lost the first one."""
+
+    def read(self, tx: Tx) -> tuple[Answer, bytes]:
+        groups: dict[bytes, list[tuple[str, Entry, bytes]]] = {}
+        held: dict[tuple[str, bytes], tuple[Directive, ...]] = {}
+        for scope, keys in self.scopes():
+            for entry, head in self._checked(tx, scope, keys)[1]:
+                if isinstance(entry, RightEntry) and entry.step not in ("used", "ended"):
+                    continue  # what a publisher answered is not the citizen's own
+                groups.setdefault(entry.group, []).append((scope, entry, head))
+                if isinstance(entry, Directive) and entry.effect != "withdraw":
+                    place = (scope, entry.group)
+                    held[place] = (*held.get(place, ()), entry)
+        receipts = [
+            receipt_of(self.hub, self.caller, entries, held, tx.now)
+            for entries in sorted(groups.values(), key=lambda listed: min(d.from_ for _, d, _ in listed))
+        ]
+        return lambda proof: OwnReceiptsAnswer(receipts, proof), b""
 
 
 def _own_directive(scope: str, directive: Directive, counted: bool, now: datetime) -> OwnDirective:
@@ -242,6 +285,12 @@ async def own_choices(hub: Hub, caller: Caller, body: CitizenRequest) -> Respons
     """POST /v1/citizen/choices."""
     ticket = open_session(hub, caller, body.ticket)
     return await hub.sequencer.submit(OwnChoices(hub, caller, ticket))
+
+
+async def own_receipts(hub: Hub, caller: Caller, body: CitizenRequest) -> Response:
+    """POST /v1/citizen/receipts."""
+    ticket = open_session(hub, caller, body.ticket)
+    return await hub.sequencer.submit(OwnReceipts(hub, caller, ticket))
 
 
 # --- log ----------------------------------------------------------------------------
@@ -306,5 +355,6 @@ def _rule(path: str, handle: Handle, answer: type[Message], summary: str) -> Rul
 RULES = (
     _rule("/v1/citizen/flags", own_flags, OwnFlagsAnswer, "Flags about the citizen who is logged in"),
     _rule("/v1/citizen/choices", own_choices, OwnChoicesAnswer, "The citizen's ledger of choices"),
+    _rule("/v1/citizen/receipts", own_receipts, OwnReceiptsAnswer, "A fresh receipt of each own choice"),
     _rule("/v1/citizen/log", own_log, OwnLogAnswer, "The citizen's lines of the access log"),
 )

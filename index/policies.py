@@ -44,6 +44,7 @@ from index.gate import refusal_codes
 from index.keystore import Keystore
 from index.protocol.codec import b64u, jcs
 from index.protocol.entry import EntryTooLarge, check_fits
+from index.protocol.policy import version_statement
 from index.registers import Registers, first_load
 from index.settings import SettingsError
 from index.store import tables as t
@@ -56,15 +57,9 @@ log = structlog.get_logger()
 
 SECOND_PERSON_S = 24 * 3600
 """Within this a second person confirms an emergency closing, else it is reverted."""
-_VERSION = b"vlagwijzer/policy-version/v1\n"
 _KEPT = 3
 _PAUSE_S = 5.0
 _IN_FORCE = ("policy-first", "policy-activate", "policy-revert")
-
-
-def version_statement(hub: str, number: int, digest: bytes) -> bytes:
-    """What the hub's signature of a version is over."""
-    return _VERSION + jcs({"hub": hub, "number": number, "hash": digest.hex()})
 
 
 # --- what the history says of versions ---------------------------------------------------

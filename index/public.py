@@ -14,8 +14,11 @@ from index.gate import Public
 from index.hub import Hub
 from index.metrics import MEDIA
 from index.policies import signature_of, stored
+from index.protocol.codec import b64u
 from index.protocol.directory import encode
 from index.protocol.http import problem_response
+from index.protocol.policy import PolicyAnswer, registers_statement, version_statement
+from index.registers import Registers
 
 
 async def _checkpoint(hub: Hub, _: Request) -> Response:
@@ -39,24 +42,44 @@ def _from_log(hub: Hub, path: str) -> Response:
     return Response(body, headers=headers, media_type=media)
 
 
-async def _policy(hub: Hub, _: Request) -> Response:
-    """The version in force now: number, hash, the hub's signature over both, and the texts it is made of.
+async def _policy(hub: Hub, request: Request) -> Response:
+    """The version in force now and what is registered per organisation, each with the hub's signature.
 
-    Read from the database, for this process may have answered nothing since it changed.
+    Read from the database, for this process may have answered nothing since it changed. Who has it
+    already asks with `If-None-Match` and gets 304: the tag is the number and the last act.
     """
     with hub.reading() as connection:
-        number = read_standing(connection).number_at(int(hub.clock().timestamp()))
+        standing = read_standing(connection)
+        number = standing.number_at(int(hub.clock().timestamp()))
+        tag = f'"{number}-{standing.acts}"'
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers={"ETag": tag})
         digest, content = stored(connection, number)
         acts = history(connection, hub.keystore)
-    body = {
-        "number": number,
-        "hash": digest.hex(),
-        "signature": signature_of(acts, number),
-        "content": content.files(),
-        # The permits that are made from the vocabulary, as soon as this process holds the version.
-        "rules": [rule.text for rule in hub.policy.rules] if hub.policy.hash == digest else [],
-    }
-    return Response(msgspec.json.encode(body), media_type="application/json")
+    last = acts[-1].seq if acts else 0
+    organisations = Registers().after(acts).published()
+    answer = PolicyAnswer(
+        number=number,
+        hash=digest.hex(),
+        signature=signature_of(acts, number) or _signed(hub, version_statement(_id(hub), number, digest)),
+        content=content.files(),
+        rules=[rule.text for rule in hub.policy.rules] if hub.policy.hash == digest else [],
+        acts=last,
+        organisations=organisations,
+        registers_signature=_signed(hub, registers_statement(_id(hub), number, last, organisations)),
+    )
+    return Response(
+        msgspec.json.encode(answer), headers={"ETag": f'"{number}-{last}"'}, media_type="application/json"
+    )
+
+
+def _id(hub: Hub) -> str:
+    return hub.settings.hub_id
+
+
+def _signed(hub: Hub, statement: bytes) -> str:
+    # A closing that nobody confirmed ends by its time; the act that signs for it comes a moment later.
+    return b64u(hub.keystore.log_signing.sign(statement).signature)
 
 
 async def _directory(hub: Hub, _: Request) -> Response:

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from index.acts import Act, Held, Refused, Signer, Sitting, signed
 from index.protocol.directory import Directory, OrganisationEntry
+from index.protocol.policy import FOREVER, ConvenantInForce, MandateInForce, OrganisationRules
 from index.settings import HubSettings
 from policy.decide import Asker
 from policy.engine import PolicyVersion
@@ -120,6 +121,32 @@ class Registers:
                 changes += [entry.begin, entry.end, entry.approved_at, entry.closed_at]
         return all(abs(change - seconds) > within for change in changes)
 
+    def published(self) -> list[OrganisationRules]:
+        """What holds or is to hold, per organisation that has anything registered; for everybody to read."""
+        known = {p.organisation for p in self.profiles} | {e.organisation for e in self.entries.values()}
+        return [
+            OrganisationRules(
+                oin,
+                self.profile_of(oin),
+                tuple(
+                    ConvenantInForce(e.detail["kinds"], e.detail["purposes"], *_period(e))
+                    for e in self._open("convenant", oin)
+                ),
+                tuple(
+                    MandateInForce(e.detail["act"], e.detail["decision"], *_period(e))
+                    for e in self._open("mandate", oin)
+                ),
+            )
+            for oin in sorted(known)
+        ]
+
+    def _open(self, what: str, oin: str) -> list[Entry]:
+        return [
+            entry
+            for _, entry in sorted(self.entries.items())
+            if (entry.what, entry.organisation) == (what, oin) and entry.approved_at and not entry.closed_at
+        ]
+
     def asker(
         self, organisation: OrganisationEntry, role: str, purpose: str, seconds: int, *, past: bool = False
     ) -> Asker:
@@ -141,6 +168,10 @@ class Registers:
             convenant=frozenset(named),
             mandate=frozenset(entry.detail["act"] for entry in mandates),
         )
+
+
+def _period(entry: Entry) -> tuple[int, int]:
+    return max(entry.begin, entry.approved_at), min(entry.end, FOREVER)
 
 
 def _fold_entry(entries: dict[int, Entry], seq: int, act: Act, what: str, verb: str) -> None:

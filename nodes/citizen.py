@@ -23,6 +23,7 @@ from consent.directive import Directive, Giver, Right
 from consent.preview import Cell as PreviewCell
 from consent.preview import PossibleAsker, effects
 from consent.pseudonym import Pseudonym
+from consent.receipt import Receipt
 from consent.receipt import ReceiptInvalid as ConsentReceiptInvalid
 from consent.receipt import verify as verify_consent
 from consent.resolve import Receiver as AskingTeam
@@ -32,6 +33,7 @@ from index.protocol.codec import SCOPES, b64u, unb64u
 from index.protocol.directory import OrganisationEntry
 from index.protocol.entry import SOMETHING, kinds_shown, log_id
 from index.protocol.entry import Asker as LoggedAsker
+from index.protocol.export import files_of
 from index.protocol.messages import (
     ChoiceEntry,
     ChoiceRequest,
@@ -44,8 +46,6 @@ from index.protocol.messages import (
     RightItem,
 )
 from index.protocol.points import seal_points
-from policy.decide import Asker
-from policy.engine import PolicyVersion, publish
 from policy.vocabulary import UnknownCode, Vocabulary
 
 from .ages import next_boundary, regime_of
@@ -53,6 +53,7 @@ from .bsn import Bsn
 from .errors import BadInput, LoginExpired, NodeError, NotAllowed, ReceiptInvalid, Refused
 from .hub import CITIZEN, Asking, Hub, new_message_id
 from .looks import check_lines
+from .policy import HubPolicy, InForce
 from .pseudonymise import Pseudonymiser
 from .representation import (
     CURATELE_BY_BRP,
@@ -313,7 +314,7 @@ class Citizens:
     Args:
         consent_key: The hub's pinned public key of consent receipts.
         log_vkey: The pinned key of the log.
-        profile: Policy profile under which previews are computed.
+        policy: What the hub decides under; what a choice changes is computed by it.
         now: Clock, UTC.
     """
 
@@ -324,10 +325,12 @@ class Citizens:
         trust: Trust,
         vocabulary: Vocabulary,
         *,
+        policy: HubPolicy,
         settings: NodeSettings,
         now: Callable[[], datetime],
     ) -> None:
         self._hub = hub
+        self._policy = policy
         self._pseudonymiser = pseudonymiser
         self._trust = trust
         self._vocabulary = vocabulary
@@ -615,16 +618,45 @@ class Citizens:
         Raises:
             ReceiptInvalid: Not even the checkpoint holds; nothing is shown.
         """
+        return (await self.own_log(session))[0]
+
+    async def own_log(self, session: CitizenSession) -> tuple[LooksView, dict[str, bytes]]:
+        """As `looks`, with the files by which anybody can check the lines (`index.protocol.export`).
+
+        Raises:
+            ReceiptInvalid: Not even the checkpoint holds.
+        """
         ticket, lids = self._use(session)
         answer = await self._asked(session, self._hub.own_log(ticket, lids, session.asking))
-        found = await asyncio.to_thread(check_lines, answer, session._lids, self._settings.hub_log_vkey)
-        return LooksView(
+        vkey, own = self._settings.hub_log_vkey, dict(session._lids)
+        found = await asyncio.to_thread(check_lines, answer, own, vkey)
+        view = LooksView(
             lines=[self._line(asker) for _, asker in found.entries],
             verified=found.verified,
             checked=len(found.entries),
             total=found.total,
             at=self._now(),
         )
+        listed = {scope: [lid] for scope, lid in own.items()}
+        return view, await asyncio.to_thread(files_of, answer.lines, answer.checkpoint, listed, vkey)
+
+    async def receipts(self, session: CitizenSession) -> dict[str, tuple[str, Receipt]]:
+        """A fresh signed receipt of every choice ever made, by group: the token and what it says.
+
+        Raises:
+            ReceiptInvalid: One does not verify; none is given.
+        """
+        ticket, lids = self._use(session)
+        answer = await self._asked(session, self._hub.own_receipts(ticket, lids, session.asking))
+        found: dict[str, tuple[str, Receipt]] = {}
+        for token in answer.receipts:
+            said = self._verified(token)
+            found[said.record_id] = (token, said)
+        return found
+
+    async def rules(self) -> InForce:
+        """What the hub decides under now."""
+        return await self._policy.current()
 
     def _line(self, asker: LoggedAsker) -> LookLine:
         words = self._vocabulary
@@ -684,72 +716,85 @@ class Citizens:
             if self._vocabulary.organisation_class(organisation.class_).may_view
         ]
 
+    async def closed_to(self, classes: Sequence[str]) -> bool:
+        """Whether no organisation of these classes can look, under every profile in use (policy P13)."""
+        rules = await self._policy.current()
+        words = rules.version.vocabulary
+        profiles = {rules.profile_of(organisation.oin) for organisation in self._looking()}
+        # The insurer's role is the one by which a class marked creditor may look.
+        return not any("extern_zorg" in words.profile(code).roles for code in profiles) and not any(
+            words.organisation_class(code).may_view for code in classes
+        )
+
     async def standing(self, session: CitizenSession) -> Standing:
         """Who may see what as of now, by the deciding engine, over all kinds and receivers."""
         states = self._with_rights(self._folded(await self._ledger(session)), session._claims)
-        return await asyncio.to_thread(self._standing, states)
+        return await asyncio.to_thread(self._standing, states, await self._policy.current())
 
-    def _standing(self, states: Mapping[str, ChoiceState | None]) -> Standing:
-        version, askers, now = self._version(), self._askers(), self._now()
+    def _standing(self, states: Mapping[str, ChoiceState | None], rules: InForce) -> Standing:
+        version, askers, now = rules.version, self._askers(rules), self._now()
         nothing: dict[str, ChoiceState | None] = dict.fromkeys(states)
         yes = Directive(1, bytes(16), "grant", from_=now, until=add_months(now, 1), explicit=True)
         everything = dict.fromkeys(states, fold(None, yes))
         given = effects(version, nothing, states, askers, now)
         possible = effects(version, nothing, everything, askers, now)
-        return Standing(self._cells(given.opened), self._cells(given.by_law), self._cells(possible.opened))
+        return Standing(
+            _cells(rules, given.opened), _cells(rules, given.by_law), _cells(rules, possible.opened)
+        )
 
     async def preview(self, session: CitizenSession, change: Change) -> Effects:
         """What the change would open and close; nothing is written."""
         # Anew each time: another who has a say may have chosen since.
         standing = await self._ledger(session)
-        before = self._with_rights(self._folded(standing), session._claims)
+        entries = self._entries(session, change)
+        if change.effect != "grant":
+            entries = _with_closings(entries, standing, session)
+        return await self._after(session, standing, entries)
+
+    async def preview_withdrawal(self, session: CitizenSession, group: str) -> Effects:
+        """What ending an earlier choice would open and close: the end of a no may open something.
+
+        Raises:
+            BadInput: No choice of this group is in force.
+        """
+        own = await self._ledger(session)
+        return await self._after(session, own, self._withdrawing(session, own, group))
+
+    async def preview_stop_all(self, session: CitizenSession) -> Effects:
+        """What ending every own yes would close."""
+        own = await self._ledger(session)
+        return await self._after(session, own, _every_yes(session, own))
+
+    async def _after(
+        self, session: CitizenSession, own: Sequence[OwnDirective], entries: Sequence[ChoiceEntry]
+    ) -> Effects:
+        """Both sides by the deciding engine: the ledger as it is, and with these entries added."""
+        rules = await self._policy.current()
+        before = self._with_rights(self._folded(own), session._claims)
         after = dict(before)
-        for entry in _with_closings(self._entries(session, change), standing, session):
+        for entry in entries:
             state = after[entry.scope]
             number = state.number + 1 if state else 1
-            after[entry.scope] = self._objecting(self._drafted(session, entry, number), state)
-        return await asyncio.to_thread(self._effects, before, after)
+            drafted = self._drafted(session, entry, number)
+            after[entry.scope] = _objecting(drafted, state, rules.version.vocabulary)
+        found = await asyncio.to_thread(
+            effects, rules.version, before, after, self._askers(rules), self._now()
+        )
+        return Effects(_cells(rules, found.opened), _cells(rules, found.closed), _cells(rules, found.by_law))
 
-    def _objecting(self, directive: Directive, state: ChoiceState | None) -> ChoiceState:
-        """The state after a choice, with the objection that a no to a task is as well."""
-        after = fold(state, directive)
-        entry = objection_with(directive, after, self._vocabulary)
-        return after if entry is None else fold(after, entry)
-
-    def _effects(
-        self, before: Mapping[str, ChoiceState | None], after: Mapping[str, ChoiceState | None]
-    ) -> Effects:
-        found = effects(self._version(), before, after, self._askers(), self._now())
-        return Effects(self._cells(found.opened), self._cells(found.closed), self._cells(found.by_law))
-
-    def _version(self) -> PolicyVersion:
-        # The same rules and vocabulary as the hub's; the number is the hub's to give.
-        return publish(self._vocabulary, version=0, profiles=(self._settings.profile,))
-
-    def _askers(self) -> list[PossibleAsker]:
-        roles = [role for role in self._vocabulary.roles if role.bsn_allowed]
+    def _askers(self, rules: InForce) -> list[PossibleAsker]:
+        """Every team, role and purpose that can ask, under what is registered for its organisation."""
+        seconds = int(self._now().timestamp())
+        roles = [role for role in rules.version.vocabulary.roles if role.bsn_allowed]
         return [
             PossibleAsker(
-                Asker(role.code, organisation.class_, self._settings.profile, purpose),
+                rules.asker(organisation, role.code, purpose, seconds),
                 AskingTeam(organisation.oin, team.id, role.code),
             )
             for organisation in self._looking()
             for team in organisation.teams
             for role in roles
             for purpose in role.purposes
-        ]
-
-    def _cells(self, cells: Sequence[PreviewCell]) -> list[Cell]:
-        return [
-            Cell(
-                kind=cell.kind,
-                label=self._vocabulary.kind(cell.kind).label,
-                organisation=cell.receiver.organisation,
-                team=cell.receiver.team,
-                role=cell.receiver.role,
-                purpose=cell.purpose,
-            )
-            for cell in cells
         ]
 
     def _folded(self, directives: Sequence[OwnDirective]) -> dict[str, ChoiceState | None]:
@@ -832,6 +877,11 @@ class Citizens:
         if session.speaker.by == "zelf" and regime_of(session.known.born, self._now()) == "ouder":
             raise NotAllowed("age")
         own = await self._ledger(session)
+        return await self._write(session, self._withdrawing(session, own, group), text_shown)
+
+    def _withdrawing(
+        self, session: CitizenSession, own: Sequence[OwnDirective], group: str
+    ) -> list[ChoiceEntry]:
         scopes = [
             scope
             for scope in SCOPES
@@ -840,7 +890,22 @@ class Citizens:
         if not scopes:
             raise BadInput("group", "unknown-group", "This choice does not exist.")
         entries = [ChoiceEntry(scope, "withdraw", withdraws=group) for scope in scopes]  # type: ignore[arg-type]
-        return await self._write(session, entries + _given_back(session, own, group, self._now()), text_shown)
+        return entries + _given_back(session, own, group, self._now())
+
+    async def stop_all(self, session: CitizenSession, text_shown: str) -> Saved | None:
+        """End every own yes in force, in all scopes in one transaction or none of it.
+
+        Returns:
+            None when there is no yes to end; nothing is written then.
+
+        Raises:
+            NotAllowed: `age`: below 12 the parents choose.
+            Refused: The hub refuses; everything is as it was.
+        """
+        if session.speaker.by == "zelf" and regime_of(session.known.born, self._now()) == "ouder":
+            raise NotAllowed("age")
+        entries = _every_yes(session, await self._ledger(session))
+        return await self._write(session, entries, text_shown) if entries else None
 
     async def use_right(
         self, session: CitizenSession, right: Right, kind: str, publisher: int, text_shown: str
@@ -1002,13 +1067,16 @@ class Citizens:
 
     def _check_receipt(self, receipt: str, group: str, scopes: Sequence[str]) -> None:
         """The citizen gets only a receipt that verifies and names this choice in each of its scopes."""
-        key = self._settings.consent_key()
+        found = self._verified(receipt)
+        if found.record_id != group or {term.scope for term in found.entries} != set(scopes):
+            raise ReceiptInvalid("the receipt is about another choice")
+
+    def _verified(self, token: str) -> Receipt:
+        hub, key = self._settings.hub_id, self._settings.consent_key()
         try:
-            found = verify_consent(receipt, keys={self._settings.hub_id: key}, issuer=self._settings.hub_id)
+            return verify_consent(token, keys={hub: key}, issuer=hub)
         except ConsentReceiptInvalid as error:
             raise ReceiptInvalid(str(error)) from None
-        if found.group != group or {term.scope for term in found.entries} != set(scopes):
-            raise ReceiptInvalid("the receipt is about another choice")
 
 
 def _about(rights: Sequence[RightView], flag: OwnFlagView) -> tuple[RightView, ...]:
@@ -1065,6 +1133,37 @@ def _with_closings(
             groups = dict.fromkeys(yes.group for yes in own if session.mine(yes) and _lies_inside(yes, entry))
             found += [ChoiceEntry(entry.scope, "withdraw", withdraws=group) for group in groups]
     return found
+
+
+def _objecting(directive: Directive, state: ChoiceState | None, words: Vocabulary) -> ChoiceState:
+    """The state after a choice, with the objection that a no to a task is as well."""
+    after = fold(state, directive)
+    entry = objection_with(directive, after, words)
+    return after if entry is None else fold(after, entry)
+
+
+def _every_yes(session: CitizenSession, own: Sequence[OwnDirective]) -> list[ChoiceEntry]:
+    """A withdrawal of each own yes in force, once per scope and group."""
+    found = dict.fromkeys(
+        (yes.scope, yes.group)
+        for yes in sorted(own, key=lambda yes: (SCOPES.index(yes.scope), yes.number))
+        if yes.effect == "grant" and yes.in_force and session.mine(yes)
+    )
+    return [ChoiceEntry(scope, "withdraw", withdraws=group) for scope, group in found]
+
+
+def _cells(rules: InForce, cells: Sequence[PreviewCell]) -> list[Cell]:
+    return [
+        Cell(
+            kind=cell.kind,
+            label=rules.version.vocabulary.kind(cell.kind).label,
+            organisation=cell.receiver.organisation,
+            team=cell.receiver.team,
+            role=cell.receiver.role,
+            purpose=cell.purpose,
+        )
+        for cell in cells
+    ]
 
 
 def _lies_inside(yes: OwnDirective, no: ChoiceEntry) -> bool:

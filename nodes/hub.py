@@ -45,6 +45,7 @@ from index.protocol.messages import (
     OwnChoicesAnswer,
     OwnFlagsAnswer,
     OwnLogAnswer,
+    OwnReceiptsAnswer,
     PersonAnswer,
     ReconciliationAnswer,
     ReconciliationRequest,
@@ -302,6 +303,15 @@ class Hub:
         """The citizen's ledger in all scopes."""
         request = CitizenRequest(ticket)
         answer, sent = await self._ask("/v1/citizen/choices", request, OwnChoicesAnswer, asking)
+        self._check_all(answer.log, sent, [lids])
+        return answer
+
+    async def own_receipts(
+        self, ticket: str, lids: Sequence[bytes], asking: Asking = CITIZEN
+    ) -> OwnReceiptsAnswer:
+        """A fresh receipt of each of the citizen's choices."""
+        request = CitizenRequest(ticket)
+        answer, sent = await self._ask("/v1/citizen/receipts", request, OwnReceiptsAnswer, asking)
         self._check_all(answer.log, sent, [lids])
         return answer
 

@@ -28,6 +28,7 @@ from .figures import NodeFigures
 from .hub import Hub
 from .intake import Intake
 from .outbox import Outbox
+from .policy import HubPolicy
 from .pseudonymise import Pseudonymiser
 from .publication import Rules
 from .sender import Sender
@@ -136,6 +137,12 @@ def open_node(
     rules = Rules(
         vocabulary, lambda: trust.directory, trust.oin, max_until_years=settings.max_until_years, now=now
     )
+    policy = HubPolicy(
+        hub_http,
+        hub_id=settings.hub_id,
+        log_vkey=settings.hub_log_vkey,
+        directory=lambda: trust.directory,
+    )
     tokens = None
     if settings.tokens is not None:
         tokens = EmployeeTokens(
@@ -167,7 +174,7 @@ def open_node(
             profile=settings.profile,
             now=now,
         ),
-        citizens=Citizens(hub, pseudonymiser, trust, vocabulary, settings=settings, now=now),
+        citizens=Citizens(hub, pseudonymiser, trust, vocabulary, policy=policy, settings=settings, now=now),
         source=SourceDesk(
             engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
         ),

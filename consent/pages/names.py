@@ -20,6 +20,10 @@ class Names:
         self._vocabulary = vocabulary
         self._other = translations(language)
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self._vocabulary
+
     def kind(self, code: str) -> str:
         if f"kind.{code}.label" in self._other:
             return self._other[f"kind.{code}.label"]

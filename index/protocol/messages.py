@@ -288,7 +288,7 @@ class ChoiceRequest(Message, frozen=True):
     text: B64
     regime: Literal["zelf", "samen", "ouder"]
     by: GiverCode
-    entries: Annotated[list[ChoiceEntry], Meta(min_length=1, max_length=200)]
+    entries: Annotated[list[ChoiceEntry], Meta(min_length=1, max_length=400)]
     giver: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,22}\Z")] = ""
     evidence: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:/-]{0,32}\Z")] = ""
     channel: Literal["portaal", "balie"] = "portaal"
@@ -447,6 +447,13 @@ class OwnDirective(Message, frozen=True):
     proven: bool = False
     proven_until: Instant | None = None
     channel: Literal["portaal", "code", "formulier", "balie"] = "portaal"
+
+
+class OwnReceiptsAnswer(Message, frozen=True):
+    """Consent receipts (`ChoiceAnswer`), one per group, each with an id of its own."""
+
+    receipts: list[str]
+    log: list[LogReceipt]
 
 
 class OwnClaim(Message, frozen=True):

@@ -85,6 +85,7 @@ T_OF_PATH: Mapping[str, Activity] = {
     "/v1/objections/answers": "objection",
     "/v1/citizen/flags": "log_view",
     "/v1/citizen/choices": "log_view",
+    "/v1/citizen/receipts": "log_view",
     "/v1/citizen/log": "log_view",
     "/v1/subscriptions": "subscription",
     "/v1/enrolments": "key",

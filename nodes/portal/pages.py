@@ -1,7 +1,7 @@
 """The citizen's pages: who may see what, the effect before the choice, what is known, who looked.
 
     two doors (P1) -> who may see what (P2) -> what changes (P3) -> saved, undo, receipt (P4)
-                   -> who looked (P7), what is known (P6), stop everything (P5)
+                   -> who looked (P7), what is known (P6), stop everything (P5), check and keep (P9)
                    -> for somebody else (P10), messages (P11)
 
 What opens and closes is computed by the engine that will decide, never here.
@@ -11,14 +11,16 @@ address: a choice under way waits in the login session.
 Source: screens.md §5; policy.md §2.3, §2.5.
 """
 
+import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, cast, get_args
 
 from fastapi import APIRouter
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from consent.directive import Right
 from consent.pages import State, Visitor
@@ -30,6 +32,7 @@ from nodes.citizen import (
     Cell,
     Change,
     CitizenSession,
+    Effects,
     LookLine,
     OwnFlagView,
     Receiver,
@@ -38,15 +41,17 @@ from nodes.citizen import (
     Saved,
     Standing,
 )
-from nodes.errors import HubUnreachable
+from nodes.errors import BadInput, HubUnreachable
 from nodes.pages import Guest, NodePages
 from nodes.representation import end_of_choice
 from nodes.runtime import NodeRuntime
 
+from .export import confirmed_text, gather, packed, rendered
 from .family import session_for
 
 PERIODS: tuple[Literal[3, 6, 12], ...] = (3, 6, 12)
 LINES_A_PAGE = 50
+PIECE = 64 * 1024
 PortalVisitor = Visitor[Guest]
 
 
@@ -178,6 +183,8 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/mijn/recht", portal.use_right, who=may, methods=("POST",))
     pages.add(routes, "/mijn/recht/stoppen", portal.end_right, who=may, methods=("POST",))
     pages.add(routes, "/mijn/gekeken", portal.looks, who=may)
+    pages.add(routes, "/mijn/nakijken", portal.check, who=may)
+    pages.add(routes, "/mijn/inzage", portal.export, who=may, methods=("POST",))
     pages.add(routes, "/mijn/voor-wie", portal.whom, who=may)
     pages.add(routes, "/mijn/voor-wie", portal.choose_whom, who=may, methods=("POST",))
     pages.add(routes, "/mijn/berichten", portal.inbox, who=may)
@@ -221,19 +228,9 @@ class _Portal:
         return self._show(
             visitor,
             "begin.html",
-            closed=self._closed_to_creditors(),
+            closed=await self._node.citizens.closed_to(("politie_justitie", "schuldeiser", "verhuurder")),
             messages=len(await self._node.citizens.notices(_session(visitor))),
             others=bool(family and family.children),
-        )
-
-    def _closed_to_creditors(self) -> bool:
-        """Whether no class of police, creditors or landlords can look under this node's profile (P13)."""
-        vocabulary = self._node.vocabulary
-        roles = vocabulary.profile(self._node.settings.profile).roles
-        classes = ("politie_justitie", "schuldeiser", "verhuurder")
-        # The insurer's role is the one by which a class marked creditor may look.
-        return "extern_zorg" not in roles and not any(
-            vocabulary.organisation_class(code).may_view for code in classes
         )
 
     async def choices(self, visitor: PortalVisitor) -> Response:
@@ -283,6 +280,9 @@ class _Portal:
         self, visitor: PortalVisitor, token: str, wish: Wish, *, wrong: bool = False
     ) -> Response:
         effects = await self._node.citizens.preview(_session(visitor), wish.change(12))
+        mine = visitor.request.query_params.get("mijn") == "1"
+        if mine:
+            effects = _only(effects, {flag.kind for flag in await self._own_flags(visitor)})
         concerned = [cell for cell in effects.by_law if _at(cell, wish.receiver.receiver)]
         if wish.kind:
             concerned = [cell for cell in concerned if cell.kind == wish.kind]
@@ -291,6 +291,7 @@ class _Portal:
             "effect.html",
             400 if wrong else 200,
             token=token,
+            mine=mine,
             wish=wish,
             opened=_by_kind(effects.opened),
             closed=_by_kind(effects.closed),
@@ -300,6 +301,9 @@ class _Portal:
             both=self._needs_both(visitor) and wish.effect == "grant",
             latest=self._latest(visitor, wish),
         )
+
+    async def _own_flags(self, visitor: PortalVisitor) -> list[OwnFlagView]:
+        return await self._node.citizens.flags(_session(visitor))
 
     def _needs_both(self, visitor: PortalVisitor) -> bool:
         """Whether one yes is not enough: from 12 to 15, and while the age is not known."""
@@ -351,14 +355,15 @@ class _Portal:
 
     def _text_shown(self, visitor: PortalVisitor, wish: Wish, months: int) -> str:
         """The words the citizen confirmed; the choice carries their digest."""
-        t = visitor.words
-        what = self._names(visitor).kind(wish.kind) if wish.kind else t("portal.choices.all")
-        lines = [t(f"portal.effect.{wish.effect}", receiver=wish.receiver.name), what]
-        if _session(visitor).speaker.by != "zelf":
-            lines.insert(0, t(f"portal.whom.as_{_session(visitor).speaker.by}"))
-        if wish.effect == "grant":
-            lines += [t("portal.effect.until"), t(f"portal.effect.months_{months}")]
-        return "\n".join([*lines, t("portal.effect.same_help"), t(f"portal.effect.save_{wish.effect}")])
+        return confirmed_text(
+            visitor.words,
+            self._names(visitor),
+            by=_session(visitor).speaker.by,
+            effect=wish.effect,
+            receiver=wish.receiver.name,
+            kind=wish.kind,
+            months=months,
+        )
 
     def _go_saved(self, visitor: PortalVisitor, done: Done) -> Response:
         visitor.drawer["done"] = done
@@ -369,7 +374,13 @@ class _Portal:
         done = visitor.drawer.get("done")
         if not isinstance(done, Done):
             return visitor.go("/mijn/keuzes")
-        return self._show(visitor, "saved.html", done=done)
+        again: list[Subject] = []
+        if done.undo:
+            # The end of a no may open something: that is said before the button, not after it.
+            with suppress(BadInput):
+                undone = await self._node.citizens.preview_withdrawal(_session(visitor), done.undo)
+                again = _by_kind(undone.opened)
+        return self._show(visitor, "saved.html", done=done, again=again)
 
     async def undo(self, visitor: PortalVisitor) -> Response:
         """Take back the choice that was just saved."""
@@ -404,14 +415,35 @@ class _Portal:
         return self._show(visitor, "stop.html", closes=closes, law=_by_law(standing.by_law))
 
     async def stop_all(self, visitor: PortalVisitor) -> Response:
-        """End every yes that is in force."""
-        session = _session(visitor)
+        """End every yes that is in force, all or none."""
         text = visitor.words("portal.stop.button")
-        receipts = []
-        for choice in await self._node.citizens.choices(session):
-            if choice.effect == "grant" and choice.in_force and choice.mine:
-                receipts.append((await self._node.citizens.withdraw(session, choice.group, text)).receipt)
-        return self._go_saved(visitor, Done(visitor.words("portal.saved.stopped"), tuple(receipts)))
+        try:
+            saved = await self._node.citizens.stop_all(_session(visitor), text)
+        except HubUnreachable:
+            return visitor.say(State("not_saved", 503))
+        receipts = (saved.receipt,) if saved else ()
+        at = _moment(visitor, saved.at) if saved else ""
+        return self._go_saved(visitor, Done(visitor.words("portal.saved.stopped"), receipts, at))
+
+    async def check(self, visitor: PortalVisitor) -> Response:
+        """P9: the own check, and everything as one file."""
+        view = await self._node.citizens.looks(_session(visitor))
+        return self._show(visitor, "check.html", view=view)
+
+    async def export(self, visitor: PortalVisitor) -> Response:
+        """Everything about this person as one file; its name names nobody."""
+        found = await gather(self._node, _session(visitor))
+        settings, names, t = self._node.settings, self._names(visitor), visitor.words
+        keys = {"kid": settings.hub_id, "consent": settings.hub_consent_key}
+        page = await asyncio.to_thread(rendered, visitor.pages.templates, found, t, names)
+        raw = memoryview(await asyncio.to_thread(packed, found, names, page, keys))
+        parts = (bytes(raw[at : at + PIECE]) for at in range(0, len(raw), PIECE))
+        headers = {
+            **HEADERS,
+            "Content-Disposition": 'attachment; filename="inzage.zip"',
+            "Content-Length": str(len(raw)),
+        }
+        return StreamingResponse(parts, 200, headers, media_type="application/zip")
 
     async def whom(self, visitor: PortalVisitor) -> Response:
         """P10: oneself and the children; no name, for the BRP's are not asked."""
@@ -557,6 +589,12 @@ def _by_law(cells: Iterable[Cell]) -> list[LawRole]:
         LawRole(role, [LawLine(kind, _unique(purposes)) for kind, purposes in kinds.items()])
         for role, kinds in found.items()
     ]
+
+
+def _only(effects: Effects, kinds: set[str]) -> Effects:
+    """These kinds alone: what a citizen asks for who wants to see the own flags only."""
+    parts = (effects.opened, effects.closed, effects.by_law)
+    return Effects(*([cell for cell in cells if cell.kind in kinds] for cells in parts))
 
 
 def _by_kind(cells: Sequence[Cell]) -> list[Subject]:

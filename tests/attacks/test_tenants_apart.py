@@ -217,6 +217,7 @@ TRIES: tuple[Try, ...] = (
     Try("/v1/choices", _choice, "ticket"),
     Try("/v1/citizen/flags", _own, "ticket"),
     Try("/v1/citizen/choices", _own, "ticket"),
+    Try("/v1/citizen/receipts", _own, "ticket"),
     Try("/v1/citizen/log", _own, "ticket"),
 )
 

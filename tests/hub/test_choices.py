@@ -104,7 +104,7 @@ def test_the_receipt_proves_what_was_written_and_names_no_person(hub: Acting) ->
 
     key = bytes(hub.world.keystore.consent_signing.verify_key)
     receipt = verify(answer.receipt, keys={HUB_ID: key}, issuer=HUB_ID)
-    assert [(term.scope, term.seq, term.event) for term in receipt.entries] == [
+    assert [(term.scope, term.seq, term.effect) for term in receipt.entries] == [
         ("geld", 2, "grant"),
         ("werk", 1, "deny"),
     ]
@@ -121,7 +121,9 @@ def test_a_stop_gives_a_receipt_too(hub: Acting) -> None:
 
     key = bytes(hub.world.keystore.consent_signing.verify_key)
     (term,) = verify(answer.receipt, keys={HUB_ID: key}, issuer=HUB_ID).entries
-    assert (term.event, term.withdraws) == ("withdraw", group)
+    assert (term.effect, term.withdraws) == ("withdraw", group)
+    assert [event.event_state for event in term.events] == ["given", "withdrawn"]
+    assert term.pii_type == entry().category
 
 
 def test_the_ledger_is_a_chain_of_hashes(hub: Acting) -> None:

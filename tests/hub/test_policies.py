@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from index import acts, policies
+from index import acts
 from index.accesslog.reading import EntryFilter
 from index.acts import HistoryBroken, Refused
 from index.app import open_hub
 from index.policies import NotProven, Policies, settle, stop
 from index.protocol.codec import unb64u
+from index.protocol.policy import PolicyNotSigned, check_policy, version_statement
 from index.settings import HubSettings, SettingsError
 from policy.texts import packaged
 
@@ -164,8 +165,37 @@ async def test_the_policy_is_served_with_its_signature_and_content(world: World,
     body = (await world.client.get("/v1/policy")).json()
     assert body["number"] == 2
     assert body["content"] == CLOSED.files()
-    statement = policies.version_statement(world.settings.hub_id, 2, bytes.fromhex(body["hash"]))
+    statement = version_statement(world.settings.hub_id, 2, bytes.fromhex(body["hash"]))
     world.keystore.log_signing.verify_key.verify(statement, unb64u(body["signature"], 64))
+
+
+async def test_whoever_reads_the_policy_checks_it_and_asks_only_for_what_changed(
+    world: World, bureau: Bureau
+) -> None:
+    bureau.in_force(CLOSED)
+    answer = await world.client.get("/v1/policy")
+    public = bytes(world.keystore.log_signing.verify_key)
+    held = check_policy(answer.content, hub=world.settings.hub_id, public=public)
+    assert held.number == 2
+    seen = {"If-None-Match": answer.headers["etag"]}
+    assert (await world.client.get("/v1/policy", headers=seen)).status_code == 304
+    for change in (
+        {"number": 3},
+        {"hash": "00" * 32},
+        {"acts": held.acts + 1},
+        {"organisations": [{"organisation": "1", "profile": "kernteam"}]},
+        {"signature": held.registers_signature},
+        {"more": 1},
+    ):
+        raw = msgspec.json.encode({**answer.json(), **change})
+        with pytest.raises(PolicyNotSigned):
+            check_policy(raw, hub=world.settings.hub_id, public=public)
+    with pytest.raises(PolicyNotSigned):
+        check_policy(answer.content, hub="other.example", public=public)
+    with pytest.raises(PolicyNotSigned):
+        check_policy(answer.content, hub=world.settings.hub_id, public=public, not_before=held.acts + 1)
+    bureau.in_force(packaged())
+    assert (await world.client.get("/v1/policy", headers=seen)).status_code == 200
 
 
 # --- emergency closing -------------------------------------------------------------------

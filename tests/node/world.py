@@ -24,7 +24,7 @@ from nacl.public import PrivateKey
 from index.app import create_app as create_hub
 from index.keystore import init_keystore
 from index.protocol.codec import b64u
-from index.protocol.directory import KindEntry, OrganisationEntry, TeamEntry, encode
+from index.protocol.directory import KindEntry, NodeEntry, OrganisationEntry, TeamEntry, encode
 from index.protocol.keyfile import write_key_file
 from index.protocol.note import ED25519, NoteKey
 from index.settings import HubSettings
@@ -116,31 +116,38 @@ class NodeWorld:
         self.keys = KeyFederation(
             folder,
             hub_key=PrivateKey(self.keystore.points_private),
-            nodes=lambda keys: [
-                node_entry("bron", 1, keys["bron"], classes=["publish"], oin=SCHULDHULP),
-                node_entry("wijkteam", 2, keys["wijkteam-noord"], classes=["lookup", "crisis"], oin=GEMEENTE),
-                node_entry("portaal", 3, keys["portaal"], classes=["citizen", "inzage"], oin=PORTAAL),
-            ],
-            organisations=[
-                OrganisationEntry(1, GEMEENTE, "gemeente", [], [TeamEntry(1, "wijkteam-noord")]),
-                OrganisationEntry(
-                    2,
-                    SCHULDHULP,
-                    "hulpverlening",
-                    [
-                        KindEntry("schuldhulp", "Schuldhulp", "14 0123"),
-                        KindEntry("wmo_voorziening", "Wmo", "14 0124"),
-                    ],
-                    [],
-                ),
-                OrganisationEntry(3, PORTAAL, "portaal", [], []),
-            ],
+            nodes=self.nodes_of,
+            organisations=self.organisations(),
         )
         self.clock = self.keys.clock
         self.hub_settings = self._hub_settings()
         migrate.upgrade(open_hub_engine(self.hub_settings.database_url))
         self.network: Network
         self.runtimes: list[NodeRuntime] = []
+
+    def nodes_of(self, keys: Any) -> list[NodeEntry]:
+        """The nodes of the directory; another world has others."""
+        return [
+            node_entry("bron", 1, keys["bron"], classes=["publish"], oin=SCHULDHULP),
+            node_entry("wijkteam", 2, keys["wijkteam-noord"], classes=["lookup", "crisis"], oin=GEMEENTE),
+            node_entry("portaal", 3, keys["portaal"], classes=["citizen", "inzage"], oin=PORTAAL),
+        ]
+
+    def organisations(self) -> list[OrganisationEntry]:
+        """The organisations of the directory."""
+        known = [
+            KindEntry("schuldhulp", "Schuldhulp", "14 0123"),
+            KindEntry("wmo_voorziening", "Wmo", "14 0124"),
+        ]
+        return [
+            OrganisationEntry(1, GEMEENTE, "gemeente", [], [TeamEntry(1, "wijkteam-noord")]),
+            OrganisationEntry(2, SCHULDHULP, "hulpverlening", known, []),
+            OrganisationEntry(3, PORTAAL, "portaal", [], []),
+        ]
+
+    def hub_changes(self) -> dict[str, Any]:
+        """What differs in the hub's settings."""
+        return {}
 
     def _hub_settings(self) -> HubSettings:
         home = self.folder / "hub"
@@ -155,6 +162,7 @@ class NodeWorld:
             holders={holder: b64u(key) for holder, key in self.keys.pins.items()},
             employee_per_minute=100_000,
             node_per_minute=1_000_000,
+            **self.hub_changes(),
         )
 
     @asynccontextmanager

@@ -165,6 +165,8 @@ def test_the_portal_holds_every_rule_on_every_screen(
     check("stop everything")
     page.get_by_role("button", name="Ik stop al mijn").click()
     check("stopped")
+    page.goto(f"{portal.url}/mijn/nakijken")
+    check("check the proof")
     page.goto(f"{portal.url}/mijn/bekend")
     check("nothing known")
     portal.citizens.known = [own_flag("schuldhulp"), own_flag("ggz")]

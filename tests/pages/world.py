@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from consent.pages import LoginSettings, PageSettings
+from consent.receipt import Receipt
 from index.officer import LogCheck, OfficerLine, OfficerPage, OfficerQuery
 from index.reviews import Review, ReviewLine, ReviewList, YearFigure, year_figures
 from index.web.pages import officer_pages
@@ -45,6 +46,7 @@ from nodes.employees import Employee
 from nodes.errors import UnknownReference, UnknownVisit
 from nodes.outbox import Outbox
 from nodes.pages import node_pages
+from nodes.policy import InForce
 from nodes.publication import Rules
 from nodes.representation import Known, Mandate, Speaker
 from nodes.settings import NodeKeys, NodeSettings, OidcSettings
@@ -52,6 +54,7 @@ from nodes.source import Overview, OwnKind, RejectedView
 from nodes.store.database import open_engine
 from nodes.visits import FlagView, PersonView, Visit
 from policy.decide import may_break_glass
+from policy.engine import publish
 from policy.vocabulary import load_vocabulary
 
 WITH_FLAGS, WITHOUT, UNKNOWN = "999993653", "999990639", "999993872"
@@ -60,6 +63,7 @@ GEMEENTE = "00000009990000000101"
 SCHULDHULP = "00000009990000000202"
 NOORD = Receiver(GEMEENTE, "wijkteam-noord")
 VOCABULARY = load_vocabulary()
+RULES = publish(VOCABULARY, version=1, organisation_classes=("gemeente",))
 SECRET = Path(__file__)
 """The provider of these tests takes any secret, so any file will do."""
 
@@ -237,6 +241,7 @@ class CitizensInMemory:
     texts: list[str] = field(default_factory=list)
     told: list[Notice] = field(default_factory=list)
     mandates: list[Mandate] = field(default_factory=list)
+    undoing: Effects = field(default_factory=lambda: Effects([], [], []))
 
     async def open(
         self, bsn: Bsn, grant: str, born: date | None, *, known: Known, speaker: Speaker
@@ -321,6 +326,25 @@ class CitizensInMemory:
                 group: tuple(kind for kind in had if kind not in kinds) for group, had in self.granted.items()
             }
         return Saved("eyJ.bewijs.abc", f"keuze{len(self.changes)}", AT)
+
+    async def closed_to(self, classes: Sequence[str]) -> bool:
+        return True
+
+    async def preview_withdrawal(self, session: CitizenSession, group: str) -> Effects:
+        return self.undoing
+
+    async def stop_all(self, session: CitizenSession, text_shown: str) -> Saved | None:
+        had, self.granted = self.granted, {}
+        return Saved("eyJ.bewijs.alles", "alles", AT) if had else None
+
+    async def receipts(self, session: CitizenSession) -> dict[str, tuple[str, Receipt]]:
+        return {}
+
+    async def rules(self) -> InForce:
+        return InForce(RULES, {}, 1)
+
+    async def own_log(self, session: CitizenSession) -> tuple[LooksView, dict[str, bytes]]:
+        return await self.looks(session), {"lines.jsonl": b"", "lids.json": b"{}", "policy.txt": b""}
 
     async def withdraw(self, session: CitizenSession, group: str, text_shown: str) -> Saved:
         self.granted.pop(group, None)

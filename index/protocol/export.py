@@ -1,0 +1,249 @@
+"""A citizen's own lines as a file that anybody can check: how it is written, and checked offline.
+
+    lines.jsonl      one line of the log a row: year, index, salt, saltA, saltB, asker, chain
+    lids.json        scope -> log ids, newest first: only these chains are the person's
+    proofs/YEAR-INDEX.tlog-proof
+    policy.txt       which log, and who must have signed with it (C2SP tlog-policy)
+
+Checked, for every line and in this order:
+
+    1. the files are there, of a sane size, and each proof belongs to a line
+    2. the checkpoint of its proof is signed by the log of the policy, and its leaf stands in it
+    3. the line concerns the person: one of its handles is computed from the log ids
+    4. per chain the numbers run 1, 2, 3 ... and each line names the index of the one before
+    5. an own look stands in every chain: nothing up to it was left out
+
+Left to the caller: whether the policy is the one that was published; a thief could put another into the
+file. No witness signs yet, so a policy that asks for a quorum fails.
+
+Source: docs/design/access-log.md, "Views and verification".
+"""
+
+import io
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from .codec import EncodingError, b64u, unb64u
+from .entry import Asker, EntryError, handle, leaf_of, parse_asker, parse_chain, read_handles
+from .messages import LogLine
+from .note import NoteError, NoteKey, key_for_origin, parse_vkey, year_of
+from .proof import ProofError, make_proof, parse_proof, verify_proof
+
+LINES, LIDS, POLICY = "lines.jsonl", "lids.json", "policy.txt"
+_PROOF = re.compile(r"proofs/(20[0-9]{2})-(0|[1-9][0-9]{0,15})\.tlog-proof\Z")
+_MOST_FILES = 200_000
+_MOST_BYTES = 512 * 1024 * 1024
+_MOST_PROBLEMS = 20
+
+
+class ExportInvalid(ValueError):
+    """The file is no export, or what is in it does not hold. Says what, never content."""
+
+
+class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """One line; `asker` and `chain` exactly as hashed."""
+
+    year: int
+    index: int
+    salt: str
+    salt_a: str
+    salt_b: str
+    asker: str
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What held. `last` is the hub's time in the newest line; `problems` is empty when everything did."""
+
+    lines: int
+    chains: int
+    last: datetime | None
+    problems: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        return not self.problems
+
+
+def policy_text(log_vkey: str) -> str:
+    """The policy of a log without witnesses."""
+    return f"log {log_vkey}\nquorum none\n"
+
+
+def files_of(
+    lines: Sequence[LogLine], checkpoint: str, lids: Mapping[str, Sequence[bytes]], log_vkey: str
+) -> dict[str, bytes]:
+    """The checkable files of an export by name. A line that concerns several scopes is written once."""
+    once = {(line.year, line.index): line for line in lines}
+    rows = [
+        Line(line.year, line.index, line.salt, line.salt_a, line.salt_b, line.asker, line.chain)
+        for _, line in sorted(once.items())
+    ]
+    listed = {scope: [b64u(lid) for lid in values] for scope, values in lids.items()}
+    found = {
+        LINES: b"".join(msgspec.json.encode(row) + b"\n" for row in rows),
+        LIDS: msgspec.json.encode(listed),
+        POLICY: policy_text(log_vkey).encode(),
+    }
+    for (year, index), line in sorted(once.items()):
+        hashes = [unb64u(step, 32) for step in line.proof]
+        found[f"proofs/{year}-{index}.tlog-proof"] = make_proof(index, hashes, checkpoint).encode()
+    return found
+
+
+def verify_export(raw: bytes, policy: str | None = None) -> Verified:
+    """Check the lines of an export without a network.
+
+    Args:
+        raw: The zip file.
+        policy: The published policy; without it the one in the file, which proves less.
+
+    Raises:
+        ExportInvalid: Not an export at all: 1 of the module's list fails.
+    """
+    files = _files(raw)  # 1
+    key = _log_of(policy if policy is not None else _text(files, POLICY))
+    try:
+        lids = {
+            scope: [unb64u(lid, 16) for lid in listed]
+            for scope, listed in msgspec.json.decode(files[LIDS], type=dict[str, list[str]]).items()
+        }
+        lines = [msgspec.json.decode(row, type=Line) for row in files[LINES].splitlines()]
+    except (msgspec.MsgspecError, EncodingError, UnicodeDecodeError, RecursionError):
+        raise ExportInvalid("lines or log ids have another form") from None
+    check = _Check(key, files, [lid for listed in lids.values() for lid in listed])
+    places = [(line.year, line.index) for line in lines]
+    if len(set(places)) != len(places):
+        check.problem("a line stands twice")
+    if {name for name in files if _PROOF.match(name)} != {_proof_name(line) for line in lines}:
+        check.problem("there is not one proof per line")
+    for line in lines:
+        check.line(line)
+    check.chains()
+    return Verified(check.held, len(check.numbers), check.last, tuple(check.problems))
+
+
+class _Check:
+    """One pass over the lines of a file."""
+
+    def __init__(self, key: NoteKey, files: Mapping[str, bytes], lids: Sequence[bytes]) -> None:
+        self.held = 0
+        self.last: datetime | None = None
+        self.problems: list[str] = []
+        self.numbers: dict[bytes, list[tuple[int, int, int]]] = {}
+        self._looked: set[bytes] = set()
+        self._years: set[int] = set()
+        self._key, self._files, self._lids = key, files, lids
+
+    def problem(self, text: str) -> None:
+        if len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append(text)
+
+    def line(self, line: Line) -> None:
+        """2 and 3."""
+        try:
+            asker_raw, chain_raw = line.asker.encode(), line.chain.encode()
+            salts = (unb64u(line.salt, 32), unb64u(line.salt_a, 32), unb64u(line.salt_b, 32))
+            proof = parse_proof(_text(self._files, _proof_name(line)))
+            origin = proof.checkpoint.origin
+            prefix, year = year_of(origin)
+            if (prefix, year, proof.index) != (_prefix(self._key), line.year, line.index):
+                raise ProofError("of another log, year or index")
+            verify_proof(proof, leaf_of(*salts, asker_raw, chain_raw), key_for_origin(self._key, origin))
+            asker, chain = parse_asker(asker_raw), parse_chain(chain_raw)
+            handles = read_handles(asker)
+        except (ProofError, NoteError, EntryError, EncodingError, ExportInvalid, UnicodeError):
+            self.problem(f"line {line.year}-{line.index} does not stand in the log as it is written here")
+            return
+        own = {handle(line.year, lid) for lid in self._lids}
+        if len(handles) != len(chain.subj) or not own & set(handles):
+            self.problem(f"line {line.year}-{line.index} is about somebody else")
+            return
+        self.held += 1
+        self._years.add(line.year)
+        self._seen(asker)
+        for found, (n, prev) in zip(handles, chain.subj, strict=True):
+            if found in own:
+                self.numbers.setdefault(found, []).append((n, prev, line.index))
+                if asker.t == "log_view":
+                    self._looked.add(found)
+
+    def _seen(self, asker: Asker) -> None:
+        at = datetime.fromtimestamp(asker.ts / 1000, UTC)
+        self.last = at if self.last is None else max(self.last, at)
+
+    def chains(self) -> None:
+        """4 and 5."""
+        if not self.held:
+            self.problem("there is no line")
+        for numbers in self.numbers.values():
+            before = -1
+            for expected, (n, prev, index) in enumerate(sorted(numbers), 1):
+                if (n, prev) != (expected, before):
+                    self.problem("a line is missing from a chain")
+                    break
+                before = index
+        if self._years:
+            newest = {handle(max(self._years), lids) for lids in self._lids}
+            if not newest <= self._looked:
+                self.problem("a chain has no own look: its end is not proven")
+
+
+def _prefix(key: NoteKey) -> str:
+    try:
+        return year_of(key.name)[0]
+    except NoteError:
+        return key.name
+
+
+def _proof_name(line: Line) -> str:
+    return f"proofs/{line.year}-{line.index}.tlog-proof"
+
+
+def _log_of(policy: str) -> NoteKey:
+    """The key of the one log that a policy names."""
+    lines = [line.split() for line in policy.splitlines() if line.strip() and not line.startswith("#")]
+    logs = [words[1] for words in lines if words[0] == "log" and len(words) >= 2]
+    quorum = [words[1:] for words in lines if words[0] == "quorum"]
+    if len(logs) != 1 or quorum != [["none"]]:
+        raise ExportInvalid("the policy must name one log, and no quorum as long as there are no witnesses")
+    try:
+        return parse_vkey(logs[0])
+    except NoteError:
+        raise ExportInvalid("the policy has no key of a log") from None
+
+
+def _files(raw: bytes) -> dict[str, bytes]:
+    """What is checked of the zip, by name; nothing is written anywhere."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            entries = archive.infolist()
+            names = [entry.filename for entry in entries]
+            whole = sum(entry.file_size for entry in entries)
+            if len(entries) > _MOST_FILES or whole > _MOST_BYTES or len(set(names)) != len(names):
+                raise ExportInvalid("the file is too large, or has a name twice")
+            wanted = {LINES, LIDS, POLICY}
+            found = {name: archive.read(name) for name in names if name in wanted or _PROOF.match(name)}
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError):
+        raise ExportInvalid("this is not an export") from None
+    except Exception as error:
+        # The decompressor has errors of its own kind for broken data.
+        if isinstance(error, ExportInvalid):
+            raise
+        raise ExportInvalid("this is not an export") from None
+    if not wanted <= set(found):
+        raise ExportInvalid("this is not an export")
+    return found
+
+
+def _text(files: Mapping[str, bytes], name: str) -> str:
+    try:
+        return files[name].decode()
+    except (KeyError, UnicodeDecodeError):
+        raise ExportInvalid(f"{name} is missing or is not text") from None
