@@ -179,7 +179,7 @@ def check_may_declare(hub: Hub, caller: Caller) -> None:
         Rejected: No case: a declaration is found back by it.
     """
     said = caller.statement
-    profile = hub.settings.register_of(said.org).profile
+    profile = hub.policies.registers.profile_of(said.org)
     if said.purpose != CRISIS or not may_break_glass(hub.policy, said.role, profile):
         raise NotAllowed
     if not said.case:
