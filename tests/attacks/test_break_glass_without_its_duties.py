@@ -15,7 +15,8 @@ from index.accesslog.reading import EntryFilter
 from index.officer import Officers
 from index.protocol.codec import unb64u
 from tests.hub.acting import problem
-from tests.hub.world import Sent, Visit, World
+from tests.hub.office import Bureau, People
+from tests.hub.world import GEMEENTE, Sent, Visit, World
 
 pytestmark = pytest.mark.anyio
 
@@ -131,8 +132,13 @@ async def test_receipts_of_visits_do_not_pay_for_it(world: World) -> None:
 
 
 async def test_a_profile_without_break_glass_has_none(tmp_path: Path) -> None:
-    register = {"00000001234567890000": {"profile": "utrecht"}}
-    async with World(tmp_path, organisations=register).running() as world:
+    people = People(tmp_path / "people")
+    hub = World(tmp_path, approvers=people.approvers())
+    async with hub.running() as world:
+        assert (await world.wijkteam.tries_to_declare("m-jan", ["Fatima"]))[1].response.status_code == 200
+        bureau = Bureau(world, people)
+        bureau.register(lambda desk: desk.set_profile(bureau.who("anna"), GEMEENTE, "utrecht"), "utrecht")
+    async with hub.running() as world:
         _, sent = await world.wijkteam.tries_to_declare("m-jan", ["Fatima"])
         assert refused(world, sent)
 
