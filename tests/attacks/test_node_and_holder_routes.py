@@ -134,7 +134,9 @@ async def test_a_colleagues_visit_looks_like_none_on_every_route(world: NodeWorl
         assert opened.status_code == 201, opened.text
         mine = opened.json()["visit"]
         tried = 0
-        for rule in (rule for rule in ROUTES if rule.part == "desk" and rule.path != "/v1/visits"):
+        # Break-glass takes no visit; whose declaration it is, is tried in its own tests.
+        others = ("/v1/visits", "/v1/crises", "/v1/crises/{crisis}/confirmations")
+        for rule in (rule for rule in ROUTES if rule.part == "desk" and rule.path not in others):
             answers = []
             for visit in (mine, "v" + "x" * 20):
                 bodies = [{"visit": visit}, {"visit": visit, "clients": [{"bsn": BSN_B}]}]

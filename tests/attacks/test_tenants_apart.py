@@ -162,6 +162,25 @@ def _choice(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str
     }, msg
 
 
+def _objection(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    body, msg = _choice(town, actor, thing)
+    del body["entries"]
+    return {**body, "items": [{"scope": "geld", "right": "dispute", "kind": "schuldhulp"}]}, msg
+
+
+def _objections_open(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    return {}, ""
+
+
+def _answer_of(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    """With the bytes of another's secret where the hub's own token belongs."""
+    return {"replies": [{"token": b64u(thing.secret * 4), "answer": "confirmed"}]}, ""
+
+
+def _colleague(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    return {"outcome": "confirmed"}, ""
+
+
 def _retract(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
     return {"items": [{"seq": 9_000_001, "secret": b64u(thing.secret)}]}, ""
 
@@ -215,6 +234,10 @@ TRIES: tuple[Try, ...] = (
     Try("/v1/lookups", _ticket_body(detail="presence"), "ticket"),
     Try("/v1/lookups", _batch_body, "ticket"),
     Try("/v1/choices", _choice, "ticket"),
+    Try("/v1/relations/confirmations", _colleague, "ticket"),
+    Try("/v1/objections", _objection, "ticket"),
+    Try("/v1/objections/open", _objections_open, "flag"),
+    Try("/v1/objections/answers", _answer_of, "flag"),
     Try("/v1/citizen/flags", _own, "ticket"),
     Try("/v1/citizen/choices", _own, "ticket"),
     Try("/v1/citizen/receipts", _own, "ticket"),
