@@ -281,7 +281,7 @@ def main() -> None:
         folder = CORPUS / name
         folder.mkdir(parents=True, exist_ok=True)
         for at, raw in enumerate(found):
-            (folder / f"seed-{at}").write_bytes(raw)
+            (folder / f"seed-{at:02}").write_bytes(raw)
 
 
 if __name__ == "__main__":
