@@ -272,7 +272,7 @@ async def test_no_capability_in_a_url(world: NodeWorld) -> None:
     assert {url.query for url in asked} == {b""}
     for rule in (*RULES, *PUBLIC, *ROUTES):
         assert "?" not in rule.path
-        assert set(re.findall(r"{(\w+)", rule.path)) <= {"path", "local_ref", "visit"}
+        assert set(re.findall(r"{(\w+)", rule.path)) <= {"path", "local_ref", "visit", "crisis", "dispute"}
 
 
 def _note(door: Any, asked: list[httpx.URL]) -> None:

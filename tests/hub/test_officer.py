@@ -150,5 +150,5 @@ def test_a_log_that_was_changed_is_told_to_the_officer(hub: Acting, officers: Of
 
 
 def test_organisations_are_named_by_their_nodes(officers: Officers) -> None:
-    assert officers.organisations()[SCHULDHULP] == "bron"
+    assert officers.organisations()[SCHULDHULP] == "bron, crisis"
     assert officers.organisations()[GEMEENTE] == "inkomen, wijkteam, wijkteam-twee"
