@@ -154,6 +154,8 @@ def document(
     _, components = msgspec.json.schema_components(
         [*kinds, ProblemBody], ref_template="#/components/schemas/{name}"
     )
+    # Python's end of text is written `$` where ECMA regular expressions are read.
+    components = msgspec.json.decode(msgspec.json.encode(components).replace(rb'\\Z"', b'$"'))
     problem = components.pop("ProblemBody")
     problem["required"] = ["type", "title", "status", "detail"]
     schemas = {**components, "Problem": problem}

@@ -23,4 +23,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("review")
+    """Not taken back: see `index.store.migrate`."""
+    raise NotImplementedError("the reviews are not taken back")
