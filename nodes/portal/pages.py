@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Literal, cast, get_args
 
 from fastapi import APIRouter
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from consent.directive import Right
 from consent.pages import State, Visitor
@@ -51,7 +51,6 @@ from .family import session_for
 
 PERIODS: tuple[Literal[3, 6, 12], ...] = (3, 6, 12)
 LINES_A_PAGE = 50
-PIECE = 64 * 1024
 PortalVisitor = Visitor[Guest]
 
 
@@ -436,14 +435,12 @@ class _Portal:
         settings, names, t = self._node.settings, self._names(visitor), visitor.words
         keys = {"kid": settings.hub_id, "consent": settings.hub_consent_key}
         page = await asyncio.to_thread(rendered, visitor.pages.templates, found, t, names)
-        raw = memoryview(await asyncio.to_thread(packed, found, names, page, keys))
-        parts = (bytes(raw[at : at + PIECE]) for at in range(0, len(raw), PIECE))
+        raw = await asyncio.to_thread(packed, found, names, page, keys)
         headers = {
             **HEADERS,
             "Content-Disposition": 'attachment; filename="inzage.zip"',
-            "Content-Length": str(len(raw)),
         }
-        return StreamingResponse(parts, 200, headers, media_type="application/zip")
+        return Response(raw, 200, headers, media_type="application/zip")
 
     async def whom(self, visitor: PortalVisitor) -> Response:
         """P10: oneself and the children; no name, for the BRP's are not asked."""
