@@ -30,3 +30,6 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(receipt.app, name="receipt")
 app.add_typer(log.app, name="log")
 app.add_typer(bench.app, name="bench")
+
+if __name__ == "__main__":
+    app()

@@ -20,13 +20,14 @@ from typing import Literal
 from sqlalchemy import Engine, Row, delete, insert, select, update
 
 from index.protocol.messages import ColleagueRequest, Declaration
-from policy.decide import CRISIS, may_break_glass
-from policy.vocabulary import UnknownCode, Vocabulary
+from policy.decide import CRISIS
+from policy.vocabulary import Vocabulary
 
 from .bsn import Bsn
 from .employees import Employee
 from .errors import BadItems, CrisisSettled, NotAllowed, Refused, UnknownCrisis, Wrong
 from .hub import Hub
+from .policy import HubPolicy
 from .settings import NodeKeys
 from .store.database import reading, writing
 from .store.seal import seal, unseal
@@ -69,7 +70,7 @@ class Crises:
     """Declares and confirms break-glass for this node's employees.
 
     Args:
-        profile: The policy profile of this organisation.
+        policy: What the hub decides by.
         now: Clock, UTC.
     """
 
@@ -82,7 +83,7 @@ class Crises:
         visits: Visits,
         trust: Trust,
         vocabulary: Vocabulary,
-        profile: str,
+        policy: HubPolicy,
         now: Callable[[], datetime],
     ) -> None:
         self._engine = engine
@@ -91,15 +92,12 @@ class Crises:
         self._visits = visits
         self._trust = trust
         self._vocabulary = vocabulary
-        self._profile = profile
+        self._policy = policy
         self._now = now
 
     def may_declare(self, role: str) -> bool:
         """Whether this role may use break-glass at this node; follows from the rules, never from a person."""
-        try:
-            allowed = may_break_glass(self._vocabulary, role, self._profile)
-        except UnknownCode:
-            return False
+        allowed = self._policy.may_break_glass(self._trust.oin, role, self._vocabulary)
         return allowed and "crisis" in self._trust.node.classes
 
     def second_person_hours(self, employee: Employee) -> int:

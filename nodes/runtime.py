@@ -156,7 +156,7 @@ def open_node(
         trust=trust,
         vocabulary=vocabulary,
         node=settings.node_id,
-        profile=settings.profile,
+        policy=policy,
         now=now,
     )
     return NodeRuntime(
@@ -171,7 +171,7 @@ def open_node(
             visits=visits,
             trust=trust,
             vocabulary=vocabulary,
-            profile=settings.profile,
+            policy=policy,
             now=now,
         ),
         citizens=Citizens(hub, pseudonymiser, trust, vocabulary, policy=policy, settings=settings, now=now),

@@ -139,7 +139,6 @@ class NodeSettings(ProcessSettings):
     directory_url: str
     vocabulary_file: Path | None = None
     """Absent: the packaged starting vocabulary."""
-    profile: str = "basis"
     practice: bool = False
     """Demo: every page says that no real people are in it."""
 

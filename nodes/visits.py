@@ -33,14 +33,15 @@ from index.protocol.messages import (
     VisibleFlag,
 )
 from index.protocol.points import seal_points
-from policy.decide import CRISIS, scopes_for
-from policy.vocabulary import BASES, UnknownCode, Vocabulary
+from policy.decide import CRISIS
+from policy.vocabulary import BASES, Vocabulary
 
 from .bsn import Bsn
 from .employees import Employee
-from .errors import BadInput, NotAllowed, UnknownVisit
+from .errors import BadInput, NotAllowed, Refused, UnknownVisit
 from .hub import Asking, Hub, new_message_id
 from .persons import person_tag
+from .policy import HubPolicy
 from .pseudonymise import Pseudonymiser
 from .publication import check_local_ref
 from .settings import NodeKeys
@@ -143,7 +144,7 @@ class Visits:
     """Opens and uses visits of this node's employees.
 
     Args:
-        profile: The policy profile of this organisation; with role and purpose it gives the scopes asked.
+        policy: What the hub decides by; with role and purpose it gives the scopes asked.
         now: Clock, UTC.
     """
 
@@ -157,7 +158,7 @@ class Visits:
         trust: Trust,
         vocabulary: Vocabulary,
         node: str,
-        profile: str,
+        policy: HubPolicy,
         now: Callable[[], datetime],
     ) -> None:
         self._engine = engine
@@ -167,7 +168,7 @@ class Visits:
         self._trust = trust
         self._vocabulary = vocabulary
         self._node = node
-        self._profile = profile
+        self._policy = policy
         self._now = now
 
     # --- opening -----------------------------------------------------------------------
@@ -266,11 +267,8 @@ class Visits:
         case = hmac.digest(self._keys.case, case_reference.encode(), "sha256")[:16]
         return Asking(employee.id, employee.role, employee.team, purpose, b64u(case))
 
-    def _scopes(self, asking: Asking) -> tuple[str, ...]:
-        try:
-            scopes = scopes_for(self._vocabulary, asking.role, asking.purpose, self._profile)
-        except UnknownCode:
-            scopes = ()
+    async def _scopes(self, asking: Asking, *, anew: bool = False) -> tuple[str, ...]:
+        scopes = await self._policy.scopes(self._trust.oin, asking.role, asking.purpose, anew=anew)
         if not scopes:
             raise NotAllowed("purpose-not-allowed")
         return scopes
@@ -284,8 +282,26 @@ class Visits:
         declaration: Declaration | None = None,
     ) -> tuple[list[_Person], datetime]:
         """Relations of these persons, and their end as the hub sets it."""
-        class_: Literal["lookup", "crisis"] = "lookup" if declaration is None else "crisis"
-        scopes = self._scopes(asking)
+        scopes = await self._scopes(asking)
+        try:
+            return await self._opened_in(scopes, asking, visit_id, bsns, until=until, declared=declaration)
+        except Refused as error:
+            # The hub's rules changed since they were read: once more, under those of now.
+            if error.reason != "scopes-refused" or (now := await self._scopes(asking, anew=True)) == scopes:
+                raise
+        return await self._opened_in(now, asking, visit_id, bsns, until=until, declared=declaration)
+
+    async def _opened_in(
+        self,
+        scopes: tuple[str, ...],
+        asking: Asking,
+        visit_id: str,
+        bsns: Sequence[Bsn],
+        *,
+        until: datetime,
+        declared: Declaration | None,
+    ) -> tuple[list[_Person], datetime]:
+        class_: Literal["lookup", "crisis"] = "lookup" if declared is None else "crisis"
         found = await self._pseudonymiser.pseudonymise([(bsn, scopes) for bsn in bsns], class_)
         message_id = new_message_id()
         points = [value.for_sealed_points() for person in found.pseudonyms for value in person]
@@ -298,7 +314,7 @@ class Visits:
             version=found.version,
             points=b64u(seal_points(self._trust.hub_key, self._node, message_id, points)),
             receipts=found.receipts,
-            declaration=declaration,
+            declaration=declared,
         )
         answer = await self._hub.open_relation(request, asking, message_id, lids)
         persons = [

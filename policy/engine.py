@@ -132,7 +132,7 @@ def publish(
     organisation_classes: tuple[str, ...] = (),
     written: tuple[str, ...] | None = None,
     schema: str | None = None,
-    filled: tuple[str, ...] = (),
+    filled: tuple[str, ...] | None = None,
 ) -> PolicyVersion:
     """Check a version and fill its table from Cedar's answers.
 
@@ -157,14 +157,15 @@ def publish(
     ruled = _ruled(vocabulary, profiles, written, schema)
     classes = organisation_classes or tuple(item.code for item in vocabulary.organisation_classes)
     table = Table()
-    for profile in filled or profiles:
+    asked_now = profiles if filled is None else filled
+    for profile in asked_now:
         for role in vocabulary.roles:
             slice_ = slice_of(ruled.rules, role.code, profile)
             for code in classes:
                 asked = (_alike(vocabulary, slice_, code), profile, role.code)
                 for purpose, sheet in _sheets(vocabulary, profiles, written, schema, asked).items():
                     table.sheets[(code, profile, role.code, purpose)] = sheet
-    held = frozenset(filled or profiles)
+    held = frozenset(asked_now)
     return PolicyVersion(version, ruled.digest, vocabulary, profiles, ruled.rules, table, schema, held)
 
 

@@ -11,10 +11,11 @@ Checked, for every line and in this order:
     2. the checkpoint of its proof is signed by the log of the policy, and its leaf stands in it
     3. the line concerns the person: one of its handles is computed from the log ids
     4. per chain the numbers run 1, 2, 3 ... and each line names the index of the one before
-    5. an own look stands in every chain: nothing up to it was left out
+    5. the last line of every chain of the newest year is one and the same own look over all
+       scopes, the one that read them: nothing was left out at an end either
 
-Left to the caller: whether the policy is the one that was published; a thief could put another into the
-file. No witness signs yet, so a policy that asks for a quorum fails.
+Left to the caller: whether the policy is the one that was published, for a thief could put another into the
+file; and the age. Lines cut off back to an earlier own look leave what could have been saved then, so `last` tells. No witness signs yet, so a policy that asks for a quorum fails.
 
 Source: docs/design/access-log.md, "Views and verification".
 """
@@ -117,12 +118,14 @@ def verify_export(raw: bytes, policy: str | None = None) -> Verified:
         lines = [msgspec.json.decode(row, type=Line) for row in files[LINES].splitlines()]
     except (msgspec.MsgspecError, EncodingError, UnicodeDecodeError, RecursionError):
         raise ExportInvalid("lines or log ids have another form") from None
-    check = _Check(key, files, [lid for listed in lids.values() for lid in listed])
+    check = _Check(key, files, lids)
     places = [(line.year, line.index) for line in lines]
     if len(set(places)) != len(places):
         check.problem("a line stands twice")
-    if {name for name in files if _PROOF.match(name)} != {_proof_name(line) for line in lines}:
-        check.problem("there is not one proof per line")
+    for name in sorted(
+        {name for name in files if _PROOF.match(name)} - {_proof_name(line) for line in lines}
+    ):
+        check.problem(f"line {name.removeprefix('proofs/').removesuffix('.tlog-proof')} is missing")
     for line in lines:
         check.line(line)
     check.chains()
@@ -132,14 +135,16 @@ def verify_export(raw: bytes, policy: str | None = None) -> Verified:
 class _Check:
     """One pass over the lines of a file."""
 
-    def __init__(self, key: NoteKey, files: Mapping[str, bytes], lids: Sequence[bytes]) -> None:
+    def __init__(self, key: NoteKey, files: Mapping[str, bytes], lids: Mapping[str, Sequence[bytes]]) -> None:
         self.held = 0
         self.last: datetime | None = None
         self.problems: list[str] = []
         self.numbers: dict[bytes, list[tuple[int, int, int]]] = {}
-        self._looked: set[bytes] = set()
-        self._years: set[int] = set()
-        self._key, self._files, self._lids = key, files, lids
+        self._looks: set[int] = set()
+        self._newest = 0
+        self._key, self._files = key, files
+        self._lids = [lid for listed in lids.values() for lid in listed]
+        self._present = [listed[0] for listed in lids.values() if listed]
 
     def problem(self, text: str) -> None:
         if len(self.problems) < _MOST_PROBLEMS:
@@ -166,15 +171,17 @@ class _Check:
             self.problem(f"line {line.year}-{line.index} is about somebody else")
             return
         self.held += 1
-        self._years.add(line.year)
-        self._seen(asker)
+        self._seen(line, asker)
         for found, (n, prev) in zip(handles, chain.subj, strict=True):
             if found in own:
                 self.numbers.setdefault(found, []).append((n, prev, line.index))
-                if asker.t == "log_view":
-                    self._looked.add(found)
 
-    def _seen(self, asker: Asker) -> None:
+    def _seen(self, line: Line, asker: Asker) -> None:
+        if line.year > self._newest:
+            self._newest = line.year
+            self._looks = set()
+        if line.year == self._newest and asker.t == "log_view":
+            self._looks.add(line.index)
         at = datetime.fromtimestamp(asker.ts / 1000, UTC)
         self.last = at if self.last is None else max(self.last, at)
 
@@ -186,13 +193,17 @@ class _Check:
             before = -1
             for expected, (n, prev, index) in enumerate(sorted(numbers), 1):
                 if (n, prev) != (expected, before):
-                    self.problem("a line is missing from a chain")
+                    self.problem(f"a chain has a gap before line {self._newest}-{index}")
                     break
                 before = index
-        if self._years:
-            newest = {handle(max(self._years), lids) for lids in self._lids}
-            if not newest <= self._looked:
-                self.problem("a chain has no own look: its end is not proven")
+        ends = {
+            max(index for _, _, index in self.numbers.get(handle(self._newest, lid), [(0, 0, -1)]))
+            for lid in self._present
+        }
+        if len(ends) != 1 or not ends <= self._looks:
+            self.problem(
+                "the end of a chain is missing: the look that read the lines is not the last of each"
+            )
 
 
 def _prefix(key: NoteKey) -> str:

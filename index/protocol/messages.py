@@ -315,7 +315,7 @@ class RightItem(Message, frozen=True):
 
     scope: ScopeCode
     right: RightCode
-    kind: Kind | Literal[""] = ""
+    kind: Annotated[str, Meta(pattern=r"^[a-z0-9_]{0,40}$")] = ""
     publisher: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     until: Instant | None = None
     ends: B64 = ""

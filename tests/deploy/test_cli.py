@@ -136,7 +136,7 @@ def test_policy_check_says_what_it_checked() -> None:
 def test_a_receipt_that_is_none_is_not_valid() -> None:
     answer = run("receipt", "verify", "--key", "A" * 43, "--issuer", "hub", text="no.receipt.at-all")
     assert answer.returncode == output.FAILED
-    assert "Not valid" in answer.stderr
+    assert "Not valid" in answer.stdout
 
 
 def test_bench_prints_the_fields_of_a_measurement() -> None:

@@ -94,7 +94,7 @@ def test_a_no_to_what_a_role_sees_by_task_is_an_objection_as_well(hub: Acting) -
         keys={HUB_ID: bytes(hub.world.keystore.consent_signing.verify_key)},
         issuer=HUB_ID,
     )
-    assert [(term.event, term.legal_basis) for term in receipt.entries] == [
+    assert [(term.effect, term.lawful_basis) for term in receipt.entries] == [
         ("deny", "toestemming"),
         ("objection", "avg-art-21"),
     ]
@@ -472,7 +472,8 @@ def test_the_receipt_of_a_right_names_its_article_and_verifies(hub: Acting) -> N
         issuer=HUB_ID,
     )
 
-    assert [(term.event, term.legal_basis, term.recipients) for term in receipt.entries] == [
+    terms = [(term.effect, term.lawful_basis, term.recipient_third_parties) for term in receipt.entries]
+    assert terms == [
         ("dispute", "avg-art-16", ["node-1"]),
         ("restriction", "avg-art-18", []),
     ]

@@ -184,7 +184,9 @@ async def test_the_file_verifies_and_every_change_to_its_lines_is_found(world: N
         line = msgspec.json.decode(rows[row])
         proof = f"proofs/{line['year']}-{line['index']}.tlog-proof"
         match number % 5:
-            case 0:  # one line and its proof left out
+            case 0:  # one line and its proof left out; the last one: see the next test
+                if row == len(rows) - 1:
+                    continue
                 changed[LINES] = b"\n".join([*rows[:row], *rows[row + 1 :]])
                 del changed[proof]
             case 1:  # another look, same place
@@ -210,6 +212,38 @@ async def test_the_file_verifies_and_every_change_to_its_lines_is_found(world: N
         except ExportInvalid:
             continue
     assert undetected == []
+
+
+async def test_lines_cut_off_at_the_end_leave_only_an_older_export(world: NodeWorld) -> None:
+    portal, session = await lived(world)
+    raw = await export(world, portal, session)
+    policy = policy_text(portal.settings.hub_log_vkey)
+    whole = verify_export(raw, policy)
+    files = files_in(raw)
+    rows = files[LINES].splitlines()
+    left = dict(files)
+    held = []
+    for end in range(len(rows) - 1, 0, -1):
+        line = msgspec.json.decode(rows[end])
+        del left[f"proofs/{line['year']}-{line['index']}.tlog-proof"]
+        left[LINES] = b"\n".join(rows[:end])
+        found = verify_export(rebuilt(left), policy)
+        if found.holds:
+            held.append(end)
+            assert found.last is not None
+            assert whole.last is not None
+            assert found.last <= whole.last
+            assert '"t":"log_view"' in msgspec.json.decode(rows[end - 1])["asker"]
+    assert held
+
+
+async def test_a_missing_line_is_named(world: NodeWorld) -> None:
+    portal, session = await lived(world)
+    files = files_in(await export(world, portal, session))
+    rows = files[LINES].splitlines()
+    gone = msgspec.json.decode(rows[2])
+    found = verify_export(rebuilt({**files, LINES: b"\n".join([*rows[:2], *rows[3:]])}))
+    assert f"line {gone['year']}-{gone['index']} is missing" in found.problems
 
 
 async def test_another_log_or_no_export_is_refused(world: NodeWorld) -> None:

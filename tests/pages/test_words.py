@@ -93,7 +93,7 @@ def test_no_template_holds_words_of_its_own() -> None:
     own = []
     for folder in TEMPLATES:
         for path in (ROOT / folder).rglob("*.html"):
-            text = re.sub(r"{#.*?#}|{%.*?%}|{{.*?}}", " ", path.read_text(), flags=re.S)
+            text = re.sub(r"<style>.*?</style>|{#.*?#}|{%.*?%}|{{.*?}}", " ", path.read_text(), flags=re.S)
             text = re.sub(r"<[^>]*>", " ", text)
             own += [(path.name, word) for word in re.findall(r"[A-Za-zÀ-ÿ]{3,}", text)]
     assert own == []
