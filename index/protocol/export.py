@@ -15,7 +15,8 @@ Checked, for every line and in this order:
        scopes, the one that read them: nothing was left out at an end either
 
 Left to the caller: whether the policy is the one that was published, for a thief could put another into the
-file; and the age. Lines cut off back to an earlier own look leave what could have been saved then, so `last` tells. No witness signs yet, so a policy that asks for a quorum fails.
+file; and the age: lines cut off back to an earlier own look leave what could be saved then, and `last` tells.
+No witness signs yet, so a policy that asks for a quorum fails.
 
 Source: docs/design/access-log.md, "Views and verification".
 """
@@ -201,9 +202,7 @@ class _Check:
             for lid in self._present
         }
         if len(ends) != 1 or not ends <= self._looks:
-            self.problem(
-                "the end of a chain is missing: the look that read the lines is not the last of each"
-            )
+            self.problem("the end of a chain is missing: the look that read the lines does not end it")
 
 
 def _prefix(key: NoteKey) -> str:
