@@ -5,16 +5,16 @@ rewritten in the transaction of each choice. Folding drops withdrawals and what
 they withdrew. It drops nothing else that could still count: an older entry
 under a newer one of the same scope comes back when the newer ends.
 
-Layout of the encoding, version 2, big-endian:
+Layout of the encoding, version 3, big-endian:
 
-    u8(2) | head(32) | u32(number) | u8(n) n * text | u8(m) m * directive
+    u8(3) | head(32) | u32(number) | u8(n) n * text | u8(m) m * directive
     text      = u8(length) | UTF-8
     directive = group(16) | u32(number) | u32(from) | u32(until) | u32(evidence until)
-                | u8(effect, by: 4 bits each) | u8(regime, explicit, provisional, evidence)
-                | u8(giver) | u8(lengths of the paths) | their texts, u8 each
+                | u8(effect, by: 4 bits each) | u8(regime, explicit, provisional, evidence, relation)
+                | u8(giver) | u8(lengths of the paths) | their texts, u8 each | relation(16), where marked
 
 Times are Unix seconds, 0 for none; texts by their place in the list. Version 1,
-from before regime entries, had 2 bits for the effect; it is still read.
+from before regime entries, had 2 bits for the effect; version 2 had no relations. Both are still read.
 
 Source: docs/design/consent.md, "Folded state".
 """
@@ -32,8 +32,8 @@ MAX_ENCODED = 2000
 
 _HEAD = struct.Struct(">B32sI")
 _DIRECTIVE = struct.Struct(">16sIIIIBBBB")
-_VERSION = 2
-_EFFECT_BITS = {1: 2, 2: 4}
+_VERSION = 3
+_EFFECT_BITS = {1: 2, 2: 4, 3: 4}
 _EFFECTS, _GIVERS, _REGIMES = get_args(Effect), get_args(Giver), get_args(Regime)
 
 
@@ -149,6 +149,7 @@ def _encode_one(directive: Directive, texts: dict[str, int]) -> bytes:
         | directive.explicit << 2
         | directive.provisional << 3
         | bool(directive.evidence) << 4
+        | bool(directive.relation) << 5
     )
     return _DIRECTIVE.pack(
         directive.group,
@@ -160,7 +161,7 @@ def _encode_one(directive: Directive, texts: dict[str, int]) -> bytes:
         marks,
         place(directive.giver),
         lengths,
-    ) + bytes(place(text) for path in paths for text in path)
+    ) + b"".join((bytes(place(text) for path in paths for text in path), directive.relation))
 
 
 def decode(encoded: bytes) -> ChoiceState:
@@ -211,6 +212,8 @@ def _decode_one(encoded: bytes, at: int, texts: list[str], bits: int) -> tuple[D
         if len(paths[-1]) != size:
             raise ValueError("short")
         at += size
+    relation = encoded[at : at + 16] if marks & 32 else b""
+    at += len(relation)
     directive = Directive(
         number=number,
         group=group,
@@ -227,6 +230,7 @@ def _decode_one(encoded: bytes, at: int, texts: list[str], bits: int) -> tuple[D
         evidence="+" if marks & 16 else "",
         evidence_until=_moment(evidence_until),
         channel="formulier" if marks & 8 else "portaal",
+        relation=relation,
     )
     return directive, at
 
@@ -239,6 +243,7 @@ def as_resolved(directive: Directive) -> Directive:
         channel="formulier" if directive.provisional else "portaal",
         text=b"",
         policy=0,
+        entered=(),
     )
 
 

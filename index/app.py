@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from index import choices, citizen, confirm, lookup, public, publish, relations
+from index import assisted, choices, citizen, confirm, lookup, public, publish, relations
 from index.accesslog.lasthead import HeadFile
 from index.accesslog.log import AccessLog
 from index.accesslog.reading import LogReader
@@ -54,6 +54,7 @@ RULES: tuple[Rule, ...] = (
     *relations.RULES,
     *lookup.RULES,
     *choices.RULES,
+    *assisted.RULES,
     *citizen.RULES,
 )
 PUBLIC: tuple[Public, ...] = (*public.RULES, *choices.PUBLIC)

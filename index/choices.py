@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -41,8 +41,18 @@ from index.gate import Caller, Public, Rule, Who
 from index.protocol.codec import SCOPES, EncodingError, b64u, unb64u
 from index.protocol.messages import ChoiceAnswer, ChoiceEntry, ChoiceRequest
 from index.publish import json_answer
-from index.relations import CITIZEN, fits, in_force, open_ticket, record_refused, ticket_needs, use_session
-from index.rows import SearchKeys
+from index.relations import (
+    CITIZEN,
+    LOOKUP,
+    Held,
+    fits,
+    in_force,
+    open_ticket,
+    record_refused,
+    ticket_needs,
+    use_session,
+)
+from index.rows import Relation, RowError, SearchKeys
 from index.tickets import Ticket
 from index.transaction import ChoiceRow, DirectiveRow, Finish, Needs, Tx
 from policy.vocabulary import UnknownCode
@@ -57,6 +67,8 @@ _REGIME_MONTHS = 60
 """A regime entry is proven anew after five years at the latest."""
 _SAY = {"mentor": ("zorg", "jeugd"), "bewindvoerder": ("geld",)}
 """The scopes that a measure is about; curatele and machtiging may concern all."""
+CODE_REFUSED = "code-refused"
+"""A code that opens nothing for this citizen at this portal now; why is told to nobody."""
 _OWN_YES_IS_NOT_ENOUGH = frozenset({"curatele", "mentorschap"})
 
 
@@ -77,17 +89,17 @@ def refusal_of(entry: ChoiceEntry, body: ChoiceRequest, hub: Hub, now: datetime)
         return "withdraw-form"
     if entry.effect == "withdraw":
         empty = not (entry.category or entry.receiver or entry.purpose or entry.until)
-        return "" if empty and _bytes16(entry.withdraws) else "withdraw-form"
+        return "" if empty and bytes16(entry.withdraws) else "withdraw-form"
     return (
-        _category_refusal(entry, hub)  # 2
-        or _receiver_refusal(entry, hub)  # 3
-        or _purpose_refusal(entry.purpose, hub)  # 4
+        category_refusal(entry, hub)  # 2
+        or receiver_refusal(entry, hub)  # 3
+        or purpose_refusal(entry.purpose, hub)  # 4
         or _period_refusal(entry, body, hub, now)  # 5
         or _giver_refusal(entry, body)  # 6
     )
 
 
-def _category_refusal(entry: ChoiceEntry, hub: Hub) -> str:
+def category_refusal(entry: ChoiceEntry, hub: Hub) -> str:
     if not entry.category:
         return ""
     if entry.category[0] != entry.scope or len(entry.category) > 2:
@@ -103,7 +115,7 @@ def _category_refusal(entry: ChoiceEntry, hub: Hub) -> str:
     return "no-consent-for-kind" if entry.effect == "grant" and not kind.consent_possible else ""
 
 
-def _receiver_refusal(entry: ChoiceEntry, hub: Hub) -> str:
+def receiver_refusal(entry: ChoiceEntry, hub: Hub) -> str:
     if not entry.receiver:
         return ""
     organisation = hub.directory.organisation(entry.receiver[0])
@@ -121,7 +133,7 @@ def _receiver_refusal(entry: ChoiceEntry, hub: Hub) -> str:
     return ""
 
 
-def _purpose_refusal(path: Sequence[str], hub: Hub) -> str:
+def purpose_refusal(path: Sequence[str], hub: Hub) -> str:
     wanted = tuple(path)
     below = [purpose for purpose in hub.vocabulary.purposes if purpose.path[: len(wanted)] == wanted]
     if not below:
@@ -179,7 +191,8 @@ def _instant(text: str) -> datetime | None:
         return None
 
 
-def _bytes16(text: str) -> bytes:
+def bytes16(text: str) -> bytes:
+    """The 16 bytes of a text; empty when it does not hold them."""
     try:
         return unb64u(text, 16)
     except EncodingError:
@@ -215,9 +228,6 @@ def same_person(hub: Hub, ticket: Ticket, scopes: Sequence[str], points: Sequenc
             raise PointsRefused
 
 
-# --- one choice ---------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class InScope:
     """What is asked in one scope: its entries in order, and where they are to be written."""
@@ -226,6 +236,125 @@ class InScope:
     keys: SearchKeys = field(repr=False)
     n: bytes = field(repr=False)
     entries: tuple[ChoiceEntry, ...]
+    escrow: bytes = field(default=b"", repr=False)
+    """Of the ledger, made at an earlier call, in place of `n`."""
+
+
+# --- a choice by a visit's code -------------------------------------------------------
+
+
+def opened_cases(tx: Tx, hub: Hub, caller: Caller, ticket: Ticket, code: bytes) -> dict[str, Held]:
+    """By scope, the person's own visits whose code this very session opened; none for no code.
+
+    Raises:
+        Rejected: There is none: another's code, or one that is used, over or unknown, all alike.
+    """
+    if not code:
+        return {}
+    found = cases_of(tx, hub, caller, ticket, code)
+    codes = [one.relation.code for one in found.values()]
+    if not codes or any(given.session != ticket.opened or given.done for given in codes):
+        raise Rejected(CODE_REFUSED)
+    return found
+
+
+def cases_of(tx: Tx, hub: Hub, caller: Caller, ticket: Ticket, code: bytes) -> dict[str, Held]:
+    """By scope, the open visits of the session's person that gave this code for this portal.
+
+    Only the person's own relations are read: a code of somebody else's visit is not found here.
+    """
+    found: dict[str, Held] = {}
+    for scope, (_, keys) in ticket.scopes.items():
+        for row in tx.relations(keys.idx_rel):
+            try:
+                relation = hub.rows.open_relation(row, scope)
+            except RowError:
+                continue
+            given = relation.code
+            if (
+                relation.class_number == LOOKUP
+                and not relation.closed
+                and tx.seconds < relation.until
+                and given.portal == caller.node.number
+                and hmac.compare_digest(given.tag, code)
+            ):
+                found[scope] = Held(scope, row, relation)
+    return found
+
+
+def check_within(hub: Hub, part: InScope, cases: Mapping[str, Held]) -> None:
+    """A choice by code is about the visit's own team, and a yes about its purpose.
+
+    Raises:
+        Rejected: Another scope, team or purpose.
+    """
+    case = cases.get(part.scope)
+    if case is None:
+        raise Rejected("code-other-scope")
+    place = place_of_relation(hub, case.relation)
+    for entry in part.entries:
+        if entry.effect == "withdraw":
+            continue
+        if place is None or entry.effect not in ("grant", "deny") or entry.receiver[:2] != place[:2]:
+            raise Rejected("code-other-team")
+        purpose = hub.vocabulary.purpose(place[3])
+        if entry.effect == "grant" and tuple(entry.purpose) != purpose.path:
+            raise Rejected("code-other-purpose")
+
+
+def place_of_relation(hub: Hub, relation: Relation) -> list[str] | None:
+    """OIN, team, role and purpose of a visit; None when directory or vocabulary has lost one."""
+    node = hub.directory.node_by_number(relation.node)
+    if node is None:
+        return None
+    team = hub.directory.organisation_of(node).team_by_number(relation.team)
+    words = hub.vocabulary
+    role = next((role.code for role in words.roles if role.number == relation.role), "")
+    purpose = next((one.code for one in words.purposes if one.number == relation.purpose), "")
+    return [node.oin, team.id, role, purpose] if team and role and purpose else None
+
+
+# --- rows of one scope ----------------------------------------------------------------
+
+
+def state_of(tx: Tx, hub: Hub, part: InScope) -> ChoiceState:
+    """The folded choices of one scope as they are now."""
+    # A state that does not open stops the choice: folding anew would drop a citizen's no.
+    row = tx.choice(part.keys.idx_dir)
+    return NOTHING_CHOSEN if row is None else decode(hub.rows.open_choice(row, part.scope)[1])
+
+
+def row_of(hub: Hub, part: InScope, directive: Directive, prev: bytes, head: bytes) -> DirectiveRow:
+    """The ledger row of one directive.
+
+    Raises:
+        Rejected: Its canonical form does not fit the row.
+    """
+    try:
+        entry = canonical(directive, prev)
+    except DirectiveInvalid:
+        raise Rejected("entry-too-long") from None
+    keys = part.keys
+    sealed = hub.rows.seal_directive(
+        part.scope, keys.idx_dir, directive.number, n=part.n, lid=keys.lid, entry=entry, escrow=part.escrow
+    )
+    return DirectiveRow(keys.idx_dir, directive.number, sealed.sealed, sealed.escrow, prev, head)
+
+
+def folded_row(hub: Hub, part: InScope, state: ChoiceState) -> ChoiceRow:
+    """The row of the folded choices of one scope.
+
+    Raises:
+        StateFull: They do not fit.
+    """
+    keys = part.keys
+    sealed = hub.rows.seal_choice(
+        part.scope, keys.idx_dir, n=part.n, lid=keys.lid, state=encode(state), escrow=part.escrow
+    )
+    return ChoiceRow(keys.idx_dir, sealed.sealed, sealed.escrow)
+
+
+# --- one choice ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +382,7 @@ class Choose:
     body: ChoiceRequest
     parts: tuple[InScope, ...]
     code: str
+    visit_code: bytes = field(default=b"", repr=False)
     persons: int = 1
 
     def needs(self) -> Needs:
@@ -270,7 +400,10 @@ class Choose:
         if self.code:
             return self._refuse(tx, Rejected(self.code))
         try:
-            drafted = [self._draft(tx, part) for part in self.parts]
+            cases = opened_cases(tx, self.hub, self.caller, self.ticket, self.visit_code)
+            for part in self.parts if self.visit_code else ():
+                check_within(self.hub, part, cases)
+            drafted = [self._draft(tx, part, cases.get(part.scope)) for part in self.parts]
         except StateFull:
             return self._refuse(tx, ChoicesFull())
         except DirectiveInvalid:
@@ -284,39 +417,33 @@ class Choose:
             tx.put_choice(scope.state)
         return self._answer(tx, [entry for scope in drafted for entry in scope.entries])
 
-    def _draft(self, tx: Tx, part: InScope) -> Drafted:
+    def _draft(self, tx: Tx, part: InScope, case: Held | None) -> Drafted:
         """Fold the entries of one scope; nothing is written here.
+
+        Args:
+            case: The visit by whose code this is chosen.
 
         Raises:
             StateFull: The choices in force would not fit their row.
             Rejected: A withdrawal of a group that is not in force here or is another giver's, a
                 group used before, or a giver without authority in this scope now.
         """
-        state = self._state(tx, part)
+        state = state_of(tx, self.hub, part)
         if any(hmac.compare_digest(held.group, self.group) for held in state.directives):
             raise Rejected("group-used")
         rows: list[DirectiveRow] = []
         written: list[tuple[str, Directive, bytes]] = []
         for entry in part.entries:
-            directive = self._directive(entry, state, tx.now)
+            directive = self._directive(entry, state, tx.now, case)
             groups = {held.group for held in state.directives}
             if directive.withdraws and directive.withdraws not in groups:
                 raise Rejected("unknown-group")
             before, state = state, fold(state, directive)
             if directive.withdraws in {held.group for held in state.directives}:
                 raise Rejected("not-yours")
-            rows.append(self._row(part, directive, before.head, state.head))
+            rows.append(row_of(self.hub, part, directive, before.head, state.head))
             written.append((part.scope, directive, state.head))
-        keys = part.keys
-        sealed = self.hub.rows.seal_choice(
-            part.scope, keys.idx_dir, n=part.n, lid=keys.lid, state=encode(state)
-        )
-        return Drafted(tuple(rows), ChoiceRow(keys.idx_dir, sealed.sealed, sealed.escrow), tuple(written))
-
-    def _state(self, tx: Tx, part: InScope) -> ChoiceState:
-        # A state that does not open stops the choice: folding anew would drop a citizen's no.
-        row = tx.choice(part.keys.idx_dir)
-        return NOTHING_CHOSEN if row is None else decode(self.hub.rows.open_choice(row, part.scope)[1])
+        return Drafted(tuple(rows), folded_row(self.hub, part, state), tuple(written))
 
     def _authority(self, entry: ChoiceEntry, state: ChoiceState, now: datetime) -> Directive | None:
         """The regime entry by which the giver may speak in this scope; None where none is needed.
@@ -340,7 +467,9 @@ class Choose:
             raise Rejected("no-say")
         return max(covering, key=lambda held: held.until or now)
 
-    def _directive(self, entry: ChoiceEntry, state: ChoiceState, now: datetime) -> Directive:
+    def _directive(
+        self, entry: ChoiceEntry, state: ChoiceState, now: datetime, case: Held | None
+    ) -> Directive:
         until = _instant(entry.until) if entry.until else None
         if entry.effect == "grant" and until is None:
             until = add_months(now, self.hub.vocabulary.limits.consent_default_months)
@@ -367,22 +496,12 @@ class Choose:
             giver=self.body.giver,
             evidence=evidence,
             evidence_until=lasts,
-            channel=self.body.channel,
+            channel=self.body.channel if case is None else "code",
             text=self.text,
             policy=self.hub.policy.number,
-            withdraws=_bytes16(entry.withdraws),
+            withdraws=bytes16(entry.withdraws),
+            relation=case.row.key if case is not None and entry.effect == "grant" else b"",
         )
-
-    def _row(self, part: InScope, directive: Directive, prev: bytes, head: bytes) -> DirectiveRow:
-        try:
-            entry = canonical(directive, prev)
-        except DirectiveInvalid:
-            raise Rejected("entry-too-long") from None
-        keys = part.keys
-        sealed = self.hub.rows.seal_directive(
-            part.scope, keys.idx_dir, directive.number, n=part.n, lid=keys.lid, entry=entry
-        )
-        return DirectiveRow(keys.idx_dir, directive.number, sealed.sealed, sealed.escrow, prev, head)
 
     def _refuse(self, tx: Tx, refusal: HubError) -> Finish:
         lids = tuple(part.keys.lid for part in self.parts)
@@ -424,19 +543,22 @@ async def choices(hub: Hub, caller: Caller, body: ChoiceRequest) -> Response:
     scopes = [scope for scope in SCOPES if any(entry.scope == scope for entry in body.entries)]
     points = hub.open_points(caller, body.points, body.version, len(scopes))  # 2
     same_person(hub, ticket, scopes, points)
-    group = _bytes16(body.group)
+    group = bytes16(body.group)
     try:
         text = unb64u(body.text, 32)
     except EncodingError:
         text = b""
     code = "malformed-group" if not group else "malformed-text" if not text else ""
     refused = (refusal_of(entry, body, hub, caller.at) for entry in body.entries)  # 3
+    visit_code = bytes16(body.code) if body.code else b""
+    if body.code and not visit_code:
+        code = code or "malformed-code"
     parts = tuple(
         InScope(scope, ticket.scopes[scope][1], n, tuple(e for e in body.entries if e.scope == scope))
         for scope, n in zip(scopes, points, strict=True)
     )
     code = code or next((found for found in refused if found), "")
-    return await hub.sequencer.submit(Choose(hub, caller, ticket, group, text, body, parts, code))
+    return await hub.sequencer.submit(Choose(hub, caller, ticket, group, text, body, parts, code, visit_code))
 
 
 RULES = (

@@ -15,7 +15,7 @@ import asyncio
 import hmac
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ import structlog
 from starlette.responses import Response
 
 from consent.directive import FIRST_PREVIOUS, Directive, directive_hash, parse_canonical
-from consent.resolve import end_of
+from consent.resolve import AFTER_CASE_MONTHS, add_months, end_of
 from consent.state import ChoiceState, decode
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import SealedBatch
@@ -45,7 +45,7 @@ from index.protocol.messages import (
     OwnLogAnswer,
 )
 from index.publish import has_postponed_notice, json_answer, retention_end
-from index.relations import in_force, record_refused, ticket_needs, use_session
+from index.relations import case_ends, in_force, record_refused, ticket_needs, use_session
 from index.rows import OPEN_END, RowError, SearchKeys, month_text
 from index.tickets import Ticket
 from index.transaction import Finish, FlagRow, Needs, Tx
@@ -175,10 +175,21 @@ class OwnChoices(OwnView):
             if directive.number != number or prev != head or not hmac.compare_digest(after, entry.hash):
                 raise LedgerBroken("an entry does not follow the one before it")
             head = after
-            found.append(_own_directive(scope, directive, number in counted, tx.now))
+            found.append(
+                _own_directive(scope, self._capped(tx, scope, keys, directive), number in counted, tx.now)
+            )
         if (head, len(found)) != (state.head, state.number):
             raise LedgerBroken("the folded state has another head than the ledger")
         return found
+
+    def _capped(self, tx: Tx, scope: str, keys: SearchKeys, directive: Directive) -> Directive:
+        """The directive with the end that its case gives it now; one whose case is gone is over."""
+        if not directive.relation:
+            return directive
+        ends = case_ends(tx, self.hub, scope, keys.idx_rel, [directive.relation])
+        case = ends.get(directive.relation)
+        end = add_months(case, AFTER_CASE_MONTHS) if case else directive.from_
+        return replace(directive, until=min(directive.until or end, end))
 
 
 def _own_directive(scope: str, directive: Directive, counted: bool, now: datetime) -> OwnDirective:
@@ -202,6 +213,7 @@ def _own_directive(scope: str, directive: Directive, counted: bool, now: datetim
         proven=bool(directive.evidence),
         proven_until=_instant(proven_until) if proven_until else None,
         channel=directive.channel,
+        entered=list(directive.entered),
     )
 
 

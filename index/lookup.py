@@ -21,7 +21,7 @@ import msgspec
 import structlog
 from starlette.responses import Response
 
-from consent.resolve import Receiver, states_of
+from consent.resolve import Receiver, cases_named, states_of
 from consent.state import StateUnreadable, decode
 from index.accesslog.log import Recorded, SealedBatch
 from index.errors import PolicyStopped, TicketRefused
@@ -31,7 +31,7 @@ from index.protocol.entry import SOMETHING, decision_bytes, shown_bits
 from index.protocol.messages import LogReceipt, LookupAnswer, LookupRequest, PersonAnswer, VisibleFlag
 from index.protocol.statement import LOG_INDEX_HEADER
 from index.publish import retention_end
-from index.relations import CRISIS, LOOKUP, Held, fits, in_force, open_ticket, record_refused
+from index.relations import CRISIS, LOOKUP, Held, case_ends, fits, in_force, open_ticket, record_refused
 from index.rows import OPEN_END, Flag, RowError, SearchKeys, month_text, week_of
 from index.tickets import Ticket
 from index.transaction import Finish, FlagRow, Needs, Tx
@@ -198,7 +198,10 @@ class Question:
         row = self.tx.choice(keys.idx_dir)
         rows = self.hub.rows
         encoded = rows.open_no_choice() if row is None else rows.open_choice(row, scope)[1]
-        states = states_of(decode(encoded), kinds, self.receiver, self.purpose, self.tx.now)
+        state = decode(encoded)
+        named = () if row is None else cases_named(state, self.receiver, self.purpose)
+        ends = case_ends(self.tx, self.hub, scope, keys.idx_rel, named)
+        states = states_of(state, kinds, self.receiver, self.purpose, self.tx.now, case_ends=ends)
         return dict.fromkeys(states, _NEVER_CHOSE) if row is None else states
 
     def _live(self, scope: str, keys: SearchKeys) -> list[Seen]:

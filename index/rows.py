@@ -120,6 +120,26 @@ class Names(Protocol):
     def opened(self) -> int: ...
 
 
+class Code(NamedTuple):
+    """A one-time code of a visit: for which portal, until when, who used it, and whether they are done.
+
+    `tag` is a digest of it, 16 bytes. `session` is when the session that used it was opened,
+    Unix seconds; 0 while it is unused.
+    """
+
+    tag: bytes
+    until: int
+    portal: int
+    session: int
+    done: int
+
+    def __repr__(self) -> str:
+        return "<Code>"
+
+
+NO_CODE = Code(bytes(16), 0, 0, 0, 0)
+
+
 _IDENTITY = struct.Struct(">IIIIB16sQ")
 
 
@@ -129,7 +149,9 @@ class Relation:
 
     Numbers are those of directory and vocabulary, 0 where there is none; times
     are Unix seconds. `closed` is 0 while it is open; `used` is kept for citizen
-    sessions, which end without use.
+    sessions, which end without use. `code` is what the desk gave the citizen last.
+    `ledger_escrow` is an escrow of `N` for the citizen's ledger in this scope: with it a
+    desk may add a no without asking for the number again. Empty in rows of earlier versions.
     """
 
     class_number: int
@@ -143,12 +165,16 @@ class Relation:
     closed: int
     used: int
     lid: bytes = field(repr=False)
+    code: "Code" = field(default_factory=lambda: NO_CODE, repr=False)
+    ledger_escrow: bytes = field(default=b"", repr=False)
 
 
 _NO_FLAG = Flag(1, 0, 0, OPEN_END, 0, bytes(16))
 _NO_END_WEEK = 0x7FFFFFFF
 _FLAG = struct.Struct(">BHIHHH16s")
 _RELATION = struct.Struct(">BBIIHH16sQQQQ16s")
+# At a place of its own in what was filling before, so that rows of earlier versions read as no code.
+_AT_TABLE, _AT_TABLE_FROM = struct.Struct(">16sQIQB76s"), 96
 
 
 def month_number(text: str) -> int:
@@ -275,9 +301,17 @@ class Rows:
 
     # --- any row ---------------------------------------------------------------------
 
-    def seal(self, place: Place, n: bytes, plain: bytes) -> Sealed:
-        """A new row: its escrow, and its plain text sealed under this month's data key."""
-        escrow = self._escrow().seal(place.scope, place.search_key, n)
+    def escrow(self, scope: str, search_key: bytes, n: bytes) -> bytes:
+        """An escrow of `n` for any row of this person under this search key."""
+        return self._escrow().seal(scope, search_key, n)
+
+    def seal(self, place: Place, n: bytes, plain: bytes, escrow: bytes = b"") -> Sealed:
+        """A new row: its escrow, and its plain text sealed under this month's data key.
+
+        Args:
+            escrow: Made before by `escrow` for this search key; then no `n` is needed.
+        """
+        escrow = escrow or self.escrow(place.scope, place.search_key, n)
         return Sealed(self.reseal(place, escrow, plain), escrow)
 
     def reseal(self, place: Place, escrow: bytes, plain: bytes) -> bytes:
@@ -365,14 +399,16 @@ class Rows:
 
     # --- choices ---------------------------------------------------------------------
 
-    def seal_choice(self, scope: str, idx_dir: bytes, *, n: bytes, lid: bytes, state: bytes) -> Sealed:
-        """A choice state: `consent.state.encode`, with the log id in front.
+    def seal_choice(
+        self, scope: str, idx_dir: bytes, *, n: bytes, lid: bytes, state: bytes, escrow: bytes = b""
+    ) -> Sealed:
+        """A choice state: `consent.state.encode`, with the log id in front; `escrow` as in `seal`.
 
         Raises:
             TooLarge: More than 2,029 bytes.
         """
         place = Place("choice_state", idx_dir, idx_dir, scope)
-        return self.seal(place, n, _framed(lid, state, CHOICE_SIZE))
+        return self.seal(place, n, _framed(lid, state, CHOICE_SIZE), escrow)
 
     def open_choice(self, row: ChoiceRow, scope: str) -> tuple[bytes, bytes]:
         """Log id and encoded state; RowError as in `open`."""
@@ -384,15 +420,23 @@ class Rows:
         return _unframed(self.open_dummy("choice_state"))[1]
 
     def seal_directive(
-        self, scope: str, idx_dir: bytes, number: int, *, n: bytes, lid: bytes, entry: bytes
+        self,
+        scope: str,
+        idx_dir: bytes,
+        number: int,
+        *,
+        n: bytes,
+        lid: bytes,
+        entry: bytes,
+        escrow: bytes = b"",
     ) -> Sealed:
-        """A ledger entry in its canonical bytes.
+        """A ledger entry in its canonical bytes; `escrow` as in `seal`.
 
         Raises:
             TooLarge: More than 493 bytes.
         """
         place = Place("directive", idx_dir + u32(number), idx_dir, scope)
-        return self.seal(place, n, _framed(lid, entry, DIRECTIVE_SIZE))
+        return self.seal(place, n, _framed(lid, entry, DIRECTIVE_SIZE), escrow)
 
     def open_directive(self, row: DirectiveRow, scope: str) -> tuple[bytes, bytes]:
         """Log id and canonical entry; RowError as in `open`."""
@@ -427,7 +471,11 @@ class Rows:
     def open_relation(self, row: RelationRow, scope: str) -> Relation:
         """RowError as in `open`."""
         plain = self.open(Place("relation", row.key, row.idx_rel, scope), row.escrow, row.sealed)
-        return Relation(*_RELATION.unpack_from(plain)[1:])
+        *code, escrow = _AT_TABLE.unpack_from(plain, _AT_TABLE_FROM)
+        # Constructed at once: a question opens a dozen of these.
+        return Relation(
+            *(*_RELATION.unpack_from(plain)[1:], Code._make(code), escrow.rstrip(b"\0") and escrow)
+        )
 
     # --- messages --------------------------------------------------------------------
 
@@ -504,7 +552,8 @@ def _relation_plain(relation: Relation) -> bytes:
         _VERSION, r.class_number, r.node, r.team, r.role, r.purpose, r.case_tag,
         r.opened, r.until, r.closed, r.used, r.lid,
     )  # fmt: skip
-    return packed.ljust(RELATION_SIZE, b"\0")
+    at_table = _AT_TABLE.pack(*r.code, r.ledger_escrow)
+    return (packed.ljust(_AT_TABLE_FROM, b"\0") + at_table).ljust(RELATION_SIZE, b"\0")
 
 
 def _framed(lid: bytes, content: bytes, size: int) -> bytes:

@@ -16,9 +16,11 @@ from sqlalchemy import Engine
 
 from policy.vocabulary import Vocabulary, load_vocabulary
 
+from .assisted import Assisted
 from .brp import Brp, HaalCentraal, RegisterFile
 from .citizen import Citizens
 from .connectors.csv import Mapped, load_mapping
+from .declarations import Declarations
 from .desk_links import DeskLinks
 from .employees import EmployeeTokens
 from .errors import SettingsError
@@ -44,7 +46,9 @@ class NodeRuntime:
     keys: NodeKeys
     vocabulary: Vocabulary
     visits: Visits
+    assisted: Assisted
     citizens: Citizens
+    declarations: Declarations
     source: SourceDesk
     trust: Trust
     engine: Engine
@@ -132,6 +136,19 @@ def open_node(
     rules = Rules(
         vocabulary, lambda: trust.directory, trust.oin, max_until_years=settings.max_until_years, now=now
     )
+    visits = Visits(
+        engine,
+        keys,
+        hub=hub,
+        pseudonymiser=pseudonymiser,
+        trust=trust,
+        vocabulary=vocabulary,
+        node=settings.node_id,
+        profile=settings.profile,
+        now=now,
+    )
+    citizens = Citizens(hub, pseudonymiser, trust, vocabulary, settings=settings, now=now)
+    sender = Sender(outbox, intake, hub, vocabulary, settings, now=now)
     tokens = None
     if settings.tokens is not None:
         tokens = EmployeeTokens(
@@ -141,18 +158,10 @@ def open_node(
         settings=settings,
         keys=keys,
         vocabulary=vocabulary,
-        visits=Visits(
-            engine,
-            keys,
-            hub=hub,
-            pseudonymiser=pseudonymiser,
-            trust=trust,
-            vocabulary=vocabulary,
-            node=settings.node_id,
-            profile=settings.profile,
-            now=now,
-        ),
-        citizens=Citizens(hub, pseudonymiser, trust, vocabulary, settings=settings, now=now),
+        visits=visits,
+        assisted=Assisted(visits, hub, trust, vocabulary, settings, now=now),
+        citizens=citizens,
+        declarations=Declarations(citizens, outbox, sender, trust, vocabulary, secret=keys.secret, now=now),
         source=SourceDesk(
             engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
         ),
@@ -163,7 +172,7 @@ def open_node(
         intake=intake,
         pseudonymiser=pseudonymiser,
         hub=hub,
-        sender=Sender(outbox, intake, hub, vocabulary, settings, now=now),
+        sender=sender,
         tokens=tokens,
         links=DeskLinks(vocabulary.limits.desk_link_seconds),
         csv_mapping=mapping,

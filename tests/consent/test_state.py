@@ -84,7 +84,7 @@ def test_bytes_that_are_no_state_are_refused(raw):
 def test_a_state_cut_short_or_of_another_version_is_refused():
     encoded = encode(folded(_long(1), _long(2)))
 
-    for broken in (b"", encoded[:-1], encoded[:40], b"\x03" + encoded[1:], encoded + b"x"):
+    for broken in (b"", encoded[:-1], encoded[:40], b"\x04" + encoded[1:], encoded + b"x"):
         with pytest.raises(StateUnreadable):
             decode(broken)
 
