@@ -138,6 +138,7 @@ class ChoiceView:
     in_force: bool
     by: Giver = "zelf"
     mine: bool = True
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -556,6 +557,7 @@ class Citizens:
             if choice.mine
             and choice.effect == "grant"
             and choice.in_force
+            and not choice.provisional
             and choice.until is not None
             and choice.until <= soon
         ]
@@ -582,6 +584,7 @@ class Citizens:
             in_force=any(copy.in_force for copy in copies),
             by=first.by,
             mine=session.mine(first),
+            provisional=first.channel == "formulier",
         )
 
     async def looks(self, session: CitizenSession) -> LooksView:
@@ -784,10 +787,15 @@ class Citizens:
                 raise BadInput("code", "code", "This code does not work.") from None
             raise
 
-    async def entered(self, session: CitizenSession) -> list[EnteredView]:
-        """What employees entered for this person, newest first, with the role and team that did."""
+    async def entered(self, session: CitizenSession, *, fresh: bool = True) -> list[EnteredView]:
+        """What employees entered for this person, newest first, with the role and team that did.
+
+        Args:
+            fresh: Ask the hub, which is a recorded look; else the ledger read last will do.
+        """
+        known = None if fresh else session._directives
         found: dict[str, OwnDirective] = {}
-        for own in await self._ledger(session):
+        for own in await self._ledger(session) if known is None else known:
             if own.entered and own.effect != "withdraw":
                 found.setdefault(own.group, own)
         views = [self._entered(own) for own in found.values()]

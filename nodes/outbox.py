@@ -180,7 +180,8 @@ class Outbox:
         """Keyed digest that stands for a person in the node's own memory."""
         return person_tag(self._keys.secret, bsn)
 
-    def _person_of(self, publication: Publication) -> bytes:
+    def person_of(self, publication: Publication) -> bytes:
+        """What stands for its person: a keyed digest of the BSN, or what the portal has in its place."""
         return publication.person if publication.bsn is None else self.person(publication.bsn)
 
     def flags(self, local_refs: Iterable[str]) -> dict[str, Flag]:
@@ -203,7 +204,7 @@ class Outbox:
             known.kind == publication.kind
             and known.since == publication.since
             and known.until == publication.until
-            and secrets.compare_digest(known.person, self._person_of(publication))
+            and secrets.compare_digest(known.person, self.person_of(publication))
         )
 
     def queue(
@@ -259,7 +260,7 @@ class Outbox:
         old = plan.known.get(publication.local_ref)
         if old is not None and old.meant_live and self._equal(old, publication):
             return
-        person = self._person_of(publication)
+        person = self.person_of(publication)
         if old is not None and (old.person != person or old.kind != publication.kind):
             # Another person, or another scope: the old flag goes first, then the new one comes.
             self._plan_retraction(plan, old)

@@ -64,7 +64,7 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     """The pages of the desk, for employees whose role has a purpose to look for."""
     desk = _Desk(node, pages.settings.blank_minutes * 60)
     routes = APIRouter()
-    may = _may_look
+    may = may_look
     pages.doors.append(Door("/kijken", "desk.nav", may))
     pages.doors.append(Door("/bezoeken", "desk.nav_visits", may))
     pages.doors.append(Door("/mijn-functie", "desk.nav_role", may))
@@ -84,11 +84,17 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     return routes
 
 
-def _may_look(guest: Guest) -> bool:
+def may_look(guest: Guest) -> bool:
+    """Whether somebody is here as an employee."""
     return guest.employee is not None
 
 
-def _employee(visitor: DeskVisitor) -> Employee:
+def of_employee(visitor: DeskVisitor) -> Employee:
+    """The employee who is logged in.
+
+    Raises:
+        NotForYou: Somebody else is.
+    """
     if visitor.person.employee is None:
         raise NotForYou
     return visitor.person.employee
@@ -105,7 +111,7 @@ class _Desk:
         return Names(self._node.vocabulary, visitor.words.language)
 
     def _purposes(self, visitor: DeskVisitor) -> tuple[str, ...]:
-        return self._node.vocabulary.role(_employee(visitor).role).purposes
+        return self._node.vocabulary.role(of_employee(visitor).role).purposes
 
     async def why(self, visitor: DeskVisitor) -> Response:
         """D1. The purposes of this role, no default."""
@@ -145,7 +151,7 @@ class _Desk:
 
     async def ask(self, visitor: DeskVisitor) -> Response:
         """The form of D2: open the visit, ask whether something is known."""
-        employee, purpose = _employee(visitor), visitor.field("doel")
+        employee, purpose = of_employee(visitor), visitor.field("doel")
         if purpose not in self._purposes(visitor):
             return visitor.go("/kijken")
         case = visitor.field("zaak")
@@ -196,7 +202,7 @@ class _Desk:
 
     async def _asked(self, visitor: DeskVisitor, visit: Visit, detail: Detail) -> Response:
         """Ask one recorded question and go to its answer."""
-        persons = await self._node.visits.look(_employee(visitor), visit.id, None, detail)
+        persons = await self._node.visits.look(of_employee(visitor), visit.id, None, detail)
         answers = _answers(visitor)
         answers[visit.id] = Answer(visit, detail, persons, visitor.pages.clock())
         while len(answers) > MOST_ANSWERS:
@@ -238,7 +244,7 @@ class _Desk:
             UnknownVisit: Closed, ended, or somebody else's.
         """
         id_ = visitor.request.path_params["visit"]
-        for visit in await self._node.visits.of(_employee(visitor)):
+        for visit in await self._node.visits.of(of_employee(visitor)):
             if visit.id == id_:
                 return visit
         raise UnknownVisit
@@ -250,7 +256,7 @@ class _Desk:
         try:
             # Closed in another window, or over: what was asked for holds.
             with contextlib.suppress(UnknownVisit):
-                await self._node.visits.close(_employee(visitor), id_)
+                await self._node.visits.close(of_employee(visitor), id_)
         except HubUnreachable:
             return visitor.pages.new_id(visitor, visitor.say(State("not_closed", 503)))
         return visitor.pages.new_id(visitor, visitor.go("/kijken/klaar"))
@@ -261,7 +267,7 @@ class _Desk:
 
     async def visits(self, visitor: DeskVisitor) -> Response:
         """D8: own open visits."""
-        visits = await self._node.visits.of(_employee(visitor))
+        visits = await self._node.visits.of(of_employee(visitor))
         return visitor.show(
             "desk/visits.html",
             names=self._names(visitor),
@@ -275,7 +281,7 @@ class _Desk:
         Raises:
             UnknownVisit: The link is used, over, or for somebody else.
         """
-        employee, link = _employee(visitor), str(visitor.request.path_params["link"])
+        employee, link = of_employee(visitor), str(visitor.request.path_params["link"])
         id_ = self._node.links.redeem(employee, link)
         visits = [visit for visit in await self._node.visits.of(employee) if visit.id == id_]
         if not visits:
@@ -285,19 +291,19 @@ class _Desk:
     async def close(self, visitor: DeskVisitor) -> Response:
         id_ = str(visitor.request.path_params["visit"])
         _answers(visitor).pop(id_, None)
-        await self._node.visits.close(_employee(visitor), id_)
+        await self._node.visits.close(of_employee(visitor), id_)
         visitor.drawer["said"] = visitor.words("desk.visits.closed")
         return visitor.go("/bezoeken")
 
     async def renew(self, visitor: DeskVisitor) -> Response:
         id_ = str(visitor.request.path_params["visit"])
-        visit = await self._node.visits.renew(_employee(visitor), id_)
+        visit = await self._node.visits.renew(of_employee(visitor), id_)
         visitor.drawer["said"] = visitor.words("desk.visits.renewed", date=visitor.words.day(visit.until))
         return visitor.go("/bezoeken")
 
     async def role(self, visitor: DeskVisitor) -> Response:
         """D12: what this role may see, and on which ground, from the active rules."""
-        role = self._node.vocabulary.role(_employee(visitor).role)
+        role = self._node.vocabulary.role(of_employee(visitor).role)
         kinds = [kind for kind in self._node.vocabulary.kinds if kind.enabled]
         by_law = set(role.wettelijke_taak) | set(role.wettelijke_plicht)
         serves = {kind.code: [p for p in kind.purposes if p in role.purposes] for kind in kinds}

@@ -25,7 +25,7 @@ from consent.pages.names import Names
 from consent.pages.pages import HEADERS, Door, NotForYou
 from consent.resolve import add_months
 from nodes.ages import regime_of
-from nodes.citizen import Cell, Change, CitizenSession, LookLine, Receiver, ReceiverView, Standing
+from nodes.citizen import Cell, Change, CitizenSession, CodeView, LookLine, Receiver, ReceiverView, Standing
 from nodes.errors import HubUnreachable
 from nodes.pages import Guest, NodePages
 from nodes.representation import end_of_choice
@@ -83,6 +83,13 @@ class Wish:
     effect: Literal["grant", "deny"]
     receiver: ReceiverView = field(repr=False)
     kind: str = field(repr=False)
+    visit: CodeView | None = field(default=None, repr=False)
+    """The visit by whose code this is chosen."""
+
+    @property
+    def back(self) -> str:
+        """The page on which the click was made."""
+        return "/mijn/team" if self.visit else "/mijn/keuzes"
 
     def change(self, months: Literal[3, 6, 12]) -> Change:
         return Change(self.effect, kind=self.kind, receiver=self.receiver.receiver, months=months)
@@ -96,6 +103,7 @@ class Done:
     receipts: tuple[str, ...] = field(repr=False)
     at: str = ""
     undo: str = ""
+    back: str = "/mijn/keuzes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +137,9 @@ class Fold:
 
 def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     """The pages of the portal, for citizens."""
-    portal = _Portal(node)
+    portal = Portal(node)
     routes = APIRouter()
-    may = _is_citizen
+    may = is_citizen
     for path, label in (
         ("/mijn", "portal.nav"),
         ("/mijn/keuzes", "portal.nav_choices"),
@@ -157,27 +165,34 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     return routes
 
 
-def _is_citizen(guest: Guest) -> bool:
+def is_citizen(guest: Guest) -> bool:
+    """Whether somebody is here as a citizen."""
     return guest.citizen is not None
 
 
-def _session(visitor: PortalVisitor) -> CitizenSession:
+def session_of(visitor: PortalVisitor) -> CitizenSession:
+    """The session about the person whose choices these are.
+
+    Raises:
+        NotForYou: No citizen is logged in.
+    """
     if visitor.person.citizen is None:
         raise NotForYou
     return visitor.person.citizen
 
 
-class _Portal:
+class Portal:
     """The handlers; each is one screen or one button."""
 
     def __init__(self, node: NodeRuntime) -> None:
-        self._node = node
+        self.node = node
 
     def _names(self, visitor: PortalVisitor) -> Names:
-        return Names(self._node.vocabulary, visitor.words.language)
+        return Names(self.node.vocabulary, visitor.words.language)
 
-    def _show(self, visitor: PortalVisitor, template: str, status: int = 200, **more: object) -> Response:
-        family, speaker = visitor.person.family, _session(visitor).speaker
+    def show(self, visitor: PortalVisitor, template: str, status: int = 200, **more: object) -> Response:
+        """A page of the portal, with for whom is chosen at its top."""
+        family, speaker = visitor.person.family, session_of(visitor).speaker
         return visitor.show(
             f"portal/{template}",
             status,
@@ -191,18 +206,23 @@ class _Portal:
     async def begin(self, visitor: PortalVisitor) -> Response:
         """P1."""
         family = visitor.person.family
-        return self._show(
+        return self.show(
             visitor,
             "begin.html",
             closed=self._closed_to_creditors(),
-            messages=len(await self._node.citizens.notices(_session(visitor))),
+            messages=await self._count_messages(session_of(visitor)),
             others=bool(family and family.children),
         )
 
+    async def _count_messages(self, session: CitizenSession) -> int:
+        told = await self.node.citizens.notices(session)
+        entered = await self.node.citizens.entered(session, fresh=False)
+        return len(told) + sum(view.waits for view in entered)
+
     def _closed_to_creditors(self) -> bool:
         """Whether no class of police, creditors or landlords can look under this node's profile (P13)."""
-        vocabulary = self._node.vocabulary
-        roles = vocabulary.profile(self._node.settings.profile).roles
+        vocabulary = self.node.vocabulary
+        roles = vocabulary.profile(self.node.settings.profile).roles
         classes = ("politie_justitie", "schuldeiser", "verhuurder")
         # The insurer's role is the one by which a class marked creditor may look.
         return "extern_zorg" not in roles and not any(
@@ -211,12 +231,12 @@ class _Portal:
 
     async def choices(self, visitor: PortalVisitor) -> Response:
         """P2: subjects by receiver, over all kinds; by law without a switch."""
-        standing = await self._node.citizens.standing(_session(visitor))
+        standing = await self.node.citizens.standing(session_of(visitor))
         blocks = [
-            ReceiverBlock(place, view.name, _subjects(standing, view.receiver))
-            for place, view in enumerate(self._node.citizens.receivers())
+            ReceiverBlock(place, view.name, subjects_of(standing, view.receiver))
+            for place, view in enumerate(self.node.citizens.receivers())
         ]
-        return self._show(
+        return self.show(
             visitor,
             "choices.html",
             blocks=[block for block in blocks if block.subjects],
@@ -226,17 +246,24 @@ class _Portal:
     async def wish(self, visitor: PortalVisitor) -> Response:
         """A click on Ja or Nee: nothing is saved yet, the effect comes first."""
         effect, kind = visitor.field("keuze"), visitor.field("onderwerp")
-        receivers = self._node.citizens.receivers()
-        place = visitor.field("ontvanger")
-        fits = place.isascii() and place.isdigit() and len(place) < 5 and int(place) < len(receivers)
-        if effect not in ("grant", "deny") or not fits:
+        receiver, visit = self._receiver(visitor)
+        if effect not in ("grant", "deny") or receiver is None:
             return visitor.say(State("form", 400))
-        if kind and not (self._node.vocabulary.has_kind(kind)):
+        if kind and not (self.node.vocabulary.has_kind(kind)):
             return visitor.say(State("form", 400))
         token = secrets.token_urlsafe(12)
-        wish = Wish(cast('Literal["grant", "deny"]', effect), receivers[int(place)], kind)
+        wish = Wish(cast('Literal["grant", "deny"]', effect), receiver, kind, visit)
         visitor.drawer["wish"] = (token, wish)
         return visitor.go(f"/mijn/keuze?keuze={token}")
+
+    def _receiver(self, visitor: PortalVisitor) -> tuple[ReceiverView | None, CodeView | None]:
+        """The receiver that was clicked on: of the list, or of the visit whose code is open."""
+        place, visit = visitor.field("ontvanger"), visitor.drawer.get("visit")
+        if place == "bezoek" and isinstance(visit, CodeView):
+            return visit.receiver, visit
+        receivers = self.node.citizens.receivers()
+        fits = place.isascii() and place.isdigit() and len(place) < 5 and int(place) < len(receivers)
+        return (receivers[int(place)] if fits else None), None
 
     def _wish(self, visitor: PortalVisitor, token: str) -> Wish | None:
         kept = visitor.drawer.get("wish")
@@ -255,11 +282,11 @@ class _Portal:
     async def _effect(
         self, visitor: PortalVisitor, token: str, wish: Wish, *, wrong: bool = False
     ) -> Response:
-        effects = await self._node.citizens.preview(_session(visitor), wish.change(12))
+        effects = await self.node.citizens.preview(session_of(visitor), wish.change(12), wish.visit)
         concerned = [cell for cell in effects.by_law if _at(cell, wish.receiver.receiver)]
         if wish.kind:
             concerned = [cell for cell in concerned if cell.kind == wish.kind]
-        return self._show(
+        return self.show(
             visitor,
             "effect.html",
             400 if wrong else 200,
@@ -276,19 +303,19 @@ class _Portal:
 
     def _needs_both(self, visitor: PortalVisitor) -> bool:
         """Whether one yes is not enough: from 12 to 15, and while the age is not known."""
-        session = _session(visitor)
-        young = regime_of(session.known.born, self._node.now()) == "samen"
+        session = session_of(visitor)
+        young = regime_of(session.known.born, self.node.now()) == "samen"
         return young and session.speaker.by in ("zelf", "ouder")
 
     def _latest(self, visitor: PortalVisitor, wish: Wish) -> str:
         """The day on which this choice ends at the latest, where age makes that earlier than usual."""
-        session, now = _session(visitor), self._node.now()
+        session, now = session_of(visitor), self.node.now()
         ends = end_of_choice(
             session.speaker,
             session.known,
             wish.effect,
             months=12,
-            boundaries=self._node.vocabulary.limits.age_boundaries,
+            boundaries=self.node.vocabulary.limits.age_boundaries,
             now=now,
         )
         usual = add_months(now, 12) if wish.effect == "grant" else None
@@ -311,15 +338,17 @@ class _Portal:
         visitor.drawer.pop("wish", None)  # a second click on the button saves nothing twice
         waits = False
         if wish.effect == "grant" and self._needs_both(visitor):
-            promised = await self._node.citizens.preview(_session(visitor), wish.change(months))
+            promised = await self.node.citizens.preview(session_of(visitor), wish.change(months), wish.visit)
             waits = not promised.opened
         try:
-            saved = await self._node.citizens.choose(_session(visitor), wish.change(months), shown)
+            saved = await self.node.citizens.choose(
+                session_of(visitor), wish.change(months), shown, wish.visit
+            )
         except HubUnreachable:
             return visitor.say(State("not_saved", 503))
         sentence = visitor.words(f"portal.saved.{'waits' if waits else wish.effect}", receiver=name)
         return self._go_saved(
-            visitor, Done(sentence, (saved.receipt,), _moment(visitor, saved.at), saved.group)
+            visitor, Done(sentence, (saved.receipt,), moment_of(visitor, saved.at), saved.group, wish.back)
         )
 
     def _text_shown(self, visitor: PortalVisitor, wish: Wish, months: int) -> str:
@@ -327,8 +356,8 @@ class _Portal:
         t = visitor.words
         what = self._names(visitor).kind(wish.kind) if wish.kind else t("portal.choices.all")
         lines = [t(f"portal.effect.{wish.effect}", receiver=wish.receiver.name), what]
-        if _session(visitor).speaker.by != "zelf":
-            lines.insert(0, t(f"portal.whom.as_{_session(visitor).speaker.by}"))
+        if session_of(visitor).speaker.by != "zelf":
+            lines.insert(0, t(f"portal.whom.as_{session_of(visitor).speaker.by}"))
         if wish.effect == "grant":
             lines += [t("portal.effect.until"), t(f"portal.effect.months_{months}")]
         return "\n".join([*lines, t("portal.effect.same_help"), t(f"portal.effect.save_{wish.effect}")])
@@ -342,7 +371,7 @@ class _Portal:
         done = visitor.drawer.get("done")
         if not isinstance(done, Done):
             return visitor.go("/mijn/keuzes")
-        return self._show(visitor, "saved.html", done=done)
+        return self.show(visitor, "saved.html", done=done)
 
     async def undo(self, visitor: PortalVisitor) -> Response:
         """Take back the choice that was just saved."""
@@ -351,11 +380,11 @@ class _Portal:
             return visitor.go("/mijn/keuzes")
         text = visitor.words("portal.saved.undo")
         try:
-            saved = await self._node.citizens.withdraw(_session(visitor), done.undo, text)
+            saved = await self.node.citizens.withdraw(session_of(visitor), done.undo, text)
         except HubUnreachable:
             return visitor.say(State("not_saved", 503))
         sentence = visitor.words("portal.saved.undone")
-        return self._go_saved(visitor, Done(sentence, (saved.receipt,), _moment(visitor, saved.at)))
+        return self._go_saved(visitor, Done(sentence, (saved.receipt,), moment_of(visitor, saved.at)))
 
     async def receipt(self, visitor: PortalVisitor) -> Response:
         """The signed proof of what was just saved, as a file whose name names nobody."""
@@ -367,23 +396,23 @@ class _Portal:
 
     async def stop(self, visitor: PortalVisitor) -> Response:
         """P5: what closes, and what the law still shows."""
-        standing = await self._node.citizens.standing(_session(visitor))
-        names = {_place(view.receiver): view.name for view in self._node.citizens.receivers()}
+        standing = await self.node.citizens.standing(session_of(visitor))
+        names = {_place(view.receiver): view.name for view in self.node.citizens.receivers()}
         closes: dict[str, list[str]] = {}
         for cell in standing.by_consent:
             name = names.get((cell.organisation, cell.team))
             if name is not None and cell.kind not in closes.setdefault(name, []):
                 closes[name].append(cell.kind)
-        return self._show(visitor, "stop.html", closes=closes, law=_by_law(standing.by_law))
+        return self.show(visitor, "stop.html", closes=closes, law=_by_law(standing.by_law))
 
     async def stop_all(self, visitor: PortalVisitor) -> Response:
         """End every yes that is in force."""
-        session = _session(visitor)
+        session = session_of(visitor)
         text = visitor.words("portal.stop.button")
         receipts = []
-        for choice in await self._node.citizens.choices(session):
+        for choice in await self.node.citizens.choices(session):
             if choice.effect == "grant" and choice.in_force and choice.mine:
-                receipts.append((await self._node.citizens.withdraw(session, choice.group, text)).receipt)
+                receipts.append((await self.node.citizens.withdraw(session, choice.group, text)).receipt)
         return self._go_saved(visitor, Done(visitor.words("portal.saved.stopped"), tuple(receipts)))
 
     async def whom(self, visitor: PortalVisitor) -> Response:
@@ -398,7 +427,7 @@ class _Portal:
             )
             for place, child in enumerate(family.children if family else [])
         ]
-        return self._show(visitor, "whom.html", children=children)
+        return self.show(visitor, "whom.html", children=children)
 
     async def choose_whom(self, visitor: PortalVisitor) -> Response:
         """Choose for somebody else from now on, or for oneself again."""
@@ -408,7 +437,7 @@ class _Portal:
         if wanted == "zelf":
             citizen = family.own
         elif wanted.isascii() and wanted.isdigit() and len(wanted) < 3 and int(wanted) < len(family.children):
-            citizen = await session_for(self._node, family, int(wanted))
+            citizen = await session_for(self.node, family, int(wanted))
         else:
             return visitor.say(State("form", 400))
         visitor.drawer.clear()  # a choice under way was about another person
@@ -416,10 +445,20 @@ class _Portal:
         return visitor.go("/mijn")
 
     async def inbox(self, visitor: PortalVisitor) -> Response:
-        """P11: what ends soon. Computed at this login; nothing is renewed without a new yes."""
-        notices = await self._node.citizens.notices(_session(visitor))
-        places = {view.receiver: place for place, view in enumerate(self._node.citizens.receivers())}
-        names = {view.receiver: view.name for view in self._node.citizens.receivers()}
+        """P11."""
+        return await self.messages(visitor)
+
+    async def messages(self, visitor: PortalVisitor, *, wrong: bool = False) -> Response:
+        """P11: what ends soon, what an employee entered, and the field for a letter's code.
+
+        Computed at this login; nothing is renewed without a new yes.
+
+        Args:
+            wrong: A code was typed that does not work.
+        """
+        notices = await self.node.citizens.notices(session_of(visitor))
+        places = {view.receiver: place for place, view in enumerate(self.node.citizens.receivers())}
+        names = {view.receiver: view.name for view in self.node.citizens.receivers()}
         messages = [
             Message(
                 visitor.words.day(notice.at),
@@ -430,20 +469,24 @@ class _Portal:
             )
             for notice in notices
         ]
-        return self._show(visitor, "inbox.html", messages=messages)
+        entered = await self.node.citizens.entered(session_of(visitor), fresh=False)
+        return self.show(
+            visitor, "inbox.html", 400 if wrong else 200, messages=messages, entered=entered, wrong=wrong
+        )
 
     async def known(self, visitor: PortalVisitor) -> Response:
         """P6, read only."""
-        flags = await self._node.citizens.flags(_session(visitor))
-        return self._show(visitor, "known.html", flags=flags)
+        flags = await self.node.citizens.flags(session_of(visitor))
+        declares = bool(self.node.declarations.kinds)
+        return self.show(visitor, "known.html", flags=flags, declares=declares)
 
     async def looks(self, visitor: PortalVisitor) -> Response:
         """P7: what others did first, own views folded below; each line was checked by the node."""
-        view = await self._node.citizens.looks(_session(visitor))
+        view = await self.node.citizens.looks(session_of(visitor))
         wanted = visitor.request.query_params.get("tot", "")
         most = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 6 else LINES_A_PAGE
         others = _folded(line for line in view.lines if not line.own)
-        return self._show(
+        return self.show(
             visitor,
             "looks.html",
             view=view,
@@ -462,12 +505,16 @@ def _at(cell: Cell, receiver: Receiver) -> bool:
     return cell.organisation == receiver.oin and (not cell.team or cell.team == receiver.team)
 
 
-def _subjects(standing: Standing, receiver: Receiver) -> list[Subject]:
-    """Every kind this receiver could see with a yes, in the vocabulary's order, and how it stands."""
+def subjects_of(standing: Standing, receiver: Receiver, purpose: str = "") -> list[Subject]:
+    """Every kind this receiver could see with a yes, in the vocabulary's order, and how it stands.
+
+    Args:
+        purpose: The only one that counts; empty for all.
+    """
     now = {(cell.kind, cell.role, cell.purpose) for cell in standing.by_consent if _at(cell, receiver)}
     squares: dict[str, list[Cell]] = {}
     for cell in standing.possible:
-        if _at(cell, receiver):
+        if _at(cell, receiver) and purpose in ("", cell.purpose):
             squares.setdefault(cell.kind, []).append(cell)
     subjects = []
     for kind, cells in squares.items():
@@ -530,5 +577,6 @@ def _unique(codes: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(codes))
 
 
-def _moment(visitor: PortalVisitor, at: datetime) -> str:
+def moment_of(visitor: PortalVisitor, at: datetime) -> str:
+    """When something was saved, as a sentence."""
     return visitor.words("portal.saved.at", date=visitor.words.day(at), time=visitor.words.clock(at))

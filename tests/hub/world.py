@@ -341,6 +341,7 @@ class World:
             "wijkteam": Node(self, "wijkteam", GEMEENTE, SigningKey.generate()),
             "wijkteam-twee": Node(self, "wijkteam-twee", GEMEENTE, SigningKey.generate()),
             "portaal": Node(self, "portaal", PORTAAL, SigningKey.generate()),
+            "portaal-twee": Node(self, "portaal-twee", PORTAAL, SigningKey.generate()),
         }
         self.bron, self.inkomen = self.nodes["bron"], self.nodes["inkomen"]
         self.wijkteam, self.portaal = self.nodes["wijkteam"], self.nodes["portaal"]
@@ -426,6 +427,7 @@ class World:
             "wijkteam": ["lookup", "crisis"],
             "wijkteam-twee": ["lookup"],
             "portaal": ["publish", "citizen", "inzage"],
+            "portaal-twee": ["citizen"],
         }
         nodes = [
             NodeEntry(
