@@ -119,7 +119,9 @@ class NodeWorld:
             nodes=lambda keys: [
                 node_entry("bron", 1, keys["bron"], classes=["publish"], oin=SCHULDHULP),
                 node_entry("wijkteam", 2, keys["wijkteam-noord"], classes=["lookup"], oin=GEMEENTE),
-                node_entry("portaal", 3, keys["portaal"], classes=["citizen", "inzage"], oin=PORTAAL),
+                node_entry(
+                    "portaal", 3, keys["portaal"], classes=["publish", "citizen", "inzage"], oin=PORTAAL
+                ),
             ],
             organisations=[
                 OrganisationEntry(1, GEMEENTE, "gemeente", [], [TeamEntry(1, "wijkteam-noord")]),
@@ -133,7 +135,16 @@ class NodeWorld:
                     ],
                     [],
                 ),
-                OrganisationEntry(3, PORTAAL, "portaal", [], []),
+                OrganisationEntry(
+                    3,
+                    PORTAAL,
+                    "portaal",
+                    [
+                        KindEntry("zelf_gemeld_geldzorgen", "Zelf gemeld", ""),
+                        KindEntry("zelf_gemeld_mantelzorg", "Zelf gemeld", ""),
+                    ],
+                    [],
+                ),
             ],
         )
         self.clock = self.keys.clock
