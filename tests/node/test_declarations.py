@@ -1,4 +1,4 @@
-"""What citizens declare about themselves: seen on a yes only, taken back from a session, no list of people."""
+"""What citizens declare about themselves: seen on a yes only, taken back from a session, nobody listed."""
 
 from datetime import date, timedelta
 
