@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from index.acts import Office
     from index.policies import Candidate, Differences, Publishing
     from index.protocol.directory import Directory
+    from index.replay import Replayed
     from index.settings import HubSettings
 
 Settings = Annotated[Path, typer.Option("--settings", help="Settings of the hub (TOML).")]
@@ -202,6 +203,48 @@ def versions(settings: Settings = Path("hub.toml"), as_json: AsJson = False) -> 
         if stopped:
             lines.append(f"Answers of version {stopped} are stopped: Cedar says otherwise than its table.")
         emit({"versions": found, "stopped": stopped}, as_json, "\n".join(lines))
+
+
+def replayed(
+    folder: Path,
+    period: tuple[datetime, datetime | None],
+    asked: tuple[Path, str, Path],
+    *,
+    as_json: bool,
+) -> None:
+    """`policy simulate --replay`: `asked` is settings, name and key file."""
+    settings, name, key_file = asked
+    with refusals():
+        from index.acts import signer
+        from index.registers import AMSTERDAM
+        from index.replay import replay_at
+        from policy.texts import Texts
+
+        with office_of(settings) as (read, office, directory):
+            who = signer(read, name, key_file)
+            begin, end = period
+            instants = (
+                begin.replace(tzinfo=AMSTERDAM),
+                end.replace(tzinfo=AMSTERDAM) if end else office.clock(),
+            )
+            publishing = _publishing(office, directory)
+            found = replay_at(publishing, directory, who, Texts.read(folder), instants)
+        emit(found, as_json, "\n".join(_replay_lines(found)))
+
+
+def _replay_lines(found: Replayed) -> Iterator[str]:
+    yield f"Opnieuw beslist: {_counted(found.decided)}. Niet na te gaan: {_counted(found.left_out)}."
+    if not found.moved:
+        yield "Nergens verandert er 10 keer of vaker iets."
+    for one in found.moved:
+        yield (
+            f"{one.role}, {one.kind}: wel te zien en nu niet: {one.appear}; niet meer te zien: "
+            f"{one.disappear}; niet na te gaan: {one.unknown}"
+        )
+
+
+def _counted(count: int | str) -> str:
+    return f"{count} vragen"
 
 
 def _publishing(office: Office, directory: Directory) -> Publishing:

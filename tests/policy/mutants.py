@@ -2,7 +2,7 @@
 
     python -m tests.policy.mutants [--sample 60] [--seed 1] [--seconds 600] [--json FILE] [FILE...]
 
-    import tests -> run them once -> planted mutants -> per mutant: fork, change one function, run until a failure
+    import tests -> run them once -> planted mutants -> per mutant: fork, change a function, run
 
 A mutant is one change to the syntax tree of one file: a comparison turned, `and`
 for `or`, a `not` or a condition taken away, a constant changed, a returned value
@@ -101,7 +101,7 @@ sys.exit(pytest.main({arguments!r}))
 
 @dataclass(frozen=True)
 class Mutant:
-    """`function` is the qualified name of the function that was changed; empty where it stands outside one."""
+    """`function` is the qualified name of the changed function; empty where it stands outside one."""
 
     file: str
     line: int
@@ -235,7 +235,11 @@ def _fresh(mutant: Mutant, limit: float) -> str:
     )
     try:
         ended = subprocess.run(
-            [sys.executable, "-c", start], check=False, cwd=ROOT, capture_output=True, timeout=limit + IMPORTS_S
+            [sys.executable, "-c", start],
+            check=False,
+            cwd=ROOT,
+            capture_output=True,
+            timeout=limit + IMPORTS_S,
         )
     except subprocess.TimeoutExpired:
         return "slow"
