@@ -6,7 +6,7 @@ import random
 import pytest
 
 from policy.engine import PublishError, bundle, publish
-from policy.rules import RuleError, _rule, rules_of
+from policy.rules import RuleError, rule_of, rules_of
 from policy.table import CONSENT, OBJECTION, Context, Question, context_text, most_open
 from policy.vocabulary import BASES, PACKAGED, load_vocabulary, parse_vocabulary
 
@@ -157,7 +157,7 @@ def test_each_forbid_of_the_base_set_has_a_case_here(version):
 def test_a_forbid_closes_what_a_wide_permit_opens_and_nothing_else_would(version, name):
     asker, kind, change = FORBIDDEN[name]
     question = Question(kind, json.dumps({**_OPEN, **change}))
-    rogue = _rule(9999, "", _ROGUE)
+    rogue = rule_of(9999, "", _ROGUE)
     whole = [*version.rules, rogue]
     without = [rule for rule in whole if rule.id != name]
 
@@ -170,7 +170,7 @@ def test_a_forbid_closes_what_a_wide_permit_opens_and_nothing_else_would(version
 )
 def test_the_rules_let_exactly_the_classes_look_that_the_vocabulary_names(version, code):
     question = Question("bijstand", json.dumps(_OPEN))
-    rules = [*version.rules, _rule(9999, "", _ROGUE)]
+    rules = [*version.rules, rule_of(9999, "", _ROGUE)]
 
     (answer,) = bundle(version.vocabulary, rules, (code, "basis", "generalist")).ask([question])
 
@@ -212,14 +212,14 @@ def test_a_construct_outside_the_house_subset_is_refused(condition):
     text = f'@id("x")\npermit (principal, action == Action::"view", resource) when {{ {condition} }};'
 
     with pytest.raises(RuleError):
-        _rule(1, "", text)
+        rule_of(1, "", text)
 
 
 def test_a_rule_without_a_name_or_without_one_action_is_refused():
     with pytest.raises(RuleError):
-        _rule(1, "", 'permit (principal, action == Action::"view", resource);')
+        rule_of(1, "", 'permit (principal, action == Action::"view", resource);')
     with pytest.raises(RuleError):
-        _rule(1, "", '@id("x")\npermit (principal, action, resource);')
+        rule_of(1, "", '@id("x")\npermit (principal, action, resource);')
 
 
 def test_the_hash_of_a_version_is_of_its_content_and_not_of_its_number(vocabulary, version):
