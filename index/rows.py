@@ -137,6 +137,8 @@ class Names(Protocol):
     def case_tag(self) -> bytes: ...
     @property
     def opened(self) -> int: ...
+    @property
+    def mark(self) -> int: ...
 
 
 _IDENTITY = struct.Struct(">IIIIB16sQ")
@@ -149,7 +151,9 @@ class Relation:
     Numbers are those of directory and vocabulary, 0 where there is none; times
     are Unix seconds. `closed` is 0 while it is open; `used` is kept for citizen
     sessions, which end without use. `risk` is what a crisis relation was declared
-    with: `OTHERS_AT_RISK` and `INCAPABLE`, added; 0 in all others.
+    with: `OTHERS_AT_RISK` and `INCAPABLE`, added; 0 in all others. `mark` is
+    another number for each message that opens something: a case may have two
+    visits that begin in one second. It is 0 in rows of earlier versions.
     """
 
     class_number: int
@@ -164,6 +168,7 @@ class Relation:
     used: int
     lid: bytes = field(repr=False)
     risk: int = 0
+    mark: int = 0
 
 
 OTHERS_AT_RISK, INCAPABLE = 1, 2
@@ -172,8 +177,8 @@ NO_FLAG = Flag(1, 0, 0, OPEN_END, 0, bytes(16))
 _NO_END_WEEK = 0x7FFFFFFF
 _FLAG = struct.Struct(">BHIHHH16s")
 _ASKED = struct.Struct(">BBBHI16s32s32s16sB")
-# `risk` stands in what was filling before, so that rows of earlier versions read as 0.
-_RELATION = struct.Struct(">BBIIHH16sQQQQ16sB")
+# `risk` and `mark` stand in what was filling before, so that rows of earlier versions read as 0.
+_RELATION = struct.Struct(">BBIIHH16sQQQQ16sBI")
 
 
 def month_number(text: str) -> int:
@@ -442,6 +447,8 @@ class Rows:
             named.class_number, named.node, named.team, named.role, named.purpose,
             named.case_tag, named.opened,
         )  # fmt: skip
+        if named.mark:
+            identity += u32(named.mark)
         return hmac.digest(self._k_pub, b"relation/v1" + idx_rel + identity, "sha256")[:16]
 
     def changed_relation(self, row: RelationRow, scope: str, relation: Relation) -> RelationRow:
@@ -607,7 +614,7 @@ def _relation_plain(relation: Relation) -> bytes:
     r = relation
     packed = _RELATION.pack(
         _VERSION, r.class_number, r.node, r.team, r.role, r.purpose, r.case_tag,
-        r.opened, r.until, r.closed, r.used, r.lid, r.risk,
+        r.opened, r.until, r.closed, r.used, r.lid, r.risk, r.mark,
     )  # fmt: skip
     return packed.ljust(RELATION_SIZE, b"\0")
 
