@@ -2,18 +2,18 @@
 
     python -m tests.policy.mutants [--sample 60] [--seed 1] [--seconds 600] [--json FILE] [FILE...]
 
-    import tests -> run them once -> planted mutants -> per mutant: fork, change a function, run
+    collect tests -> run them once -> planted mutants -> per mutant: fork, change a function, run
 
 A mutant is one change to the syntax tree of one file: a comparison turned, `and`
 for `or`, a `not` or a condition taken away, a constant changed, a returned value
-emptied. A child of a process that has imported everything puts the changed code
+emptied. A child of a pytest session that has collected everything puts the changed code
 into the living function, forgets every cached outcome of the module, and runs
 the tests of the subject. What stands outside functions (constants, defaults) is
 tried in a fresh process, with the mutant in the place of the module before
 anything imports it. Decorators and annotations are left alone.
 
     killed     a test failed
-    import     the changed module, or a test file, could not be imported any more
+    import     the changed module could not be imported any more
     survived   every test passed: printed with its line
     slow       longer than its limit; counted apart, neither found nor survived
     broken     pytest ended otherwise: the figure is not to be trusted, and the run fails
@@ -44,7 +44,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -57,6 +57,7 @@ TESTS = {
     "policy/table.py": ["tests/policy/test_engine.py", "tests/policy/test_decide.py"],
     "consent/resolve.py": [
         *CASES,
+        "tests/consent/test_claims.py",
         "tests/consent/test_resolve.py",
         "tests/consent/test_representatives.py",
         "tests/consent/test_preview.py",
@@ -217,12 +218,54 @@ def _planted(file: str) -> Iterator[tuple[str, Mutant, str, float]]:
 
 
 def arguments(file: str) -> list[str]:
-    return ["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--no-summary", *TESTS[file]]
+    return ["-x", "-q", "-s", "-p", "no:cacheprovider", "--no-header", "--no-summary", *TESTS[file]]
 
 
-def tried(mutant: Mutant, limit: float = LIMIT_S) -> str:
-    """What comes of a mutant: killed, import, survived, slow or broken."""
-    return _forked(mutant, limit) if mutant.function else _fresh(mutant, limit)
+class Trying:
+    """A pytest session about one file; `work` runs its tests as often as it likes, in place of once."""
+
+    def __init__(self, work: Callable[["Trying"], None]) -> None:
+        self._work = work
+        self._session: pytest.Session
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self._session = session
+        self._work(self)
+        return True
+
+    def passes(self) -> bool:
+        """Whether every test passes here; stops at the first that does not."""
+        items = self._session.items
+        for item, after in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+            if self._session.testsfailed:
+                return False
+        return True
+
+    def tried(self, mutant: Mutant, limit: float = LIMIT_S) -> str:
+        """What comes of a mutant: killed, import, survived, slow or broken."""
+        return self._forked(mutant, limit) if mutant.function else _fresh(mutant, limit)
+
+    def _forked(self, mutant: Mutant, limit: float) -> str:
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(BaseException):
+                silence = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(silence, 1)
+                os.dup2(silence, 2)
+                _put(mutant)
+                os._exit(0 if self.passes() else 1)
+            os._exit(70)
+        until = time.monotonic() + limit
+        while True:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return _ENDED.get(os.waitstatus_to_exitcode(status), "broken")
+            if time.monotonic() > until:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return "slow"
+            time.sleep(0.01)
 
 
 def _fresh(mutant: Mutant, limit: float) -> str:
@@ -244,28 +287,6 @@ def _fresh(mutant: Mutant, limit: float) -> str:
     except subprocess.TimeoutExpired:
         return "slow"
     return _ENDED.get(ended.returncode, "broken")
-
-
-def _forked(mutant: Mutant, limit: float) -> str:
-    child = os.fork()
-    if not child:
-        with contextlib.suppress(BaseException):
-            silence = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(silence, 1)
-            os.dup2(silence, 2)
-            _put(mutant)
-            os._exit(int(pytest.main(arguments(mutant.file))))
-        os._exit(70)
-    until = time.monotonic() + limit
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return _ENDED.get(os.waitstatus_to_exitcode(status), "broken")
-        if time.monotonic() > until:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return "slow"
-        time.sleep(0.01)
 
 
 def _put(mutant: Mutant) -> None:
@@ -308,13 +329,57 @@ def _module_name(file: str) -> str:
     return file.removesuffix(".py").replace("/", ".")
 
 
-def _sound(file: str) -> bool:
+# --- the whole -----------------------------------------------------------------------
+
+
+@dataclass
+class Campaign:
+    """What came of the mutants of one file after the other."""
+
+    chosen: argparse.Namespace
+    every: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    told: dict[str, list[str]] = field(default_factory=lambda: {"survived": [], "slow": [], "broken": []})
+    sound: bool = True
+
+    def over(self, file: str, seconds: float) -> None:
+        """Try the mutants of a file, for so long at most; 0 for as long as it takes."""
+        todo = list(mutants(file))
+        self.every += len(todo)
+        random.Random(self.chosen.seed).shuffle(todo)
+        if self.chosen.again:
+            listed = json.loads(self.chosen.again.read_text(encoding="utf-8"))["listed"]
+            once = {name for names in listed.values() for name in names}
+            todo = [mutant for mutant in todo if str(mutant) in once]
+        measured = []
+
+        def work(trying: Trying) -> None:
+            measured.append(True)
+            self.sound = _sound(file, trying)
+            begun = time.monotonic()
+            for mutant in todo[: self.chosen.sample or None] if self.sound else ():
+                if seconds and time.monotonic() - begun > seconds:
+                    break
+                self.note(mutant, trying.tried(mutant))
+
+        if pytest.main(arguments(file), plugins=[Trying(work)]) and not measured:
+            print(f"{file}: its tests cannot be collected; nothing was measured")
+            self.sound = False
+
+    def note(self, mutant: Mutant, verdict: str) -> None:
+        self.counts[verdict] += 1
+        if verdict in self.told:
+            self.told[verdict].append(str(mutant))
+            print(f"{verdict}: {mutant}", flush=True)
+
+
+def _sound(file: str, trying: Trying) -> bool:
     """Whether what is said of this file's mutants can be believed."""
-    if pytest.main(arguments(file)) != 0:  # what is imported and published here, every child has
+    if not trying.passes():  # what is imported and published here, every child has
         print(f"{file}: the tests fail without any mutant; nothing was measured")
         return False
     for name, mutant, wanted, limit in _planted(file):
-        verdict = tried(mutant, limit)
+        verdict = trying.tried(mutant, limit)
         if verdict not in wanted:
             print(f"{file}: planted ({name}) came out as {verdict}; nothing was measured")
             return False
@@ -324,44 +389,30 @@ def _sound(file: str) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", default=list(TESTS))
-    parser.add_argument("--sample", type=int, default=0, help="so many at random; 0: all")
+    parser.add_argument("--sample", type=int, default=0, help="so many of each file at random; 0: all")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=int, default=0, help="stop after so long; 0: never")
+    parser.add_argument("--seconds", type=int, default=0, help="about so long in all, planted ones apart")
     parser.add_argument("--again", type=Path, help="only what is listed in this earlier --json")
     parser.add_argument("--json", type=Path, help="write the figure here too")
     chosen = parser.parse_args()
     begun = time.monotonic()
-    todo: list[Mutant] = []
+    campaign = Campaign(chosen)
     for file in chosen.files:
-        if not _sound(file):
+        campaign.over(file, chosen.seconds / len(chosen.files))
+        if not campaign.sound:
             return 1
-        todo += mutants(file)
-    every = len(todo)
-    if chosen.again:
-        listed = json.loads(chosen.again.read_text(encoding="utf-8"))["listed"]
-        once = {name for names in listed.values() for name in names}
-        todo = [mutant for mutant in todo if str(mutant) in once]
-    if chosen.sample or chosen.seconds:
-        random.Random(chosen.seed).shuffle(todo)
-    counts: Counter[str] = Counter()
-    told: dict[str, list[str]] = {"survived": [], "slow": [], "broken": []}
-    for mutant in todo[: chosen.sample or None]:
-        if chosen.seconds and time.monotonic() - begun > chosen.seconds:
-            break
-        verdict = tried(mutant)
-        counts[verdict] += 1
-        if verdict in told:
-            told[verdict].append(str(mutant))
-            print(f"{verdict}: {mutant}", flush=True)
+    counts = campaign.counts
     found = counts["killed"] + counts["import"]
     share = found / (found + counts["survived"]) if found else 0.0
     figure = {
-        "seed": chosen.seed, "mutants": every, "tried": counts.total(), **counts, "share": round(share, 4),
-        "seconds": round(time.monotonic() - begun), "machine": platform.platform(), "files": chosen.files,
+        "seed": chosen.seed, "mutants": campaign.every, "tried": counts.total(), **counts,
+        "share": round(share, 4), "seconds": round(time.monotonic() - begun),
+        "machine": platform.platform(), "files": chosen.files,
     }  # fmt: skip
     print(json.dumps(figure))
     if chosen.json:
-        chosen.json.write_text(json.dumps({**figure, "listed": told}, indent=1) + "\n", encoding="utf-8")
+        whole = {**figure, "listed": campaign.told}
+        chosen.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     return 0 if share >= 0.9 and not counts["broken"] else 1
 
 
