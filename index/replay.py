@@ -6,7 +6,7 @@ Only lookups are replayed. Of a question that the record does not tell apart
 (its version is not kept, or a register changed around it) nothing is decided;
 how many those are is told, rounded like every count.
 
-Source: docs/design/policy-and-consent.md, "What would change"; policy.md 1.5; docs/adr/0012.
+Source: docs/design/policy-and-consent.md, "What would change"; policy.md 1.5; docs/adr/0014.
 """
 
 from collections.abc import Iterator

@@ -8,7 +8,7 @@ open to a question that was asked. Where the inputs are not recorded, every
 input that there can be is tried: if all agree that is the answer, else it
 cannot be told. Counts below 10 are not told, others are rounded to 5.
 
-Source: docs/design/policy-and-consent.md, "What would change"; policy.md 1.5; docs/adr/0012.
+Source: docs/design/policy-and-consent.md, "What would change"; policy.md 1.5; docs/adr/0014.
 """
 
 import itertools
