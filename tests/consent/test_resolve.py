@@ -312,8 +312,11 @@ def test_a_no_is_never_an_explicit_yes_whoever_gave_it():
     parent = {"by": "ouder", "giver": "vader", "evidence": "brp", "regime": "samen"}
     both = folded(entry(1, "grant", explicit=True, regime="samen"), entry(2, "deny", explicit=True, **parent))
 
-    assert (_now(both).effect, _now(both).explicit) == ("deny", False)
-    assert _now(both).kind_state == KindState("deny", False)
+    alone = folded(entry(1, "slot", explicit=True), entry(2, "grant", explicit=True))
+
+    for state in (both, alone):
+        assert (_now(state).effect, _now(state).explicit) == ("deny", False)
+        assert _now(state).kind_state == KindState("deny", False)
 
 
 def test_a_no_of_an_authorised_person_counts_where_nobody_said_yes():

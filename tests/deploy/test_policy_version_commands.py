@@ -71,7 +71,7 @@ def test_two_other_people_put_a_version_in_force_and_nobody_counts_twice(desk: D
     folder = desk.candidate(LESS)
     published = desk.told("policy", "publish", folder, by="anna")
     assert published["number"] == 2
-    assert {(one["role"], one["kind"]) for one in published["closed"]} == {
+    assert {(one["role"], one["kind"]) for one in published["differences"]["closed"]} == {
         ("schuldhulpverlener", "wmo_voorziening")
     }
 

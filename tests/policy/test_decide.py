@@ -191,9 +191,9 @@ def test_a_cell_that_is_missing_or_says_no_hides_what_a_row_would_open(version):
     for broken in ({}, dict.fromkeys(task, 0)):
         cells = KindCells({**sheet[number].answers, "wettelijke_taak": broken}, frozenset())
         slipped = replace(version, table=Table({key: {**sheet, number: cells}}))
-        outcomes = {o.kind: (o.visible, o.row) for o in _all(slipped, asker, GRANT)}
-        assert outcomes[number] == (False, 13)
-        assert outcomes[2] == (True, 9)
+        outcomes = {o.kind: o for o in _all(slipped, asker, GRANT)}
+        assert outcomes[number] == Outcome(number, False, 13, None, 0)
+        assert (outcomes[2].visible, outcomes[2].row) == (True, 9)
 
 
 def test_an_impossible_state_is_hidden_as_a_failure(version):
