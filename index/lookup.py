@@ -15,7 +15,6 @@ Source: docs/design/design.md, "Answers"; policy.md, "Indistinguishability".
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from operator import attrgetter
 
 import msgspec
 import structlog
@@ -25,10 +24,11 @@ from consent.claims import Claims
 from consent.resolve import Receiver, cases_named, states_of, with_standing
 from consent.state import StateUnreadable, decode
 from index.accesslog.log import Recorded, SealedBatch
+from index.decisions import Reasoned, dec_of, reasoned
 from index.errors import PolicyStopped, TicketRefused
 from index.gate import Caller, Rule, Who
 from index.hub import Hub
-from index.protocol.entry import SOMETHING, decision_bytes, shown_bits
+from index.protocol.entry import SOMETHING, shown_bits
 from index.protocol.messages import LogReceipt, LookupAnswer, LookupRequest, PersonAnswer, VisibleFlag
 from index.protocol.statement import LOG_INDEX_HEADER
 from index.publish import retention_end
@@ -66,12 +66,13 @@ _NOTHING, _CASE = Circumstances(has_case=False), Circumstances(has_case=True)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A flag that exists and lives; `outcome` and `disputed` once it was decided about."""
+    """A flag that exists and lives; `outcome`, `state` and `disputed` once it was decided about."""
 
     kind: Kind
     flag: Flag
     confirmed_at: int
     outcome: Outcome | None = None
+    state: KindState | None = None
     disputed: bool = False
 
 
@@ -90,7 +91,7 @@ class Decided:
     """What one person's question came to, before it is recorded."""
 
     seen: Sequence[Seen]
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[Reasoned]
     refused: str
 
     def fill(self, blank: PersonAnswer, receipt: LogReceipt, *, subjects: bool) -> PersonAnswer:
@@ -192,18 +193,21 @@ class Question:
     def about(self, ticket: Ticket) -> Decided:
         """Decide over all kinds of the ticket's scopes, then join with what exists."""
         relations = in_force(self.tx, self.hub, ticket)
-        outcomes: list[Outcome] = []
+        outcomes: list[Reasoned] = []
         seen: list[Seen] = []
         for scope, (_, keys) in ticket.scopes.items():
             ruling = self._decide(scope, keys, relations.get(scope))
             shown = self._join(ruling, self._live(scope, keys))
             # The entry tells why a flag was shown: an answer of its publisher may differ from the kind's.
-            weighed = {one.outcome.kind: one.outcome for one in shown if one.outcome}
-            outcomes += [weighed.get(outcome.kind, outcome) for outcome in ruling.outcomes]
+            weighed = {one.outcome.kind: (one.outcome, one.state) for one in shown if one.outcome}
+            made = [
+                weighed.get(outcome.kind, (outcome, ruling.states.get(outcome.kind)))
+                for outcome in ruling.outcomes
+            ]
+            outcomes += reasoned(made, ruling.circumstances)
             seen += shown
         refused = "" if relations else NO_RELATION
         seen.sort(key=lambda one: (one.kind.code, one.flag.publisher, one.flag.since))
-        outcomes.sort(key=_KIND)
         return Decided([] if refused else seen, outcomes, refused)
 
     def _decide(self, scope: str, keys: SearchKeys, relation: Held | None) -> Ruling:
@@ -247,8 +251,8 @@ class Question:
             states.append((kind, None if said is None else with_standing(said, standing)))
         outcomes = decide_each(self.hub.policy, self.asker, states, ruling.circumstances)
         return [
-            replace(one, outcome=outcome, disputed=standing.disputed)
-            for one, standing, outcome in zip(live, standings, outcomes, strict=False)
+            replace(one, outcome=outcome, state=state, disputed=standing.disputed)
+            for one, standing, (_, state), outcome in zip(live, standings, states, outcomes, strict=False)
             if outcome.visible and not standing.suspended
         ]
 
@@ -305,7 +309,7 @@ class Question:
             shown=shown_bits(shown, self.hub.highest_kind),
             refused=decided.refused,
             break_glass=ticket.class_number == CRISIS,
-            dec=decision_bytes(self.hub.policy.hash, [_row_of(outcome) for outcome in decided.outcomes]),
+            dec=dec_of(self.hub.policy.hash, decided.outcomes),
         )
         return self.tx.record(draft)
 
@@ -323,14 +327,6 @@ def _circumstances(held: Held | None) -> Circumstances:
         others_at_risk=bool(relation.risk & OTHERS_AT_RISK),
         incapable=bool(relation.risk & INCAPABLE),
     )
-
-
-_KIND = attrgetter("kind")
-_BASIS_NUMBERS: dict[str | None, int] = {None: 0, **{basis: at for at, basis in enumerate(BASES, 1)}}
-
-
-def _row_of(outcome: Outcome) -> tuple[int, int, int]:
-    return outcome.row, _BASIS_NUMBERS[outcome.basis], outcome.rule
 
 
 def person_bytes(answer: PersonAnswer) -> bytes:

@@ -368,9 +368,9 @@ class Publishing:
             Refused, VocabularyError, PublishError: What does not hold. Nothing is stored.
         """
         base, old, profiles = self.running()
-        version = self._build(content, profiles)  # 1
+        version = self.build(content, profiles)  # 1
         prove(version)  # 2
-        self._check(old.vocabulary, version.vocabulary)  # 3
+        self.check(old.vocabulary, version.vocabulary)  # 3
         differences = _differences(old, version)  # 4
         with self.office.sitting() as sitting:
             if sitting.standing.number_at(sitting.seconds) != base:
@@ -397,7 +397,7 @@ class Publishing:
         _, old, profiles = self.running()
         with self.office.engine.connect() as connection, connection.begin():
             content = stored(connection, number)[1]
-        return replace(_differences(old, self._build(content, profiles, number)), number=number)
+        return replace(_differences(old, self.build(content, profiles, number)), number=number)
 
     def approve(self, who: Signer, shown: Differences) -> Candidate:
         """One person's approval; the second one puts the version in force.
@@ -435,9 +435,9 @@ class Publishing:
             Refused: It opens something, changes something else, or another closing waits.
         """
         base, old, profiles = self.running()
-        version = self._build(content, profiles)
+        version = self.build(content, profiles)
         prove(version)
-        self._check(old.vocabulary, version.vocabulary)
+        self.check(old.vocabulary, version.vocabulary)
         differences = _differences(old, version)
         if differences.opened or more_than_permits(old.vocabulary, version.vocabulary):
             raise Refused("This candidate does more than close. Publish it, for two people to approve.")
@@ -505,12 +505,13 @@ class Publishing:
             digest, content = stored(connection, number)
         known = {profile.code for profile in parse_vocabulary(content.vocabulary).profiles}
         profiles = registers.profiles_in_use() | (known & set(more))
-        version = self._build(content, profiles, number)
+        version = self.build(content, profiles, number)
         if version.hash != digest:
             log.warning("policy_made_differently", number=number)
         return number, version, profiles
 
-    def _build(self, content: Texts, profiles: frozenset[str], number: int = 0) -> PolicyVersion:
+    def build(self, content: Texts, profiles: frozenset[str], number: int = 0) -> PolicyVersion:
+        """A version filled for these profiles. Raises `Refused` where it lacks one of them."""
         known = {profile.code for profile in parse_vocabulary(content.vocabulary).profiles}
         lost = sorted(profiles - known)
         if lost:
@@ -519,7 +520,8 @@ class Publishing:
             content, number=number, filled=tuple(sorted(profiles)), organisation_classes=self.classes
         )
 
-    def _check(self, old: Vocabulary, new: Vocabulary) -> None:
+    def check(self, old: Vocabulary, new: Vocabulary) -> None:
+        """Raises `Refused` where entries would not fit the log, or a number would change its meaning."""
         try:
             check_sizes(new)
         except EntryTooLarge as error:

@@ -11,7 +11,7 @@ Source: docs/design/policy-and-consent.md, "Cost" and "What would change if".
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,18 +22,19 @@ from sqlalchemy.exc import DBAPIError
 
 from index.accesslog.errors import LogError
 from index.acts import HistoryBroken
+from index.decisions import read_dec
 from index.hub import Hub
 from index.policies import apart, settle, stop
 from index.protocol.codec import unb64u
 from index.protocol.directory import Directory
-from index.protocol.entry import Asker as Line
-from index.protocol.entry import EntryError, Opened, decisions_of, parse_asker, parse_chain
+from index.protocol.entry import EntryError, Opened, parse_asker, parse_chain
 from index.registers import Registers
 from policy.decide import Asker, scopes_for
 from policy.engine import PolicyVersion, PublishError
 from policy.recheck import Difference, Recorded, differences
+from policy.replay import Input
 from policy.table import Table
-from policy.vocabulary import BASES, UnknownCode
+from policy.vocabulary import UnknownCode, Vocabulary
 
 log = structlog.get_logger()
 
@@ -45,48 +46,43 @@ class Decision:
     version: int
     hash: bytes
     asker: Asker
-    has_case: bool
-    break_glass: bool
     outcomes: tuple[Recorded, ...]
+    inputs: Mapping[int, Input | None]
 
 
 def decision_of(
-    entry: Opened, version: PolicyVersion, registers: Registers, directory: Directory
+    entry: Opened, words: Mapping[int, Vocabulary], registers: Registers, directory: Directory
 ) -> Decision | None:
     """The decision in an entry; None where nothing was decided, or it cannot be told which kinds were.
 
     Args:
-        version: The one that the entry names.
+        words: Vocabularies by number of the version; of another version nothing can be told.
         registers: With their whole history.
     """
     try:
         line, chain = parse_asker(entry.asker), parse_chain(entry.chain)
-        if line.t != "lookup" or not isinstance(chain.dec, str) or line.pv != version.number:
+        if line.t != "lookup" or not isinstance(chain.dec, str) or line.pv not in words:
             return None
-        digest, rows = decisions_of(unb64u(chain.dec))
+        dec = unb64u(chain.dec)
+        organisation = directory.organisation(line.org)
+        if organisation is None or not registers.settled(line.org, line.ts // 1000):
+            return None
+        asker = registers.asker(organisation, line.role, line.purpose, line.ts // 1000, past=True)
+        read = read_dec(dec, _kinds_of(words[line.pv], asker))
     except EntryError:
         return None
-    organisation = directory.organisation(line.org)
-    if organisation is None or not registers.settled(line.org, line.ts // 1000):
-        return None
-    asker = registers.asker(organisation, line.role, line.purpose, line.ts // 1000, past=True)
-    numbers = _kinds_of(version, line, asker)
-    if len(numbers) != len(rows):
+    if read is None:
         # The visit was opened under another profile or version, which had other scopes.
         return None
-    outcomes = tuple(
-        Recorded(number, row, BASES[basis - 1] if basis else "", rule)
-        for number, (row, basis, rule) in zip(numbers, rows, strict=True)
-    )
-    return Decision(line.pv, digest, asker, not line.refused, bool(line.bg), outcomes)
+    return Decision(line.pv, read.hash, asker, read.outcomes, read.inputs)
 
 
-def _kinds_of(version: PolicyVersion, line: Line, asker: Asker) -> list[int]:
+def _kinds_of(words: Vocabulary, asker: Asker) -> list[int]:
     try:
-        scopes = scopes_for(version, line.role, line.purpose, asker.profile)
+        scopes = scopes_for(words, asker.role, asker.purpose, asker.profile)
     except UnknownCode:
         return []
-    return sorted(kind.number for scope in scopes for kind in version.vocabulary.kinds_of(scope))
+    return sorted(kind.number for scope in scopes for kind in words.kinds_of(scope))
 
 
 def ask_again(version: PolicyVersion, decisions: Sequence[Decision]) -> list[Difference]:
@@ -144,8 +140,9 @@ class Recheck:
     def _sample(self, connection: Connection, version: PolicyVersion) -> list[Decision]:
         """Decisions at random places of this year's log: as many as wanted, or what a few reads give."""
         hub, found = self._hub, []
+        words = {version.number: version.vocabulary}
         for entry in _random_entries(hub, connection, hub.settings.recheck_sample):
-            decision = decision_of(entry, version, hub.policies.registers, hub.directory)
+            decision = decision_of(entry, words, hub.policies.registers, hub.directory)
             if decision is not None:
                 found.append(decision)
         return found

@@ -11,6 +11,7 @@ the very next one. Every relation is an entry of its own that the citizen sees.
 Source: docs/design/pseudonyms.md, "Receipts, points, tickets, quotas"; policy.md §3.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -166,6 +167,7 @@ def _same(relation: Relation, ticket: Ticket) -> bool:
         and relation.purpose == ticket.purpose
         and relation.case_tag == ticket.case_tag
         and relation.opened == ticket.opened
+        and relation.mark == ticket.mark
     )
 
 
@@ -320,7 +322,7 @@ async def open_relations(hub: Hub, caller: Caller, body: RelationRequest) -> Res
         raise ReceiptsRefused from None
     blank = Ticket(
         caller.node.number, caller.team_number, caller.role_number, caller.purpose_number,
-        class_number(body.class_), caller.case_tag, int(hub.clock().timestamp()), until, {},
+        class_number(body.class_), caller.case_tag, int(hub.clock().timestamp()), until, {}, _mark(caller),
     )  # fmt: skip
     declaration, review = body.declaration, None
     if declaration is not None:
@@ -335,6 +337,11 @@ async def open_relations(hub: Hub, caller: Caller, body: RelationRequest) -> Res
     return await hub.sequencer.submit(
         Opening(hub, caller, body.persons, receipts, tickets, rows, until, review, cause)
     )
+
+
+def _mark(caller: Caller) -> int:
+    """Never 0, and the same for the same message: its tickets are sealed again when it comes again."""
+    return int.from_bytes(hashlib.sha256(caller.statement.msg.encode()).digest()[:4], "big") or 1
 
 
 def _prepare(
@@ -353,7 +360,7 @@ def _prepare(
         escrows = [hub.rows.escrow(scope, keys.idx_dir, n) for _ in range(2)] if visit else []
         relation = Relation(
             blank.class_number, blank.node, blank.team, blank.role, blank.purpose, blank.case_tag,
-            blank.opened, blank.until, 0, blank.opened, keys.lid, risk, NO_CODE, *escrows,
+            blank.opened, blank.until, 0, blank.opened, keys.lid, risk, blank.mark, NO_CODE, *escrows,
         )  # fmt: skip
         rows.append(hub.rows.new_relation(scope, keys.idx_rel, n, relation))
     return replace(blank, scopes=opened_scopes), rows

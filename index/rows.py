@@ -137,6 +137,8 @@ class Names(Protocol):
     def case_tag(self) -> bytes: ...
     @property
     def opened(self) -> int: ...
+    @property
+    def mark(self) -> int: ...
 
 
 class Code(NamedTuple):
@@ -169,7 +171,9 @@ class Relation:
     Numbers are those of directory and vocabulary, 0 where there is none; times
     are Unix seconds. `closed` is 0 while it is open; `used` is kept for citizen
     sessions, which end without use. `risk` is what a crisis relation was declared
-    with: `OTHERS_AT_RISK` and `INCAPABLE`, added; 0 in all others. `code` is what the
+    with: `OTHERS_AT_RISK` and `INCAPABLE`, added; 0 in all others. `mark` is
+    another number for each message that opens something: a case may have two
+    visits that begin in one second. `code` is what the
     desk gave the citizen last. `ledger_escrow` and `claim_escrow` are escrows of `N`
     for the citizen's ledger in this scope: with them a desk may add a no without
     asking for the number again. All empty in rows of earlier versions.
@@ -187,6 +191,7 @@ class Relation:
     used: int
     lid: bytes = field(repr=False)
     risk: int = 0
+    mark: int = 0
     code: "Code" = field(default_factory=lambda: NO_CODE, repr=False)
     ledger_escrow: bytes = field(default=b"", repr=False)
     claim_escrow: bytes = field(default=b"", repr=False)
@@ -198,8 +203,8 @@ NO_FLAG = Flag(1, 0, 0, OPEN_END, 0, bytes(16))
 _NO_END_WEEK = 0x7FFFFFFF
 _FLAG = struct.Struct(">BHIHHH16s")
 _ASKED = struct.Struct(">BBBHI16s32s32s16sB")
-# `risk` stands in what was filling before, so that rows of earlier versions read as 0.
-_RELATION = struct.Struct(">BBIIHH16sQQQQ16sB")
+# `risk` and `mark` stand in what was filling before, so that rows of earlier versions read as 0.
+_RELATION = struct.Struct(">BBIIHH16sQQQQ16sBI")
 # At a place of its own in what was filling before, so that rows of earlier versions read as no code.
 _AT_TABLE, _AT_TABLE_FROM = struct.Struct(">16sQIQB76s76s"), 96
 
@@ -488,6 +493,8 @@ class Rows:
             named.class_number, named.node, named.team, named.role, named.purpose,
             named.case_tag, named.opened,
         )  # fmt: skip
+        if named.mark:
+            identity += u32(named.mark)
         return hmac.digest(self._k_pub, b"relation/v1" + idx_rel + identity, "sha256")[:16]
 
     def changed_relation(self, row: RelationRow, scope: str, relation: Relation) -> RelationRow:
@@ -658,7 +665,7 @@ def _relation_plain(relation: Relation) -> bytes:
     r = relation
     packed = _RELATION.pack(
         _VERSION, r.class_number, r.node, r.team, r.role, r.purpose, r.case_tag,
-        r.opened, r.until, r.closed, r.used, r.lid, r.risk,
+        r.opened, r.until, r.closed, r.used, r.lid, r.risk, r.mark,
     )  # fmt: skip
     at_table = _AT_TABLE.pack(*r.code, r.ledger_escrow, r.claim_escrow)
     return (packed.ljust(_AT_TABLE_FROM, b"\0") + at_table).ljust(RELATION_SIZE, b"\0")

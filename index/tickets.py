@@ -17,13 +17,15 @@ from nacl.exceptions import CryptoError
 from index.aead import open_box, seal_box
 from index.errors import TicketRefused
 from index.keystore import ticket_key_id
-from index.protocol.codec import SCOPES, lp, scope_mask
+from index.protocol.codec import SCOPES, lp, scope_mask, u32
 from index.rows import SearchKeys
 
 TICKET_SIZE = 813
 _VERSION = b"\x01"
 _HEAD = struct.Struct(">IIHHB16sQQB")
 _SCOPE = struct.Struct(">H32s32s32s16s")
+_MARK = struct.Struct(">I")
+"""In what was filling before: 0 in tickets of earlier versions."""
 _PLAIN = 768
 
 
@@ -32,7 +34,7 @@ class Ticket:
     """One person in one visit. Numbers are those of directory and vocabulary, times Unix seconds.
 
     `scopes` has, per opened scope, the number of the key's `kid` and what was
-    computed under it.
+    computed under it. `mark` tells visits apart that one case opened in one second.
     """
 
     node: int
@@ -44,6 +46,7 @@ class Ticket:
     opened: int
     until: int
     scopes: Mapping[str, tuple[int, SearchKeys]] = field(repr=False)
+    mark: int = 0
 
     @property
     def lids(self) -> tuple[bytes, ...]:
@@ -67,6 +70,7 @@ class Tickets:
         for scope in SCOPES:
             number, keys = ticket.scopes.get(scope, (0, None))
             plain += _SCOPE.pack(number, *keys) if keys else bytes(_SCOPE.size)
+        plain += u32(ticket.mark)
         nonce = secrets.token_bytes(24)
         box = seal_box(plain.ljust(_PLAIN, b"\0"), _aad(node_id), nonce, self._key)
         return _VERSION + self._id + nonce + box
@@ -89,7 +93,8 @@ class Tickets:
             if mask >> bit & 1:
                 number, *keys = _SCOPE.unpack_from(plain, _HEAD.size + bit * _SCOPE.size)
                 scopes[scope] = (number, SearchKeys(*keys))
-        return Ticket(node, team, role, purpose, class_number, case_tag, opened, until, scopes)
+        (mark,) = _MARK.unpack_from(plain, _HEAD.size + len(SCOPES) * _SCOPE.size)
+        return Ticket(node, team, role, purpose, class_number, case_tag, opened, until, scopes, mark)
 
     def seal_claim(self, node_id: str, plain: bytes) -> bytes:
         """What a publisher is asked, for its answer to bring back. It tells the publisher nothing."""

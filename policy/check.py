@@ -57,8 +57,12 @@ class Checked:
     version: PolicyVersion | None = None
 
 
-def check(paths: Sequence[Path]) -> Checked:
-    """Look at a candidate, or at what is packaged when no path is given."""
+def check(paths: Sequence[Path], *, reachable: bool = True) -> Checked:
+    """Look at a candidate, or at what is packaged when no path is given.
+
+    Args:
+        reachable: Step 8. An emergency closing does without: it closes what roles still list.
+    """
     try:
         sources = read_sources(paths)
     except ContentError as error:
@@ -71,7 +75,7 @@ def check(paths: Sequence[Path]) -> Checked:
     if faults or vocabulary is None:
         return Checked(tuple(sorted(faults, key=lambda fault: (fault.file, fault.line))))
     content = Content(vocabulary, tuple(one.statement.text for one in written))
-    faults += _whole_faults(sources, content, written)
+    faults += _whole_faults(sources, content, written, reachable=reachable)
     if faults:
         return Checked(tuple(faults), content)
     try:
@@ -181,7 +185,9 @@ def _entities_in(node: Any) -> Iterator[dict[str, str]]:
 # --- 6 to 8. the whole ---------------------------------------------------------------------
 
 
-def _whole_faults(sources: Sources, content: Content, written: Sequence[Written]) -> Iterator[Fault]:
+def _whole_faults(
+    sources: Sources, content: Content, written: Sequence[Written], *, reachable: bool
+) -> Iterator[Fault]:
     vocabulary = content.vocabulary
     rules = rules_of(vocabulary, ("basis",), content.written)
     for one, rule in zip(written, rules, strict=False):
@@ -192,7 +198,7 @@ def _whole_faults(sources: Sources, content: Content, written: Sequence[Written]
             continue
         if rule.effect == "permit" and rule.kind:
             yield from _never_asked(one, rule, vocabulary)
-    for role, basis, kind in unreachable(vocabulary, rules):
+    for role, basis, kind in unreachable(vocabulary, rules) if reachable else ():
         line = _line_of_role(sources.vocabulary.text, role, basis)
         reason = f"role {role}: field {basis}: {kind} can never be reached: the rules close it in every state"
         yield Fault(sources.vocabulary.name, line, reason)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .cedar_text import Statement, statements
-from .rules import Rule, RuleError, packaged_rules, rules_of
+from .rules import Rule, RuleError, packaged_rules, rules_of, schema_text
+from .texts import FORBIDS, VOCABULARY, Texts
 from .vocabulary import PACKAGED, Vocabulary, VocabularyError, errors_in, parse_vocabulary
 
-FORBIDS = "forbids.cedar"
+_LARGEST = 2 * 1024 * 1024
 _DATA = PACKAGED.parent
 
 
@@ -78,6 +79,12 @@ class Sources:
         kept = [Written(packaged.name, id_of(one), one) for one in statements(packaged.text)]
         return (*(one for one in kept if one.id not in replaced), *found)
 
+    def texts(self) -> Texts:
+        """What is published, stored and signed: every rule that applies, in one text."""
+        alone = self.rules[0] if [Path(file.name).name for file in self.rules] == [FORBIDS] else None
+        rules = alone.text if alone else "\n\n".join(one.statement.text for one in self.written()) + "\n"
+        return Texts(self.vocabulary.text, rules, self.schema.text if self.schema else schema_text())
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -121,6 +128,18 @@ def load_content(paths: Sequence[Path]) -> Content:
     except RuleError as error:
         raise ContentError([Fault(", ".join(file.name for file in sources.rules), 0, str(error))]) from None
     return content
+
+
+def to_publish(folder: Path) -> Sources:
+    """The candidate in a folder; one to publish names its own vocabulary and rules, and takes over none.
+
+    Raises:
+        ContentError: As for `read_sources`, or one of the two is not there.
+    """
+    missing = [name for name in (VOCABULARY, FORBIDS) if not (folder / name).is_file()]
+    if missing:
+        raise ContentError([Fault(str(folder / name), 0, "is missing") for name in missing])
+    return read_sources([folder])
 
 
 def read_sources(paths: Sequence[Path]) -> Sources:
@@ -183,4 +202,6 @@ def _files_of(path: Path) -> Iterator[File]:
 
 
 def _read(path: Path, name: str) -> File:
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"is larger than {_LARGEST} bytes")
     return File(name, path.read_text(encoding="utf-8"))

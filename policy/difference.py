@@ -1,26 +1,20 @@
 """What would change if a candidate took the place of the running version.
 
-    difference   exact, by Z3: allowed by the new and not by the old, and the other way round,
-                 each with an example, and the cells role x kind x purpose x basis that change
-    replay       recorded decision inputs decided again: counts of views that appear or disappear
-
-Both look at what decides, never at flags. A cell is *opened* when the old
-version closes it in every state, *wider* when the old one opens it in some;
-*closed* and *narrower* likewise.
+Exact, by Z3: allowed by the new and not by the old, and the other way round,
+each with an example, and the cells role x kind x purpose x basis that change. A
+cell is *opened* when the old version closes it in every state, *wider* when the
+old one opens it in some; *closed* and *narrower* likewise.
 
 Source: docs/design/policy-and-consent.md, "What would change"; policy.md 1.5.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import z3  # type: ignore[import-untyped]
 
 from .content import Content
-from .decide import Asker, Circumstances, KindState, decide
-from .engine import PolicyVersion
 from .proof.properties import plainly, slice_of_profile
 from .proof.world import Formula, Request, World
 from .sentences import permit_words
@@ -195,68 +189,3 @@ def counted(changes: Sequence[Change]) -> dict[str, dict[str, dict[Sort, int]]]:
             of_code = grouped[axis].setdefault(code, {})
             of_code[one.sort] = of_code.get(one.sort, 0) + 1
     return grouped
-
-
-# --- replay --------------------------------------------------------------------------
-
-THRESHOLD, ROUNDING = 10, 5
-FEW = "minder dan 10"
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedInputs:
-    """What one recorded decision was made from. No person, and nothing of what existed.
-
-    `states` is by kind number: the kinds that were decided.
-    """
-
-    asker: Asker
-    states: Mapping[int, KindState]
-    circumstances: Circumstances
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """Views of a role on a kind; a count below 10 is `FEW`, others are rounded to 5."""
-
-    role: str
-    kind: str
-    appear: int | str
-    disappear: int | str
-
-
-def replay(recorded: Iterable[RecordedInputs], old: PolicyVersion, new: PolicyVersion) -> tuple[Moved, ...]:
-    """Decide recorded inputs under both versions and count what would appear or disappear.
-
-    A (role, kind) is listed when one of its counts is 10 or more; of all that
-    are not listed both counts are `FEW`, none among them. The caller records
-    that this was asked.
-
-    Args:
-        recorded: Decision inputs of a chosen period.
-    """
-    appear: Counter[tuple[str, str]] = Counter()
-    disappear: Counter[tuple[str, str]] = Counter()
-    for inputs in recorded:
-        before, after = _seen(old, inputs), _seen(new, inputs)
-        appear.update((inputs.asker.role, kind) for kind in after - before)
-        disappear.update((inputs.asker.role, kind) for kind in before - after)
-    cells = sorted(set(appear) | set(disappear))
-    return tuple(
-        Moved(*cell, _rounded(appear[cell]), _rounded(disappear[cell]))
-        for cell in cells
-        if max(appear[cell], disappear[cell]) >= THRESHOLD
-    )
-
-
-def _seen(version: PolicyVersion, inputs: RecordedInputs) -> set[str]:
-    vocabulary = version.vocabulary
-    kinds = [kind for kind in vocabulary.kinds if kind.number in inputs.states]
-    outcomes = decide(version, inputs.asker, kinds, inputs.states, inputs.circumstances)
-    return {vocabulary.kind_by_number(one.kind).code for one in outcomes if one.visible}
-
-
-def _rounded(count: int) -> int | str:
-    if count < THRESHOLD:
-        return FEW
-    return ROUNDING * ((count + ROUNDING // 2) // ROUNDING)

@@ -210,7 +210,7 @@ def _ruled(
         parsed = cedarpy.Schema.from_str(schema)
     except (RuleError, Unsayable, ValueError) as error:
         raise PublishError(str(error)) from None
-    _validate(rules, parsed)
+    validate(rules, parsed)
     return _Ruled(rules, parsed, _digest(vocabulary, profiles, rules, schema))
 
 
@@ -254,7 +254,8 @@ def slice_of(rules: Sequence[Rule], role: str, profile: str) -> tuple[Rule, ...]
     return tuple(rule for rule in rules if rule.role in ("", role) and rule.profile in ("", profile))
 
 
-def _validate(rules: Sequence[Rule], schema: cedarpy.Schema) -> None:
+def validate(rules: Sequence[Rule], schema: cedarpy.Schema) -> None:
+    """Strict validation of all rules, and one @id each. Raises `PublishError`."""
     result = cedarpy.validate_policies("\n".join(rule.text for rule in rules), schema)
     if not result.validation_passed:
         found = "; ".join(str(error) for error in result.errors[:3])

@@ -78,7 +78,7 @@ def rules_of(
     for code in profiles:
         profile = vocabulary.profile(code)
         sources += [(code, text) for text in _narrowing(vocabulary, profile)]
-    return tuple(_rule(number, profile, text) for number, (profile, text) in enumerate(sources, start=1))
+    return tuple(rule_of(number, profile, text) for number, (profile, text) in enumerate(sources, start=1))
 
 
 def _permits(vocabulary: Vocabulary) -> Iterator[str]:
@@ -144,7 +144,8 @@ def _literals(codes: tuple[str, ...] | list[str]) -> str:
     return "[" + ", ".join(f'"{code}"' for code in codes) + "]"
 
 
-def _rule(number: int, profile: str, text: str) -> Rule:
+def rule_of(number: int, profile: str, text: str) -> Rule:
+    """One policy as a rule of the version. Raises `RuleError` outside the house subset."""
     policy = syntax_of(text, f"rule {number}")
     name = policy.get("annotations", {}).get("id", "")
     if not name:

@@ -18,12 +18,12 @@ VOCABULARY, FORBIDS, SCHEMA = "vocabulary.toml", "forbids.cedar", "schema.cedars
 
 
 class TextsMissing(Exception):
-    """A file of a candidate is missing, too large or not text; names the file."""
+    """What is stored is not the content of a version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """All three texts of a version, as written. A schema that a folder lacks is the packaged one."""
+    """All three texts of a version, as written. `policy.content` reads them from a folder."""
 
     vocabulary: str
     forbids: str
@@ -46,31 +46,8 @@ class Texts:
         except (msgspec.MsgspecError, KeyError):
             raise TextsMissing("what is stored is not the content of a version") from None
 
-    @classmethod
-    def read(cls, folder: Path) -> "Texts":
-        """The candidate in a folder. Raises `TextsMissing`."""
-        schema = folder if (folder / SCHEMA).exists() else _DATA
-        return cls(_text(folder, VOCABULARY), _text(folder, FORBIDS), _text(schema, SCHEMA))
-
-
-_LARGEST = 2 * 1024 * 1024
-
-
-def _text(folder: Path, name: str) -> str:
-    path = folder / name
-    try:
-        raw = path.read_bytes()
-        text = raw.decode("utf-8")
-    except OSError:
-        raise TextsMissing(f"{path} is missing or cannot be read") from None
-    except UnicodeDecodeError:
-        raise TextsMissing(f"{path} is not text in UTF-8") from None
-    if len(raw) > _LARGEST:
-        raise TextsMissing(f"{path} is larger than {_LARGEST} bytes")
-    return text
-
 
 @cache
 def packaged() -> Texts:
     """What ships with the product: the first version of a new hub."""
-    return Texts.read(_DATA)
+    return Texts(*((_DATA / name).read_text(encoding="utf-8") for name in (VOCABULARY, FORBIDS, SCHEMA)))

@@ -75,13 +75,18 @@ def start(
 @app.command("decide")
 def decide(
     rounds: Annotated[int, typer.Option(min=1, max=10_000)] = 30,
+    rules: Annotated[
+        str, typer.Option(help="So many rules; several with commas: 10,100,1000. 0: the packaged ones.")
+    ] = "0",
     as_json: AsJson = False,
 ) -> None:
-    """One decision over all kinds: from the published table, and from Cedar by turns."""
+    """Each step of publishing rules; then one decision over all kinds, from the table and Cedar by turns."""
     with plainly():
         from deploy.measuring.deciding import bench_decide
 
-        _print(bench_decide(rounds), as_json, "decisions")
+        counts = [0] if rules == "0" else _numbers(rules, least=4, most=5000, option="--rules")
+        for count in counts:
+            _print(bench_decide(rounds, count), as_json, "decisions")
 
 
 @app.command("publish")
@@ -131,10 +136,10 @@ def _known(engine: str) -> str:
     return engine
 
 
-def _numbers(text: str) -> list[int]:
+def _numbers(text: str, *, least: int = 1, most: int = 256, option: str = "--concurrency") -> list[int]:
     found = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
-    if not all(1 <= number <= 256 for number in found):
-        raise typer.BadParameter("numbers from 1 to 256 with commas between", param_hint="--concurrency")
+    if not all(least <= number <= most for number in found):
+        raise typer.BadParameter(f"numbers from {least} to {most} with commas between", param_hint=option)
     return list(dict.fromkeys(found))
 
 

@@ -1,9 +1,10 @@
 """`vlagwijzer policy`: what rules and vocabulary allow, before anybody is served by them.
 
-Nothing here touches a hub: a candidate is read from files, the packaged data is
-the default, and what comes out is printed.
+A candidate is read from files, the packaged data is the default, and what comes
+out is printed. Only `simulate --replay` touches a hub: it reads its log.
 """
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -193,9 +194,37 @@ def simulate(
         list[Path] | None, typer.Option("--against", help="What it is compared with. Absent: packaged.")
     ] = None,
     profile: OneProfile = None,
+    *,
+    replay: Annotated[
+        bool,
+        typer.Option("--replay", help="Decide recorded questions again: how many differ."),
+    ] = False,
+    begin: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, Europe/Amsterdam.")
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option("--until", formats=["%Y-%m-%d"], help="Up to 00:00 of this day; absent: now."),
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="Name of who asks, as registered in [approvers].")] = "",
+    key_file: Annotated[Path | None, typer.Option("--key", help="Own key file of this person.")] = None,
+    settings: Annotated[Path, typer.Option(help="Settings of the hub (TOML).")] = Path("hub.toml"),
     as_json: AsJson = False,
 ) -> None:
-    """What a candidate opens and closes: exactly, with an example, and cell by cell in Dutch."""
+    """What a candidate opens and closes: exactly, with an example, and cell by cell in Dutch.
+
+    With --replay: at a hub, in how many recorded questions a view would appear or disappear.
+    """
+    if replay:
+        from .policy_versions import replayed
+
+        if begin is None or key_file is None or not by or against or profile or len(candidate) != 1:
+            raise fail(
+                "--replay needs one folder, --from, --by and --key, and neither --against nor --profile",
+                WRONG_USE,
+            )
+        replayed(candidate[0], (begin, end), (settings, by, key_file), as_json=as_json)
+        return
     with plainly():
         from policy.difference import counted, difference, in_words
         from policy.proof.properties import request_in_words

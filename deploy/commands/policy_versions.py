@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from index.acts import Office
     from index.policies import Candidate, Differences, Publishing
     from index.protocol.directory import Directory
+    from index.replay import Replayed
     from index.settings import HubSettings
+    from policy.texts import Texts
 
 Settings = Annotated[Path, typer.Option("--settings", help="Settings of the hub (TOML).")]
 KeyFile = Annotated[Path, typer.Option("--key", help="Own key file of this person, made by `policy key`.")]
@@ -108,11 +110,10 @@ def publish(
     """Check and prove a candidate; it then waits for two other people to approve it."""
     with refusals():
         from index.acts import signer
-        from policy.texts import Texts
 
         with office_of(settings) as (read, office, directory):
-            who = signer(read, author, key_file)
-            number, differences = _publishing(office, directory).publish(who, Texts.read(folder))
+            who, candidate = signer(read, author, key_file), _checked(folder)
+            number, differences = _publishing(office, directory).publish(who, candidate)
         _say_waiting(number, differences, as_json)
 
 
@@ -169,11 +170,10 @@ def close(
     """Put a candidate that only closes in force at once. A second person approves within 24 hours."""
     with refusals():
         from index.acts import signer
-        from policy.texts import Texts
 
         with office_of(settings) as (read, office, directory):
-            who = signer(read, approver, key_file)
-            number, differences = _publishing(office, directory).close(who, Texts.read(folder))
+            who, candidate = signer(read, approver, key_file), _checked(folder, reachable=False)
+            number, differences = _publishing(office, directory).close(who, candidate)
         text = (
             f"{differences_text(differences)}\nVersion {number} is in force. Unless another person approves "
             "it within 24 hours, it is reverted."
@@ -202,6 +202,62 @@ def versions(settings: Settings = Path("hub.toml"), as_json: AsJson = False) -> 
         if stopped:
             lines.append(f"Answers of version {stopped} are stopped: Cedar says otherwise than its table.")
         emit({"versions": found, "stopped": stopped}, as_json, "\n".join(lines))
+
+
+def replayed(
+    folder: Path,
+    period: tuple[datetime, datetime | None],
+    asked: tuple[Path, str, Path],
+    *,
+    as_json: bool,
+) -> None:
+    """`policy simulate --replay`: `asked` is settings, name and key file."""
+    settings, name, key_file = asked
+    with refusals():
+        from index.acts import signer
+        from index.registers import AMSTERDAM
+        from index.replay import replay_at
+
+        with office_of(settings) as (read, office, directory):
+            who, candidate = signer(read, name, key_file), _checked(folder, reachable=False)
+            begin, end = period
+            instants = (
+                begin.replace(tzinfo=AMSTERDAM),
+                end.replace(tzinfo=AMSTERDAM) if end else office.clock(),
+            )
+            publishing = _publishing(office, directory)
+            found = replay_at(publishing, directory, who, candidate, instants)
+        emit(found, as_json, "\n".join(_replay_lines(found)))
+
+
+def _replay_lines(found: Replayed) -> Iterator[str]:
+    yield f"Opnieuw beslist: {_counted(found.decided)}. Niet na te gaan: {_counted(found.left_out)}."
+    if not found.moved:
+        yield "Nergens verandert er 10 keer of vaker iets."
+    for one in found.moved:
+        yield (
+            f"{one.role}, {one.kind}: wel te zien en nu niet: {one.appear}; niet meer te zien: "
+            f"{one.disappear}; niet na te gaan: {one.unknown}"
+        )
+
+
+def _counted(count: int | str) -> str:
+    return f"{count} vragen"
+
+
+def _checked(folder: Path, *, reachable: bool = True) -> Texts:
+    """The candidate in a folder, or every reason against it with file and line, and exit code 1."""
+    from policy.check import check
+    from policy.content import ContentError, to_publish
+
+    try:
+        sources = to_publish(folder)
+    except ContentError as error:
+        raise fail(str(error), FAILED) from None
+    found = check([folder], reachable=reachable).faults
+    if found:
+        raise fail("\n".join(map(str, found)), FAILED)
+    return sources.texts()
 
 
 def _publishing(office: Office, directory: Directory) -> Publishing:

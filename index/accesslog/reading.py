@@ -215,6 +215,23 @@ class LogReader:
                 low = probe[0] + 1
         return low
 
+    def between(self, conn: Connection, begin: datetime, end: datetime) -> Iterator[Opened]:
+        """Entries that are kept, of `begin` to before `end` by the hub's clock (UTC), in order of recording.
+
+        Raises:
+            LogInconsistent: One does not open under the key it names.
+        """
+        since, until = _ms(begin), _ms(end)
+        for year in range((begin - _CLOCK_SLACK).year, (end + _CLOCK_SLACK).year + 1):
+            head = self.head(conn, year)
+            if head is None:
+                continue
+            first = self._first_after(conn, head, begin - _CLOCK_SLACK)
+            last = self._first_after(conn, head, end + _CLOCK_SLACK)
+            for _, entry in self.opened(conn, year, first, last):
+                if since <= fmt.parse_asker(entry.asker).ts < until:
+                    yield entry
+
     def _descending(
         self, conn: Connection, year: int, lowest: int, start: int
     ) -> Iterator[tuple[int, Opened]]:

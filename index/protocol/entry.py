@@ -14,6 +14,8 @@ import hashlib
 import struct
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import repeat
 from typing import Annotated, Literal
 
 import msgspec
@@ -415,14 +417,31 @@ def kinds_shown(bits: bytes) -> tuple[int, ...]:
     return tuple(n for n in range(len(bits) * 8) if bits[n // 8] >> n % 8 & 1)
 
 
-def decision_bytes(policy_hash: bytes, decisions: Iterable[tuple[int, int, int]]) -> bytes:
-    """`dec`: the policy's hash, then (row, basis, rule) of each kind of the asked scopes by rising number."""
+def decision_bytes(
+    policy_hash: bytes, decisions: Iterable[tuple[int, int, int]], inputs: Sequence[int] = ()
+) -> bytes:
+    """`dec`: the policy's hash, then (row, basis, rule) of each kind of the asked scopes by rising number.
+
+    Args:
+        inputs: Per kind the nine bits of what it was decided from (`index.decisions`); 0: not recorded.
+
+    Raises:
+        EntryError: A number that does not fit its bits.
+    """
     if len(policy_hash) != _POLICY_HASH:
         raise EntryError("a policy hash has 32 bytes")
-    return policy_hash + b"".join([_DECIDED(*decision) for decision in decisions])
+    pairs = zip(decisions, inputs or repeat(0), strict=bool(inputs))
+    return policy_hash + b"".join([_decided(row, basis, rule, word) for (row, basis, rule), word in pairs])
 
 
 _DECIDED = struct.Struct(">BBI").pack
+
+
+@lru_cache(maxsize=8192)
+def _decided(row: int, basis: int, rule: int, word: int) -> bytes:
+    if row >> 4 or basis >> 3 or word >> 9:
+        raise EntryError("a decision does not fit its bits")
+    return _DECIDED(row | (word & 0x0F) << 4, basis | word >> 4 << 3, rule)
 
 
 def decisions_of(dec: bytes) -> tuple[bytes, list[tuple[int, int, int]]]:
@@ -431,10 +450,23 @@ def decisions_of(dec: bytes) -> tuple[bytes, list[tuple[int, int, int]]]:
     Raises:
         EntryError: A length that no `dec` has.
     """
+    rows = _rows_of(dec)
+    return dec[:_POLICY_HASH], [(r[0] & 0x0F, r[1] & 0x07, int.from_bytes(r[2:], "big")) for r in rows]
+
+
+def inputs_of(dec: bytes) -> list[int]:
+    """Per kind the nine bits of what it was decided from; 0 where they were not recorded.
+
+    Raises:
+        EntryError: A length that no `dec` has.
+    """
+    return [r[0] >> 4 | r[1] >> 3 << 4 for r in _rows_of(dec)]
+
+
+def _rows_of(dec: bytes) -> list[bytes]:
     if len(dec) < _POLICY_HASH or (len(dec) - _POLICY_HASH) % _DECISION:
         raise EntryError("not a decision field")
-    rows = [dec[at : at + _DECISION] for at in range(_POLICY_HASH, len(dec), _DECISION)]
-    return dec[:_POLICY_HASH], [(r[0], r[1], int.from_bytes(r[2:], "big")) for r in rows]
+    return [dec[at : at + _DECISION] for at in range(_POLICY_HASH, len(dec), _DECISION)]
 
 
 # --- does the vocabulary fit? ------------------------------------------------------

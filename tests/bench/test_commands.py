@@ -106,6 +106,13 @@ def test_the_start_of_a_hub_is_measured_with_its_memory() -> None:
 
 
 def test_a_decision_is_measured_from_the_table_and_from_cedar() -> None:
-    (found,) = bench("decide", "--rounds", "2")
+    found, *others = [
+        one for rules in ("0", "10,400") for one in bench("decide", "--rounds", "2", "--rules", rules)
+    ]
+    assert [one["detail"]["rules"] for one in others] == [10, 400]
+    for one in (found, *others):
+        steps = [one["detail"][f"{name}Ms"] for name in ("parse", "validate", "prove", "table")]
+        assert min(steps) > 0
+        assert one["detail"]["publishMs"] == pytest.approx(sum(steps), abs=0.1)
     assert found["detail"]["visible"] > 0
     assert found["detail"]["cedarQuestions"] >= found["detail"]["kinds"]

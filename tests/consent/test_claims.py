@@ -27,7 +27,9 @@ from consent.directive import (
     canonical,
     parse_canonical,
 )
+from consent.resolve import states_of
 from consent.state import ChoiceState, decode, encode, fold
+from policy.decide import KindState
 from policy.vocabulary import load_vocabulary
 
 from .ledgers import NOW, TEAM, entry, group
@@ -236,3 +238,20 @@ def test_an_entry_that_says_nothing_sensible_cannot_be_made(wrong):
 
 def test_nothing_asked_is_untouched():
     assert Claims((), NOW).of(TASK, 7) is UNTOUCHED
+
+
+# --- as `decide` is given them -----------------------------------------------------------
+
+
+def test_a_restriction_and_an_objection_reach_the_decision_beside_what_was_chosen():
+    restricted, objected = used(1, "restriction"), used(2, "objection", "bijstand")
+    state = fold(folded(restricted, objected), entry(3, "grant"))
+    kinds = [VOCABULARY.kind(code) for code in ("schuldhulp", "bijstand", "ww")]
+
+    states = states_of(state, kinds, TEAM, VOCABULARY.purpose("huisbezoek"), NOW)
+
+    assert [states[kind.number] for kind in kinds] == [
+        KindState("grant", False, True, "none"),
+        KindState("grant", False, False, "pending"),
+        KindState("grant", False, False, "none"),
+    ]

@@ -13,11 +13,12 @@ from consent.resolve import (
     GRANT_MONTHS,
     Receiver,
     add_months,
+    end_of,
     resolve,
     states_of,
 )
 from consent.state import ChoiceState
-from policy import load_vocabulary
+from policy import KindState, load_vocabulary
 
 from .ledgers import CATEGORIES, NOW, PURPOSES, RECEIVERS, TEAM, axes, entry, folded, ledgers, stop
 
@@ -287,3 +288,38 @@ def test_under_curatele_the_own_no_counts_and_the_own_yes_does_not_suffice():
     assert _now(folded(own), measures=measures).effect == "none"
     assert _now(folded(own, curator), measures=measures).effect == "grant"
     assert _now(folded(replace(own, effect="deny"), curator), measures=measures).effect == "deny"
+
+
+# --- edges ---------------------------------------------------------------------------
+
+
+def test_a_yes_ends_after_twelve_months_in_a_leap_year_too_and_never_later_than_it_says():
+    leap = NOW.replace(year=2028, month=1, day=15)
+    grant = entry(1, "grant", from_=leap)
+    state = folded(grant)
+
+    assert end_of(grant) == leap.replace(year=2029)
+    assert _now(state, at=leap + timedelta(days=365)).effect == "grant"
+    assert _now(state, at=leap.replace(year=2029)).effect == "none"
+    shorter = replace(grant, until=leap + timedelta(days=30))
+    assert end_of(shorter) == shorter.until
+    assert end_of(replace(grant, until=leap + timedelta(days=800))) == leap.replace(year=2029)
+    assert end_of(replace(grant, channel="formulier")) == leap + timedelta(hours=FORM_HOURS)
+    assert end_of(replace(grant, effect="deny")) is None
+
+
+def test_a_no_is_never_an_explicit_yes_whoever_gave_it():
+    parent = {"by": "ouder", "giver": "vader", "evidence": "brp", "regime": "samen"}
+    both = folded(entry(1, "grant", explicit=True, regime="samen"), entry(2, "deny", explicit=True, **parent))
+
+    alone = folded(entry(1, "slot", explicit=True), entry(2, "grant", explicit=True))
+
+    for state in (both, alone):
+        assert (_now(state).effect, _now(state).explicit) == ("deny", False)
+        assert _now(state).kind_state == KindState("deny", False)
+
+
+def test_a_no_of_an_authorised_person_counts_where_nobody_said_yes():
+    state = folded(entry(1, "deny", by="gemachtigde", giver="zus", evidence="akte"))
+
+    assert _now(state).effect == "deny"

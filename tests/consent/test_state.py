@@ -225,3 +225,11 @@ def test_an_entry_fits_its_row_or_is_refused():
 def test_what_cannot_be_an_entry_is_refused(fields):
     with pytest.raises(DirectiveInvalid):
         replace(entry(1, "grant"), **fields)
+
+
+def test_a_name_that_no_byte_can_count_is_refused_in_words():
+    longest = folded(entry(1, "grant", receiver=("0" * 20, "t" * 255)))
+    assert decode(encode(longest)) == longest
+
+    with pytest.raises(StateFull, match="too long"):
+        encode(folded(entry(1, "grant", receiver=("0" * 20, "t" * 256))))

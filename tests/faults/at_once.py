@@ -149,6 +149,25 @@ class AtOnce:
             assert sent.response.status_code == 200
             await self.check("relation closed", visit, visible=False)
 
+    async def rights(self, person: str, rounds: int) -> None:
+        """Objection and restriction: what is seen by task is hidden at once, and seen again once they end."""
+        visit = await self.opened(person, role="schuldhulpverlener", purpose="schuldregeling")
+        for number in range(rounds):
+            if number % 50 == 0:
+                session = await self.any_side().node("portaal").logs_in(person)
+            for right in ("objection", "restriction"):
+                await self.check("seen by task", visit, visible=True)
+                group = await self.use(session, right)
+                await self.check(right, visit, visible=False)
+                await self.use(session, right, ends=group)
+                await self.check(f"{right} ended", visit, visible=True)
+
+    async def use(self, session: Visit, right: str, *, ends: str = "") -> str:
+        """One right at either hub, received; the group it made."""
+        sent: Sent = await self.any_side().node("portaal").uses_right(session, right, KIND[1:], ends=ends)
+        self.held.leaks[f"{right} refused"] += sent.response.status_code != 200
+        return str(msgspec.json.decode(sent.body)["group"])
+
     async def convenants(self, person: str, rounds: int) -> None:
         """A convenant comes into force and is ended; a ketenpartner sees by it only."""
         session = await self.any_side().node("portaal").logs_in(person)
@@ -220,14 +239,15 @@ async def at_once(
     hubs = [Served(zygote, ground, bug=bug).start() for _ in range(2)]
     try:
         running = AtOnce(ground, hubs, people, seed)
-        persons = [f"person-{number}" for number in range(6)]
+        persons = [f"person-{number}" for number in range(7)]
         bron = running.sides[0].node("bron")
         for person in persons:
             await bron.publishes(person, "schuldhulp")
         each = 5 if SLOT else 3
-        rounds = max(1, pairs // (4 * each + 10))
+        rounds = max(1, pairs // (4 * each + 18))
         work: list[Awaitable[None]] = [running.citizen(person, rounds) for person in persons[:4]]
         work += [running.visits(persons[4], rounds * 2), running.convenants(persons[5], rounds * 2)]
+        work.append(running.rights(persons[6], rounds * 2))
         if bug:
             # One after the other: a cache that any other batch refreshes must show too.
             for one in work:

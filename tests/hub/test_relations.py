@@ -196,6 +196,20 @@ async def test_closing_one_visit_leaves_another_about_the_same_person_open(world
     assert (await world.wijkteam.looks(other)).persons[0].refused == ""
 
 
+async def test_two_visits_of_one_case_that_begin_in_one_second_close_each_by_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = world.clock()
+    monkeypatch.setattr(type(world.clock), "__call__", lambda _: now)
+    visit = await world.wijkteam.opens("m-jan", ["Fatima"])
+    other = await world.wijkteam.opens("m-jan", ["Fatima"])
+
+    await world.wijkteam.closes(visit)
+
+    assert (await world.wijkteam.looks(visit)).persons[0].refused == "no-relation"
+    assert (await world.wijkteam.looks(other)).persons[0].refused == ""
+
+
 async def test_a_visit_ends_at_its_own_end(world: World) -> None:
     visit = await world.wijkteam.opens("m-jan", ["Fatima"], until=timedelta(days=2))
     world.clock.shift(days=1, hours=23)

@@ -359,10 +359,14 @@ class Node:
         }
         return await self.send("/v1/choices", body, "choice", msg=msg, role="burger")
 
-    async def uses_right(self, session: Visit, right: str, kinds: Sequence[str]) -> Sent:
-        """Dispute, object to or restrict these kinds, of whichever publisher."""
+    async def uses_right(self, session: Visit, right: str, kinds: Sequence[str], *, ends: str = "") -> Sent:
+        """Dispute, object to or restrict these kinds, of whichever publisher; or end what a group began."""
         msg, person = str(uuid.uuid4()), session.persons[0]
-        items = [{"scope": VOCABULARY.kind(kind).domain, "right": right, "kind": kind} for kind in kinds]
+        what = [{"ends": ends} if ends else {"kind": kind} for kind in kinds]
+        items = [
+            {"scope": VOCABULARY.kind(kind).domain, "right": right, **said}
+            for kind, said in zip(kinds, what, strict=True)
+        ]
         named = [scope for scope in SCOPES if any(item["scope"] == scope for item in items)]
         body = {
             "ticket": session.tickets[0],

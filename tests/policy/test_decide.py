@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from policy import Asker, Circumstances, KindState, decide, scopes_for
+from policy.decide import Outcome
 from policy.table import KindCells, Table
 
 CASE = Circumstances(has_case=True)
@@ -190,9 +191,9 @@ def test_a_cell_that_is_missing_or_says_no_hides_what_a_row_would_open(version):
     for broken in ({}, dict.fromkeys(task, 0)):
         cells = KindCells({**sheet[number].answers, "wettelijke_taak": broken}, frozenset())
         slipped = replace(version, table=Table({key: {**sheet, number: cells}}))
-        outcomes = {o.kind: (o.visible, o.row) for o in _all(slipped, asker, GRANT)}
-        assert outcomes[number] == (False, 13)
-        assert outcomes[2] == (True, 9)
+        outcomes = {o.kind: o for o in _all(slipped, asker, GRANT)}
+        assert outcomes[number] == Outcome(number, False, 13, None, 0)
+        assert (outcomes[2].visible, outcomes[2].row) == (True, 9)
 
 
 def test_an_impossible_state_is_hidden_as_a_failure(version):
@@ -269,3 +270,19 @@ def test_a_question_asks_exactly_the_scopes_in_which_its_role_may_see_anything(e
                 asked = scopes_for(version, role.code, purpose.code, profile)
                 assert set(asked) == reached, (profile, role.code, purpose.code)
                 assert asked == scopes_for(version.vocabulary, role.code, purpose.code, profile)
+
+
+# --- the words of a question ---------------------------------------------------------
+
+
+def test_what_is_not_said_of_a_state_does_not_hold():
+    assert KindState("grant") == ("grant", False, False, "none")
+    assert Circumstances(has_case=True) == Circumstances(True, False, False, False)
+
+
+def test_a_failure_names_no_rule_and_no_basis(version):
+    asker = Asker("inkomensconsulent", "gemeente", "basis", "huisbezoek")
+
+    (outcome,) = decide(version, asker, [version.vocabulary.kind("ww")], {}, CASE)
+
+    assert outcome == Outcome(version.vocabulary.kind("ww").number, False, 13, None, 0)

@@ -1,10 +1,7 @@
-"""What would change: exactly, cell by cell, and over recorded decisions."""
+"""What would change: exactly, and cell by cell."""
 
-import pytest
-
-from policy import Asker, Circumstances, KindState, publish
 from policy.content import Content, packaged
-from policy.difference import FEW, RecordedInputs, counted, difference, in_words, replay
+from policy.difference import counted, difference, in_words
 from policy.vocabulary import PACKAGED, parse_vocabulary
 
 TEXT = PACKAGED.read_text(encoding="utf-8")
@@ -82,50 +79,3 @@ def test_profiles_that_come_and_go_are_named():
 
     assert difference(OLD, _content(fewer), ["basis"]).profiles_removed == ("utrecht",)
     assert difference(_content(fewer), OLD, ["basis"]).profiles_added == ("utrecht",)
-
-
-# --- replay ------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def changed():
-    words = parse_vocabulary(TEXT.replace(SEES, SEES_OTHER))
-    return publish(words, version=2, organisation_classes=("gemeente",))
-
-
-def _recorded(vocabulary, count, *, consent="grant"):
-    asker = Asker("schuldhulpverlener", "gemeente", "basis", "huisbezoek")
-    states = {kind.number: KindState(consent, True) for kind in vocabulary.kinds}
-    return [RecordedInputs(asker, states, Circumstances(has_case=True))] * count
-
-
-@pytest.mark.parametrize(("count", "told"), [(10, 10), (12, 10), (13, 15), (47, 45), (48, 50)])
-def test_replay_counts_what_would_appear_and_disappear_rounded_to_five(version, changed, count, told):
-    moved = replay(_recorded(version.vocabulary, count), version, changed)
-
-    assert {(one.kind, one.appear, one.disappear) for one in moved} == {
-        ("jeugdhulp", told, FEW),
-        ("wmo_voorziening", FEW, told),
-    }
-
-
-def test_replay_names_no_count_below_ten_and_not_whether_there_was_any(version, changed):
-    few = replay(_recorded(version.vocabulary, 9), version, changed)
-    none = replay(_recorded(version.vocabulary, 500, consent="deny"), version, changed)
-
-    assert few == none == ()
-    assert replay([], version, changed) == ()
-
-
-def test_replay_of_the_same_version_moves_nothing(version):
-    assert replay(_recorded(version.vocabulary, 30), version, version) == ()
-
-
-def test_replay_decides_only_the_kinds_that_were_decided_then(version, changed):
-    jeugdhulp = version.vocabulary.kind("jeugdhulp").number
-    recorded = [
-        RecordedInputs(one.asker, {jeugdhulp: one.states[jeugdhulp]}, one.circumstances)
-        for one in _recorded(version.vocabulary, 20)
-    ]
-
-    assert [one.kind for one in replay(recorded, version, changed)] == ["jeugdhulp"]

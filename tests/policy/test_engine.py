@@ -1,13 +1,14 @@
 """Cedar, its slices, and the table that it filled."""
 
+import itertools
 import json
 import random
 
 import pytest
 
 from policy.engine import PublishError, bundle, publish
-from policy.rules import RuleError, _rule, rules_of
-from policy.table import CONSENT, OBJECTION, Context, Question, context_text, most_open
+from policy.rules import RuleError, rule_of, rules_of
+from policy.table import CONSENT, OBJECTION, Context, Question, consulted, context_text, most_open
 from policy.vocabulary import BASES, PACKAGED, load_vocabulary, parse_vocabulary
 
 ASKERS = [
@@ -157,7 +158,7 @@ def test_each_forbid_of_the_base_set_has_a_case_here(version):
 def test_a_forbid_closes_what_a_wide_permit_opens_and_nothing_else_would(version, name):
     asker, kind, change = FORBIDDEN[name]
     question = Question(kind, json.dumps({**_OPEN, **change}))
-    rogue = _rule(9999, "", _ROGUE)
+    rogue = rule_of(9999, "", _ROGUE)
     whole = [*version.rules, rogue]
     without = [rule for rule in whole if rule.id != name]
 
@@ -170,7 +171,7 @@ def test_a_forbid_closes_what_a_wide_permit_opens_and_nothing_else_would(version
 )
 def test_the_rules_let_exactly_the_classes_look_that_the_vocabulary_names(version, code):
     question = Question("bijstand", json.dumps(_OPEN))
-    rules = [*version.rules, _rule(9999, "", _ROGUE)]
+    rules = [*version.rules, rule_of(9999, "", _ROGUE)]
 
     (answer,) = bundle(version.vocabulary, rules, (code, "basis", "generalist")).ask([question])
 
@@ -212,14 +213,14 @@ def test_a_construct_outside_the_house_subset_is_refused(condition):
     text = f'@id("x")\npermit (principal, action == Action::"view", resource) when {{ {condition} }};'
 
     with pytest.raises(RuleError):
-        _rule(1, "", text)
+        rule_of(1, "", text)
 
 
 def test_a_rule_without_a_name_or_without_one_action_is_refused():
     with pytest.raises(RuleError):
-        _rule(1, "", 'permit (principal, action == Action::"view", resource);')
+        rule_of(1, "", 'permit (principal, action == Action::"view", resource);')
     with pytest.raises(RuleError):
-        _rule(1, "", '@id("x")\npermit (principal, action, resource);')
+        rule_of(1, "", '@id("x")\npermit (principal, action, resource);')
 
 
 def test_the_hash_of_a_version_is_of_its_content_and_not_of_its_number(vocabulary, version):
@@ -267,3 +268,51 @@ def test_what_a_profile_opens_the_base_profile_opens_too(every_profile):
 def test_rules_are_numbered_from_one_in_their_order(version):
     assert [rule.number for rule in version.rules] == list(range(1, len(version.rules) + 1))
     assert version.rule(1).id == "beperking"
+
+
+# --- which cells are filled ----------------------------------------------------------
+
+
+def test_the_most_open_context_of_each_basis_is_one_yes_and_nothing_declared_but_danger():
+    assert most_open("toestemming", mandate=False) == Context(3, 0, True, False, False, False, False)
+    assert most_open("wettelijke_taak", mandate=True) == Context(3, 0, True, False, False, False, True)
+    assert most_open("vitaal_belang", mandate=False) == Context(0, 0, True, True, True, False, False)
+
+
+def test_the_cells_of_a_kind_are_the_contexts_in_which_a_row_asks_for_it(vocabulary):
+    plain, compelling = vocabulary.kind("bijstand"), vocabulary.kind("jeugdbescherming")
+    pending = OBJECTION.index("pending")
+
+    def contexts(kind, basis, purpose="huisbezoek"):
+        return list(consulted(kind, purpose, basis, mandate=False))
+
+    for kind, with_pending in ((plain, False), (compelling, True)):
+        found = {one.objection for one in contexts(kind, "wettelijke_taak")}
+        assert (pending in found) is with_pending
+        assert OBJECTION.index("upheld") not in found
+    assert {CONSENT[one.consent] for one in contexts(plain, "toestemming")} == {"grant", "grant!"}
+    explicit = next(kind for kind in vocabulary.kinds if kind.explicit_consent)
+    assert {CONSENT[one.consent] for one in contexts(explicit, "toestemming")} == {"grant!"}
+    assert {one.has_case for one in contexts(plain, "wettelijke_taak")} == {True}
+    assert not any(one.break_glass for one in contexts(plain, "wettelijke_taak"))
+    declared = contexts(plain, "wettelijke_taak", "crisis")
+    assert {one[3:6] for one in declared} == {
+        (False, False, False), (True, False, False), (True, True, False), (True, False, True),
+        (True, True, True),
+    }  # fmt: skip
+    danger = contexts(compelling, "vitaal_belang", "crisis")
+    assert {(CONSENT[one.consent] == "deny", *one[3:6]) for one in danger} == {
+        (no, True, True, incapable) for no in (False, True) for incapable in (False, True)
+    } | {(False, True, False, True)}
+    assert {one.has_case for one in danger} == {False, True}
+    assert contexts(compelling, "vitaal_belang") == []
+
+
+def test_each_context_has_a_cell_of_its_own():
+    every = [
+        Context(consent, objection, *flags)
+        for consent in range(4)
+        for objection in range(4)
+        for flags in itertools.product((False, True), repeat=5)
+    ]
+    assert sorted(one.cell() for one in every) == list(range(512))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy.rules import _rule
+from policy.rules import rule_of
 from policy.table import Context, KindCells, Table
 from policy.vocabulary import BASES, load_vocabulary
 
@@ -59,7 +59,7 @@ def cells(judges):
     ("judge", "name"), [("cedar_rules", "cedar"), ("sliced_rules", "slice"), ("z3_rules", "z3")]
 )
 def test_a_judge_with_one_forbid_more_is_found_and_named(version, cells, judge, name):
-    planted = _rule(
+    planted = rule_of(
         9999,
         "",
         '@id("geplant")\nforbid (principal, action == Action::"view", resource == Kind::"ww")\n'

@@ -7,7 +7,7 @@ import pytest
 from policy.engine import bundle
 from policy.proof.properties import PROPERTIES, REQUIRED, holds, in_words, prove
 from policy.proof.world import Untranslatable, World
-from policy.rules import RuleError, _rule, rules_of
+from policy.rules import RuleError, rule_of, rules_of
 from policy.table import Question
 
 
@@ -45,7 +45,7 @@ PLANTED: dict[str, tuple[str, tuple[str, ...]]] = {
 def _planted(vocabulary, code, profiles):
     text, left_out = PLANTED[code]
     rules = [rule for rule in rules_of(vocabulary, profiles) if rule.id not in left_out]
-    return [*rules, _rule(9999, "", text)] if text else rules
+    return [*rules, rule_of(9999, "", text)] if text else rules
 
 
 def test_p1_to_p12_hold_for_every_profile_and_p13_where_no_insurer_may_look(vocabulary):
@@ -121,7 +121,7 @@ def test_switches_and_mandates_cannot_leave_the_proven_space(vocabulary):
     """`vir` is switched off as packaged: a permit that only shows once it is on is found now."""
     rules = [
         *rules_of(vocabulary, ("basis",)),
-        _rule(9999, "", _permit("fg", "vir", "wettelijke_taak", "crisis")),
+        rule_of(9999, "", _permit("fg", "vir", "wettelijke_taak", "crisis")),
     ]
 
     (proof,) = prove(vocabulary, rules, ("basis",), only=["P5"])
@@ -138,6 +138,6 @@ def test_a_rule_outside_the_subset_never_reaches_a_proof(vocabulary):
     with pytest.raises(Untranslatable):
         World(vocabulary).allows(vocabulary, [smuggled])
     with pytest.raises(RuleError):
-        _rule(
+        rule_of(
             1, "", '@id("x")\npermit (principal, action == Action::"view", resource) when { resource has x };'
         )

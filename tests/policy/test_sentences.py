@@ -3,7 +3,7 @@
 import pytest
 
 from policy.engine import PublishError, publish
-from policy.rules import _rule, packaged_rules, rules_of
+from policy.rules import packaged_rules, rule_of, rules_of
 from policy.sentences import Unsayable, basis_sentence, cell_of, parse, said, say, what_role_sees
 
 
@@ -65,7 +65,7 @@ def test_every_rule_of_every_profile_is_said_and_read_back_to_the_same_meaning(v
 )
 def test_a_permit_that_only_looks_like_one_with_a_sentence_is_refused(vocabulary, condition):
     scope = 'principal in Role::"generalist", action == Action::"view", resource == Kind::"bijstand"'
-    rule = _rule(1, "", f'@id("x")\npermit ({scope})\nwhen {{ {condition} }};')
+    rule = rule_of(1, "", f'@id("x")\npermit ({scope})\nwhen {{ {condition} }};')
 
     with pytest.raises(Unsayable):
         say(vocabulary, rule)
@@ -89,7 +89,7 @@ def test_a_permit_that_only_looks_like_one_with_a_sentence_is_refused(vocabulary
     ],
 )
 def test_a_forbid_is_said_in_dutch_and_read_back(vocabulary, condition, sentence):
-    rule = _rule(
+    rule = rule_of(
         1, "", f'@id("x")\nforbid (principal, action == Action::"view", resource)\nwhen {{ {condition} }};'
     )
 
