@@ -87,7 +87,7 @@ def giver_of(secret: bytes, speaker: Bsn, about: Bsn) -> str:
 
 
 def represented(secret: bytes, about: Bsn) -> bytes:
-    """What stays of a person when only `giver_for` is still to be asked: no number, and no way back to one."""
+    """What `giver_for` needs of a person: no number, and no way back to one."""
     return person_tag(secret, about, "represented")
 
 
