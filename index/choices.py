@@ -61,7 +61,7 @@ _OWN_YES_IS_NOT_ENOUGH = frozenset({"curatele", "mentorschap"})
 COUNTER_GIVES_NO_YES = "counter-gives-no-yes"
 """Somebody other than the citizen sits at the screen: from there things close, and nothing opens."""
 _CITIZENS = frozenset({"", *get_args(GiverCode)})
-"""Actors of a session in which the citizen, or who speaks for them, is at the screen; any other is an employee."""
+"""Actors of a session that the citizen, or who speaks for them, opened; any other is an employee."""
 
 
 # --- rules --------------------------------------------------------------------------

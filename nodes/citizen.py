@@ -323,6 +323,7 @@ class CitizenSession:
         opened_at: datetime,
         known: Known,
         speaker: Speaker = OWN,
+        *,
         counter: str = "",
     ) -> None:
         self._ticket = ticket
@@ -440,7 +441,7 @@ class Citizens:
         lids = [log_id(value.scope, value.for_search_key()) for value in values]
         asking = asking_of(speaker, counter)
         answer = await self._hub.open_relation(request, asking, message_id, [lids])
-        session = CitizenSession(answer.tickets[0], values, opened, known, speaker, counter)
+        session = CitizenSession(answer.tickets[0], values, opened, known, speaker, counter=counter)
         if known.born is not None or known.curatele is not None or known.holders is not None:
             await self._tidy(session)
         return session

@@ -111,7 +111,7 @@ class _CounterDesk:
     # --- the check ---------------------------------------------------------------------
 
     def within(self, step: Step, *, waiting: bool = False) -> Callable[[PortalVisitor], Awaitable[Response]]:
-        """A step inside the check that runs. Of another check a page shows the start, and a form does nothing.
+        """A step inside the check that runs; for another check a page is the start, and a form does nothing.
 
         Args:
             waiting: The step is open to a representative who has shown no evidence yet.
@@ -166,7 +166,8 @@ class _CounterDesk:
 
     async def begin(self, visitor: PortalVisitor) -> Response:
         """Check the form, and open the session of this person."""
-        t, problems = visitor.words, []
+        t = visitor.words
+        problems: list[Problem] = []
         document, stands = visitor.field("document"), visitor.field("wie")
         bsn = _number(visitor, "nummer", problems)
         if stands not in ("zelf", "ander"):
@@ -325,7 +326,8 @@ class _CounterDesk:
         )
 
     async def show_evidence(self, visitor: PortalVisitor, check: Check) -> Response:
-        t, problems = visitor.words, []
+        t = visitor.words
+        problems: list[Problem] = []
         by, parent = visitor.field("als"), visitor.field("als") == "ouder"
         speaker = _number(visitor, "nummer", problems)
         if by not in CAPACITIES:

@@ -355,7 +355,7 @@ class CitizensInMemory:
             raise self.fails
         self.opened_with.append(grant)
         self.counters.append(counter)
-        return CitizenSession("ticket", [], AT, known, speaker, counter)
+        return CitizenSession("ticket", [], AT, known, speaker, counter=counter)
 
     async def establish(self, session: CitizenSession, speaker: Speaker, until: datetime) -> Saved:
         if self.fails:
