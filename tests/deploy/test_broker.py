@@ -1,5 +1,6 @@
 """The demo's login broker: whom it gives a grant, and how many of them one login gets."""
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +37,7 @@ def log_in(client: FlaskClient, user: str) -> str:
         "client_id": "portaal",
         "redirect_uri": BACK,
         "scope": "openid profile",
-        "nonce": f"nonce-{user}-{id(object())}",
+        "nonce": secrets.token_hex(8),
         "state": "s",
     }
     sent = client.post("/oauth2/authorize", query_string=question, data={"sub": user})
