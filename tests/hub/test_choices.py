@@ -429,11 +429,10 @@ def test_a_yes_from_a_counter_is_refused_and_nothing_is_written(
 
     sent = at_counter(hub, session, entry("zorg", "deny"), entry(), actor=actor, channel=channel)
 
-    assert problem(sent.response)[1] == "counter-gives-no-yes" or problem(sent.response)[2] == [
-        "counter-gives-no-yes"
-    ]
+    assert problem(sent.response)[2] == ["counter-gives-no-yes"], sent.response.text
     assert ledgers(hub) == before
-    assert hub.own(session, "log", OwnLogAnswer).lines[-1].asker.count("counter-gives-no-yes") == 1
+    lines = hub.own(session, "log", OwnLogAnswer).lines
+    assert any("counter-gives-no-yes" in line.asker for line in lines)
 
 
 @pytest.mark.parametrize("actor", ["", "ouder", "curator", "gemachtigde"])
