@@ -1152,6 +1152,7 @@ class Citizens:
             items=[item],
             giver=speaker.giver,
             evidence=speaker.evidence,
+            channel="balie" if session.counter else "portaal",
         )
         lids = [session._lids[item.scope]]
         answer = await self._asked(session, self._hub.use_right(request, message_id, lids, session.asking))

@@ -135,7 +135,7 @@ Probeer dit:
      Log in als ineke-voor-bram (bewindvoerder, alleen geld) of tom-voor-greet (gemachtigde).
   5. Kies als jan Direct gevaar en vul het nummer van Rosa in. Bevestig dat als aisha bij Te bevestigen
      (of als carla, van de crisisdienst). Olga ziet het bij Spoed nakijken, Rosa bij Wie heeft gekeken.
-  6. Log in als loes (balie): zij controleert wie iemand is, en helpt inzien of stoppen. Een ja geeft zij niet.
+  6. Log in als loes (balie): zij controleert wie iemand is en helpt inzien of stoppen, nooit met een ja.
   7. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
        kill $(cat {papers.folder}/keyholders/{{ombudsman,waterschap}}/keyholder.pid)
      Start er weer een:
