@@ -34,6 +34,8 @@ from .counter import CAPACITIES, DOCUMENTS, Check, Counter
 from .export import checked_text, everything, gather, lock_text, packed, rendered
 from .pages import Done, PortalVisitor, by_kind, by_law, moment_of
 
+_LAST_YEAR = 3000
+"""A decision that would hold longer is a typing error."""
 Step = Callable[[PortalVisitor, Check], Awaitable[Response]]
 
 
@@ -400,6 +402,7 @@ def _day(text: str) -> date | None:
         return None
     year, month, day = parts if len(parts[0]) == 4 else reversed(parts)
     try:
-        return date(int(year), int(month), int(day))
+        found = date(int(year), int(month), int(day))
     except ValueError:
         return None
+    return found if found.year < _LAST_YEAR else None

@@ -287,6 +287,16 @@ def test_evidence_that_does_not_hold_is_said_in_words_and_no_number_comes_back(
     assert counter.citizens.said_for == []
 
 
+@pytest.mark.parametrize("typed", ["", "morgen", "31-02-2027", "2027", "31-12-9999", "1-1-1-1", "²-1-2027"])
+def test_a_day_that_is_no_day_is_asked_again(counter: Site, loes: AtCounter, typed: str) -> None:
+    id_ = loes.begins(wie="ander")
+    form = {"nummer": WITHOUT, "als": "mentor", "kenmerk": "A-1", "tot": typed, "gecontroleerd": "ja"}
+    answer = loes.post("/balie/bewijs", {**form, "csrf": loes.csrf(), "controle": id_})
+    assert answer.status_code == 400
+    assert "Deze datum klopt niet." in answer.text
+    assert counter.citizens.said_for == []
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
