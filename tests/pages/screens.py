@@ -67,6 +67,26 @@ def portal(page: Page, federation: Federation, shoot: Shoot) -> None:
         shoot(page, f"portal-{name}")
 
 
+def counter(page: Page, federation: Federation, shoot: Shoot) -> None:
+    """An employee of the counter checks who somebody is, and helps to see, to stop and to lock."""
+    _log_in(page, federation.info["pages"]["portal"], "loes")
+    shoot(page, "counter-start")
+    page.get_by_role("link", name="Begin een controle").click()
+    shoot(page, "counter-check")
+    page.get_by_label("Voor zichzelf").check()
+    page.get_by_label("Paspoort").check()
+    page.locator("#nummer").fill(federation.citizen("fatima")["bsn"])
+    page.locator("#gecontroleerd").check()
+    page.get_by_role("button", name="Ga verder").click()
+    shoot(page, "counter-see-or-stop")
+    here = page.url
+    for path, name in (("inzien", "see"), ("stoppen", "stop"), ("slot", "lock"), ("bewijs", "evidence")):
+        page.goto(here.replace("/inwoner", f"/{path}"))
+        shoot(page, f"counter-{name}")
+    page.get_by_role("button", name="Klaar").click()
+    shoot(page, "counter-done")
+
+
 def source(page: Page, federation: Federation, shoot: Shoot) -> None:
     """A source manager sees what was passed on and what was refused."""
     _log_in(page, federation.info["pages"]["source"], "bea")
@@ -90,7 +110,7 @@ def _walk(browser: Browser, federation: Federation, width: int) -> None:
         page.screenshot(path=FOLDER / f"{name}-{width}.png", full_page=True, clip=clip)
         print(f"{name}-{width}.png", flush=True)
 
-    for walk in (desk, portal, source, officer):
+    for walk in (desk, portal, counter, source, officer):
         context = browser.new_context(
             viewport={"width": width, "height": 768}, java_script_enabled=False, locale="nl-NL"
         )
