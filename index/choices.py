@@ -17,7 +17,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 from starlette.requests import Request
@@ -38,7 +38,7 @@ from index.claims import Where, ask_publishers, ledger_row, state_of, state_row
 from index.errors import ChoicesFull, HubError, Rejected, TicketRefused, problem_of
 from index.gate import Caller, Public, Rule, Who
 from index.protocol.codec import SCOPES, EncodingError, b64u, unb64u
-from index.protocol.messages import ChoiceAnswer, ChoiceEntry, ChoiceRequest
+from index.protocol.messages import ChoiceAnswer, ChoiceEntry, ChoiceRequest, GiverCode
 from index.publish import json_answer
 from index.relations import LOOKUP, Held, in_force, record_refused, ticket_needs, use_session
 from index.rows import Relation, RowError
@@ -58,6 +58,10 @@ _REGIME_MONTHS = 60
 CODE_REFUSED = "code-refused"
 """A code that opens nothing for this citizen at this portal now; why is told to nobody."""
 _OWN_YES_IS_NOT_ENOUGH = frozenset({"curatele", "mentorschap"})
+COUNTER_GIVES_NO_YES = "counter-gives-no-yes"
+"""Somebody other than the citizen sits at the screen: from there things close, and nothing opens."""
+_CITIZENS = frozenset({"", *get_args(GiverCode)})
+"""Actors of a session that the citizen, or who speaks for them, opened; any other is an employee."""
 
 
 # --- rules --------------------------------------------------------------------------
@@ -170,6 +174,12 @@ def _inside(entry: ChoiceEntry, mandate: Directive) -> bool:
         (entry.purpose, mandate.purpose),
     )
     return all(tuple(narrow[: len(broad)]) == broad for narrow, broad in axes)
+
+
+def counter_refusal(entry: ChoiceEntry, body: ChoiceRequest, caller: Caller) -> str:
+    """A yes from a counter is no yes, whether the channel says so or only the statement's actor does."""
+    counter = body.channel == "balie" or caller.statement.actor not in _CITIZENS
+    return COUNTER_GIVES_NO_YES if counter and entry.effect == "grant" else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +343,8 @@ class Choose:
         Raises:
             StateFull: The choices in force would not fit their row.
             Rejected: A withdrawal of a group that is not in force here or is another giver's, a
-                group used before, or a giver without authority in this scope now.
+                group used before, a giver without authority in this scope now, or the end of a no
+                at a counter.
         """
         where = part.where
         state = before = state_of(tx, self.hub, where)
@@ -352,9 +363,11 @@ class Choose:
             if directive.withdraws in {held.group for held in state.directives}:
                 raise Rejected("not-yours")
             if directive.withdraws:
-                ended[where.scope, directive.withdraws] = tuple(
-                    held for held in prev.directives if held.group == directive.withdraws
-                )
+                over = tuple(held for held in prev.directives if held.group == directive.withdraws)
+                # The end of a no may open something.
+                if self.body.channel == "balie" and any(held.effect in ("deny", "slot") for held in over):
+                    raise Rejected(COUNTER_GIVES_NO_YES)
+                ended[where.scope, directive.withdraws] = over
             rows.append(ledger_row(self.hub, where, directive, prev.head, state.head))
             written.append((where.scope, directive, state.head))
             objection = objection_with(directive, state, self.hub.vocabulary)
@@ -475,7 +488,7 @@ async def choices(hub: Hub, caller: Caller, body: ChoiceRequest) -> Response:
 
     1. The ticket is of a citizen session of this portal.
     2. The points are of the same person, one for each scope named.
-    3. Every entry keeps the rules; one that does not refuses all.
+    3. Every entry keeps the rules; one that does not refuses all. A counter opens nothing.
     """
     ticket = open_session(hub, caller, body.ticket)  # 1
     scopes = [scope for scope in SCOPES if any(entry.scope == scope for entry in body.entries)]
@@ -487,7 +500,10 @@ async def choices(hub: Hub, caller: Caller, body: ChoiceRequest) -> Response:
     except EncodingError:
         text = b""
     code = "malformed-group" if not group else "malformed-text" if not text else ""
-    refused = (refusal_of(entry, body, hub, caller.at) for entry in body.entries)  # 3
+    refused = (  # 3
+        counter_refusal(entry, body, caller) or refusal_of(entry, body, hub, caller.at)
+        for entry in body.entries
+    )
     visit_code = bytes16(body.code) if body.code else b""
     if body.code and not visit_code:
         code = code or "malformed-code"

@@ -57,6 +57,7 @@ from .errors import (
     BadItems,
     BrpUnavailable,
     CrisisSettled,
+    GrantRefused,
     HolderLied,
     HolderRefused,
     HoldersUnreachable,
@@ -104,6 +105,7 @@ PROBLEMS: dict[type[NodeError], Problem] = {
     HoldersUnreachable: Problem(
         "key-holders-unreachable", 503, "Not enough key holders can be reached; nothing was viewed"
     ),
+    GrantRefused: Problem("grant-refused", 503, "The login broker gives no grant; nothing was viewed"),
     HolderLied: Problem("key-holder-wrong", 503, "A key holder gave a wrong answer; nothing was sent"),
     HolderRefused: Problem("key-holders-refuse", 503, "The key holders refuse this node; nothing was viewed"),
     Refused: Problem("refused", 403, "The hub refused; this was recorded"),

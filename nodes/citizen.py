@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal, NoReturn, TypeVar
+from typing import Literal, NoReturn, TypeVar, get_args
 
 import msgspec
 
@@ -66,7 +66,6 @@ from .representation import (
     OWN,
     SAY,
     Known,
-    Mandate,
     Speaker,
     check_choice,
     check_mandate,
@@ -78,6 +77,8 @@ from .trust import Trust
 from .visits import instant, source_name
 
 Answer = TypeVar("Answer")
+_CITIZENS = ("", *get_args(Giver))
+"""Actors of a citizen's own sessions; any other is the id of an employee at a counter."""
 _PARENT_MONTHS = 3
 """How long what a parent asks holds where the child's age is not known."""
 
@@ -266,6 +267,8 @@ class LookLine:
     something: bool = False
     by: str = ""
     """Of an own view: who looked, when that was somebody else who may choose for this person."""
+    counter: bool = False
+    """At a counter: an employee did it, after a check of who the citizen is. Then it is no own view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +309,7 @@ class CitizenSession:
         "_lids",
         "_pseudonyms",
         "_ticket",
+        "counter",
         "known",
         "opened_at",
         "speaker",
@@ -319,10 +323,13 @@ class CitizenSession:
         opened_at: datetime,
         known: Known,
         speaker: Speaker = OWN,
+        *,
+        counter: str = "",
     ) -> None:
         self._ticket = ticket
         self.known = known
         self.speaker = speaker
+        self.counter = counter
         self._pseudonyms = {value.scope: value for value in pseudonyms}
         self._lids = {value.scope: log_id(value.scope, value.for_search_key()) for value in pseudonyms}
         self._directives: list[OwnDirective] | None = None
@@ -338,13 +345,19 @@ class CitizenSession:
 
     @property
     def asking(self) -> Asking:
-        """As it will stand in the log: the capacity of who looks, where that is not the person."""
-        return CITIZEN if self.speaker.by == "zelf" else Asking(actor=self.speaker.by, role=CITIZEN.role)
+        """As it will stand in the log."""
+        return asking_of(self.speaker, self.counter)
 
     def mine(self, entry: OwnDirective) -> bool:
         """Whether who speaks here may end it: their own, and for the person what a gemachtigde decided."""
         own = (entry.by, entry.giver) == (self.speaker.by, self.speaker.giver)
         return own or (self.speaker.by == "zelf" and entry.by == "gemachtigde")
+
+
+def asking_of(speaker: Speaker, counter: str = "") -> Asking:
+    """Who looks, where that is not the person: the employee of a counter, or the speaker's capacity."""
+    actor = counter or ("" if speaker.by == "zelf" else speaker.by)
+    return replace(CITIZEN, actor=actor)
 
 
 class Citizens:
@@ -381,7 +394,14 @@ class Citizens:
     # --- the session -------------------------------------------------------------------
 
     async def open(
-        self, bsn: Bsn, grant: str, born: date | None, *, known: Known | None = None, speaker: Speaker = OWN
+        self,
+        bsn: Bsn,
+        grant: str,
+        born: date | None,
+        *,
+        known: Known | None = None,
+        speaker: Speaker = OWN,
+        counter: str = "",
     ) -> CitizenSession:
         """Evaluate all scopes under the broker's grant and open a session at the hub.
 
@@ -392,6 +412,7 @@ class Citizens:
             grant: Of one login for one person: the key holders count it.
             born: The latest day the birth date can be; None when it is not known.
             known: Everything known of this person, in place of `born` alone.
+            counter: Id of the employee at a counter who opens it; such a session opens nothing else.
 
         Raises:
             NotAllowed: `parent-of-adult`: from 16 a parent sees nothing.
@@ -418,9 +439,9 @@ class Citizens:
             receipts=found.receipts,
         )
         lids = [log_id(value.scope, value.for_search_key()) for value in values]
-        asking = CITIZEN if speaker.by == "zelf" else Asking(actor=speaker.by, role=CITIZEN.role)
+        asking = asking_of(speaker, counter)
         answer = await self._hub.open_relation(request, asking, message_id, [lids])
-        session = CitizenSession(answer.tickets[0], values, opened, known, speaker)
+        session = CitizenSession(answer.tickets[0], values, opened, known, speaker, counter=counter)
         if known.born is not None or known.curatele is not None or known.holders is not None:
             await self._tidy(session)
         return session
@@ -433,7 +454,7 @@ class Citizens:
         ).items():
             for group, scopes in groups.items():
                 entries = [ChoiceEntry(scope, "withdraw", withdraws=group) for scope in scopes]  # type: ignore[arg-type]
-                await self._write(session, entries, "", Speaker(by, giver))
+                await self._write(session, entries, "", Speaker(by, giver), tidying=True)
         if session.known.curatele is not None:
             await self._tidy_curatele(session, own)
 
@@ -451,28 +472,31 @@ class Citizens:
             missing = [scope for scope in session._pseudonyms if scope not in lasting]
             entries = [ChoiceEntry(scope, "regime", until=until) for scope in missing]  # type: ignore[arg-type]
             if entries:
-                await self._write(session, entries, "", by_brp)
+                await self._write(session, entries, "", by_brp, tidying=True)
             return
         for group, scopes in (
             _by_giver([one for one in held if not one.giver]).get(("curator", ""), {}).items()
         ):
             over = [ChoiceEntry(scope, "withdraw", withdraws=group) for scope in scopes]  # type: ignore[arg-type]
-            await self._write(session, over, "", by_brp)
+            await self._write(session, over, "", by_brp, tidying=True)
 
-    async def establish(self, session: CitizenSession, mandate: Mandate, *, at_counter: bool = False) -> None:
+    async def establish(self, session: CitizenSession, speaker: Speaker, until: datetime) -> Saved | None:
         """Enter what gives somebody a say, in all scopes it concerns or in none, unless it stands already.
 
         Args:
-            session: About the person; its speaker is the representative.
-            mandate: As the login or a counter proved it.
+            session: About the person.
+            speaker: The representative, with the evidence that a login or a counter saw.
+            until: Of the evidence, UTC.
+
+        Returns:
+            None when it stands already.
 
         Raises:
             NotAllowed: The person is too young, or the BRP contradicts it.
         """
-        speaker = session.speaker
-        check_mandate(mandate.by, session.known, self._now())
-        concerned = [scope for scope in session._pseudonyms if scope in SAY.get(mandate.by, SCOPES)]
-        until = min(mandate.until, add_months(self._now(), 60))
+        check_mandate(speaker.by, session.known, self._now())
+        concerned = [scope for scope in session._pseudonyms if scope in SAY.get(speaker.by, SCOPES)]
+        until = min(until, add_months(self._now(), 60))
         standing = {
             entry.scope
             for entry in await self._ledger(session)
@@ -487,14 +511,14 @@ class Citizens:
             for scope in concerned
             if scope not in standing
         ]
-        if entries:
-            await self._write(session, entries, "", speaker, at_counter=at_counter)
+        return await self._write(session, entries, "", speaker) if entries else None
 
     def close(self, session: CitizenSession) -> None:
         """Forget everything of the session, and let the hub end it."""
         if session._closed:
             return
         request, lids = ClosingRequest([session._ticket]), [list(session._lids.values())]
+        asking = session.asking
         session._closed = True
         session._pseudonyms.clear()
         session._lids, session._directives, session._ticket = {}, None, ""
@@ -502,7 +526,7 @@ class Citizens:
         async def end() -> None:
             # The hub's own idle limit ends it too; nothing is lost when this fails.
             with suppress(NodeError):
-                await self._hub.close(request, CITIZEN, lids)
+                await self._hub.close(request, asking, lids)
 
         with suppress(RuntimeError):
             task = asyncio.get_running_loop().create_task(end())
@@ -703,10 +727,12 @@ class Citizens:
         words = self._vocabulary
         shown = kinds_shown(unb64u(asker.shown))
         labels = {kind.number: kind.label for kind in words.kinds}
+        citizens = asker.role == CITIZEN.role
+        counter = citizens and asker.actor not in _CITIZENS
         return LookLine(
             at=datetime.fromtimestamp(asker.ts / 1000, UTC),
             activity=asker.t,
-            organisation=self._organisation(asker),
+            organisation=self._counter(asker) if counter else self._organisation(asker),
             role=asker.role,
             role_label=words.role(asker.role).label if words.has_role(asker.role) else "",
             purpose=asker.purpose,
@@ -714,10 +740,16 @@ class Citizens:
             seen=[labels[number] for number in shown if number in labels],
             something=SOMETHING in shown,
             refused=asker.refused,
-            own=asker.role == CITIZEN.role,
-            by=asker.actor if asker.role == CITIZEN.role else "",
+            own=citizens and not counter,
+            by=asker.actor if citizens and not counter else "",
             urgent=asker.bg == 1,
+            counter=counter,
         )
+
+    def _counter(self, asker: LoggedAsker) -> str:
+        """The counter's name; empty for a portal that has none now, or another portal's."""
+        counter, own = self._settings.counter, self._settings.node_id
+        return counter.name if counter is not None and asker.node == own else ""
 
     def _organisation(self, asker: LoggedAsker) -> str:
         """A team's readable id, or the neutral names under which the source is registered."""
@@ -1025,11 +1057,15 @@ class Citizens:
 
         Raises:
             BadInput: No choice of this group is in force.
-            NotAllowed: `age`: below 12 the parents choose.
+            NotAllowed: `age`: below 12 the parents choose; `counter-gives-no-yes`: the end of a no
+                at a counter.
         """
         if session.speaker.by == "zelf" and regime_of(session.known.born, self._now()) == "ouder":
             raise NotAllowed("age")
         own = await self._ledger(session)
+        closed = any(one.group == group and one.effect in ("deny", "slot") for one in own)
+        if session.counter and closed:
+            raise NotAllowed("counter-gives-no-yes")
         return await self._write(session, self._withdrawing(session, own, group), text_shown)
 
     def _withdrawing(
@@ -1116,6 +1152,7 @@ class Citizens:
             items=[item],
             giver=speaker.giver,
             evidence=speaker.evidence,
+            channel="balie" if session.counter else "portaal",
         )
         lids = [session._lids[item.scope]]
         answer = await self._asked(session, self._hub.use_right(request, message_id, lids, session.asking))
@@ -1193,10 +1230,20 @@ class Citizens:
         text_shown: str,
         speaker: Speaker | None = None,
         *,
-        at_counter: bool = False,
+        tidying: bool = False,
         code: str = "",
     ) -> Saved:
+        """Write in all scopes or in none.
+
+        Args:
+            tidying: What the BRP says is entered, whoever opened the session; no counter decides it.
+
+        Raises:
+            NotAllowed: `counter-gives-no-yes`.
+        """
         speaker = speaker or session.speaker
+        if session.counter and any(entry.effect == "grant" for entry in entries):
+            raise NotAllowed("counter-gives-no-yes")
         ticket, _ = self._use(session)
         group, message_id = b64u(secrets.token_bytes(16)), new_message_id()
         named = {entry.scope for entry in entries}
@@ -1215,7 +1262,7 @@ class Citizens:
             entries=entries,
             giver=speaker.giver,
             evidence=speaker.evidence,
-            channel="balie" if at_counter else "portaal",
+            channel="balie" if session.counter and not tidying else "portaal",
             code=b64u(digest_of_code(code)) if code else "",
         )
         session._directives = None

@@ -14,6 +14,7 @@
     ├── BrpUnavailable               the BRP cannot be asked, or its answer cannot be relied on
     ├── HubUnreachable               no answer from the hub: nothing was viewed, nothing is lost
     ├── HoldersUnreachable           fewer key holders answered than are needed: nothing was viewed
+    │   └── GrantRefused             the login broker gives no grant on this login (any more)
     ├── HolderLied(holder)           a key holder's proof is wrong: everything was dropped
     ├── HolderRefused(code)          the key holders refuse this node (quota, grant, class)
     ├── Refused(reason)              the hub refused the question, and recorded that
@@ -124,6 +125,10 @@ class HubUnreachable(NodeError):
 
 class HoldersUnreachable(NodeError):
     """Fewer key holders answered than are needed."""
+
+
+class GrantRefused(HoldersUnreachable):
+    """The login broker answered, and gives no grant: the login is too old, or has had all it may have."""
 
 
 class HolderLied(NodeError):

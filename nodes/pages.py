@@ -30,6 +30,7 @@ from .errors import (
     UnknownCrisis,
     UnknownVisit,
 )
+from .portal.counter import Counter
 from .portal.family import Family
 from .portal.family import welcome as of_citizen
 from .runtime import NodeRuntime
@@ -52,6 +53,7 @@ REASONS = {
     "over-rate": "budget",
     "same-employee": "own",
     "declare-again": "urgent",
+    "counter-gives-no-yes": "counter",
     "no-say": "say",
     "not-yours": "say",
     "no-evidence": "evidence",
@@ -67,13 +69,15 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Who is logged in at this node: an employee who may look, a manager of the source, or a citizen."""
+    """Who is logged in at this node: who may look, who manages the source, a citizen, or the counter."""
 
     employee: Employee | None = None
     manages_source: bool = False
     citizen: CitizenSession | None = None
     """About whom choices are made now: oneself, or one of the family."""
     family: Family | None = None
+    counter: Counter | None = None
+    """At a counter, which opens nothing: whoever has one is never here as a citizen too."""
     name: str = field(default="", repr=False)
 
 
@@ -135,6 +139,7 @@ def node_pages(node: NodeRuntime) -> tuple[NodePages, APIRouter]:
     from .desk.choice_pages import router as choice_router
     from .desk.pages import router as desk_router
     from .portal.code_pages import router as code_router
+    from .portal.counter_pages import router as counter_router
     from .portal.declare_pages import router as declare_router
     from .portal.pages import router as portal_router
     from .source_pages.pages import router as source_router
@@ -147,12 +152,16 @@ def node_pages(node: NodeRuntime) -> tuple[NodePages, APIRouter]:
     async def welcome(identity: Identity) -> Guest:
         if not portal:
             return await _colleague(node, identity)
+        if _works_at_counter(node.settings, identity):
+            return Guest(counter=Counter(node, identity), name=identity.name)
         family = await of_citizen(node, identity)
         return Guest(citizen=family.own, family=family, name=identity.name)
 
     async def farewell(guest: Guest) -> None:
         for session in guest.family.sessions() if guest.family else []:
             node.citizens.close(session)
+        if guest.counter is not None:
+            guest.counter.finish()
 
     pages: NodePages = Pages(
         page_settings(node.settings),
@@ -168,6 +177,8 @@ def node_pages(node: NodeRuntime) -> tuple[NodePages, APIRouter]:
         routes.include_router(portal_router(pages, node))
         routes.include_router(code_router(pages, node))
         routes.include_router(declare_router(pages, node))
+    if node.settings.counter is not None:
+        routes.include_router(counter_router(pages, node))
     if "desk" in node.settings.parts:
         routes.include_router(desk_router(pages, node))
         routes.include_router(choice_router(pages, node))
@@ -201,6 +212,20 @@ def judge(error: Exception) -> State | None:
             return State("no_number", 403)
         case _:
             return None
+
+
+def _works_at_counter(settings: NodeSettings, identity: Identity) -> bool:
+    """Whether this login is of the counter and of nobody else.
+
+    Raises:
+        NotForYou: It is of a citizen as well: one login is in one capacity.
+    """
+    login, counter = settings.login, settings.counter
+    if login is None or counter is None or counter.role not in identity.roles:
+        return False
+    if login.bsn_claim in identity.claims or login.represents_claim in identity.claims:
+        raise NotForYou
+    return True
 
 
 async def _colleague(node: NodeRuntime, identity: Identity) -> Guest:

@@ -83,8 +83,17 @@ def giver_of(secret: bytes, speaker: Bsn, about: Bsn) -> str:
         Eight characters: an entry of the ledger has little room, and they only have to differ
         among the few who speak for one person.
     """
-    pair = person_tag(secret, about, "represented")
-    return b64u(person_tag(secret, speaker, f"speaker {b64u(pair)}")[:6])
+    return giver_for(secret, speaker, represented(secret, about))
+
+
+def represented(secret: bytes, about: Bsn) -> bytes:
+    """What `giver_for` needs of a person: no number, and no way back to one."""
+    return person_tag(secret, about, "represented")
+
+
+def giver_for(secret: bytes, speaker: Bsn, about: bytes) -> str:
+    """As `giver_of`, with `represented` in place of the person."""
+    return b64u(person_tag(secret, speaker, f"speaker {b64u(about)}")[:6])
 
 
 def known_of(secret: bytes, record: BrpPerson) -> Known:

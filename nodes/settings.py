@@ -89,6 +89,15 @@ class BrpSettings(_Part):
         return self
 
 
+class CounterSettings(_Part):
+    """A counter for citizens without DigiD, at a portal. Its employees log in where citizens do."""
+
+    name: str = Field(min_length=1, max_length=80)
+    """Which counter it was, as the citizen reads it: `Balie, Stadhuis Waterrijk`."""
+    role: str = Field(default="balie", min_length=1)
+    """Role in the login that works at the counter. It is of these pages only and opens no visit."""
+
+
 class CsvSettings(_Part):
     """How the organisation's own extract is read. The mapping is data, for columns differ everywhere."""
 
@@ -172,6 +181,14 @@ class NodeSettings(ProcessSettings):
     csv: CsvSettings = CsvSettings()
     brp: BrpSettings | None = None
     """Portal: absent, the birth date comes from the login and nobody can choose for a child."""
+    counter: CounterSettings | None = None
+    """Portal: absent, there is no counter."""
+
+    @model_validator(mode="after")
+    def _counter_at_a_portal(self) -> "NodeSettings":
+        if self.counter is not None and ("portal" not in self.parts or self.login is None):
+            raise ValueError("[counter] belongs to a portal with [login]")
+        return self
 
     def absolute(self, folder: Path) -> dict[str, Any]:
         """The files named in parts too."""

@@ -51,7 +51,7 @@ class Identity:
     """What the provider said about who logged in, checked. Never printed.
 
     `claims` holds the claims named in the settings; `id_token` is for a token
-    exchange right after login and is not kept.
+    exchange right after login and is not kept; only a counter keeps its own while it lives.
     """
 
     subject: str = field(repr=False)
@@ -60,6 +60,8 @@ class Identity:
     team: str = field(repr=False)
     claims: Mapping[str, Any] = field(repr=False)
     id_token: str = field(repr=False)
+    seconds: float = 0.0
+    """How long the id token lives in all: for as long it can be exchanged."""
 
 
 @dataclass(slots=True)
@@ -217,6 +219,7 @@ class Login:
             team=str(claims.get(ours.team_claim, "")),
             claims={name: claims[name] for name in self._wanted() if name in claims},
             id_token=id_token,
+            seconds=float(claims["exp"] - claims["iat"]),
         )
 
     async def _known(self, *, fresh: bool = False) -> _Provider:

@@ -43,7 +43,10 @@ def _citizens(papers: Papers) -> list[Account]:
             listed=bool(citizen.name),
         )
         for citizen in papers.world.citizens
-    ] + [_representative(papers, login) for login in REPRESENTATIVES]
+    ] + [
+        *(_representative(papers, login) for login in REPRESENTATIVES),
+        *_employees(plan.CITIZEN_ISSUER.id),
+    ]
 
 
 def _representative(papers: Papers, login: Representative) -> Account:
@@ -62,4 +65,4 @@ def _representative(papers: Papers, login: Representative) -> Account:
 
 def _broker(papers: Papers) -> Broker:
     kids = kids_of([key.kid for key in papers.manifest.keys if key.state == "active"])
-    return Broker(plan.BROKER_ID, papers.broker_key(), plan.PORTAL_NODE, kids)
+    return Broker(plan.BROKER_ID, papers.broker_key(), plan.PORTAL_NODE, kids, plan.COUNTER_ROLE)

@@ -121,6 +121,7 @@ Vlagwijzer draait. Oefenomgeving: geen echte mensen, en alles draait bij één p
   wie                     waar                             inloggen als
   medewerker wijkteam     {at["desk"]:<32} jan
   inwoner                 {at["portal"]:<32} fatima (of henk, rosa, emre, ...)
+  balie                   {at["portal"]:<32} loes
   bron (schuldhulp)       {at["source"]:<32} bea
   privacy-medewerker      {at["officer"]:<32} olga
 
@@ -134,7 +135,8 @@ Probeer dit:
      Log in als ineke-voor-bram (bewindvoerder, alleen geld) of tom-voor-greet (gemachtigde).
   5. Kies als jan Direct gevaar en vul het nummer van Rosa in. Bevestig dat als aisha bij Te bevestigen
      (of als carla, van de crisisdienst). Olga ziet het bij Spoed nakijken, Rosa bij Wie heeft gekeken.
-  6. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
+  6. Log in als loes (balie): zij controleert wie iemand is en helpt inzien of stoppen, nooit met een ja.
+  7. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
        kill $(cat {papers.folder}/keyholders/{{ombudsman,waterschap}}/keyholder.pid)
      Start er weer een:
        vlagwijzer keyholder serve --config {papers.folder}/keyholders/waterschap/keyholder.toml

@@ -45,6 +45,9 @@ TOKEN_LIFE_S = 300
 EVALUATIONS_PER_SCOPE = 2
 """What one login may evaluate: once to open the session, once more for an older key."""
 
+CHECKS_PER_LOGIN = 8
+"""Grants that one login of the counter gets: one for each citizen whose identity was checked."""
+
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
@@ -70,6 +73,8 @@ class Broker:
     key: SigningKey
     portal: str
     kids: Sequence[str]
+    counter_role: str = ""
+    """Role in a login that may have a grant without being a citizen: the portal's counter."""
 
 
 class _Tokens:
@@ -153,7 +158,29 @@ def _add_employee_tokens(app: flask.Flask, tokens: _Tokens) -> None:
         return flask.jsonify(access_token=token, token_type="Bearer", expires_in=TOKEN_LIFE_S)  # noqa: S106
 
 
+class _Counted:
+    """How many grants each login of the counter had, for as long as its id token lives."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._had: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def take(self, claims: Mapping[str, Any]) -> bool:
+        """Count one; False when this login has had all it may have."""
+        login = (str(claims["sub"]), str(claims.get("nonce") or claims["iat"]))
+        with self._lock:
+            now = int(time.time())
+            self._had = {key: kept for key, kept in self._had.items() if kept[1] > now}
+            had = self._had.get(login, (0, 0))[0]
+            if had >= CHECKS_PER_LOGIN:
+                return False
+            self._had[login] = (had + 1, int(claims["exp"]))
+            return True
+
+
 def _add_exchange(app: flask.Flask, broker: Broker) -> None:
+    counted = _Counted()
+
     @app.post("/token-exchange")
     def exchange() -> flask.Response:
         form = flask.request.form
@@ -171,13 +198,15 @@ def _add_exchange(app: flask.Flask, broker: Broker) -> None:
             )
         except jwt.PyJWTError:
             return _refused("invalid_grant")
-        if "bsn" not in claims:
+        counter = bool(broker.counter_role) and broker.counter_role in claims.get("roles", [])
+        if counter == ("bsn" in claims) or (counter and not counted.take(claims)):
             return _refused("invalid_grant")
         grant = issue_grant(
             broker.id,
             broker.key,
             node=broker.portal,
-            counts=dict.fromkeys(broker.kids, EVALUATIONS_PER_SCOPE),
+            # At the counter one grant is one person: nothing of it is left for a second.
+            counts=dict.fromkeys(broker.kids, 1 if counter else EVALUATIONS_PER_SCOPE),
             jti=secrets.token_hex(16),
             now=datetime.now(UTC),
         )

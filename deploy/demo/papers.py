@@ -390,6 +390,7 @@ def _node_settings(
     if "portal" in node.parts:
         settings["grant_url"] = f"{issuer}/token-exchange"
         settings["brp"] = {"file": "brp.json"}
+        settings["counter"] = {"name": plan.COUNTER_NAME, "role": plan.COUNTER_ROLE}
     else:
         settings["tokens"] = {
             "issuer": issuer,

@@ -17,6 +17,8 @@ PORTAL_NODE = "portaal"
 DESK_NODE = "wijkteam"
 SOURCE_NODE = "schuldhulp"
 DEFAULT_PORT_BASE = 8600
+COUNTER_ROLE = "balie"
+COUNTER_NAME = "Balie, Stadhuis Waterrijk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ EMPLOYEES = (
     Person("Mo", "mo", "bronbeheerder", "wmo", "wmo", "source", "gemeente"),
     Person("Joke", "joke", "bronbeheerder", "jeugd", "jeugdhulp", "source", "jeugdhulp"),
     Person("Lies", "lies", "bronbeheerder", "leerplicht", "leerplicht", "source", "gemeente"),
+    Person("Loes", "loes", COUNTER_ROLE, "", PORTAL_NODE, "portal", "inloggen"),
     Person("Olga", "olga", "privacy_officer", "", "", "officer", "toezicht"),
 )
 

@@ -35,6 +35,8 @@ from nodes.citizen import (
 from nodes.policy import InForce
 from nodes.runtime import NodeRuntime
 
+from .counter import DOCUMENTS
+
 RETENTION_LOG_YEARS = 5
 """NEN 7513 names five years as the least; access-log.md §4."""
 
@@ -112,6 +114,11 @@ def confirmed_text(
     return "\n".join([*lines, t("portal.effect.same_help"), t(f"portal.effect.save_{effect}")])
 
 
+def checked_text(t: Words, document: str, text: str) -> str:
+    """What is confirmed at a counter: by which document the person was known, and the choice."""
+    return "\n".join([t("counter.text", document=t(f"counter.document.{document}").lower()), text])
+
+
 def text_of(names: Names, choice: ChoiceView, receiver: str, receipt: Receipt) -> str:
     """The text whose hash a receipt holds, found among all that the pages can have shown; else empty.
 
@@ -134,10 +141,25 @@ def text_of(names: Names, choice: ChoiceView, receiver: str, receipt: Receipt) -
                 )
                 for months in (3, 6, 12)
             ]
+        possible += [
+            checked_text(t, document, text)
+            for document in DOCUMENTS
+            for text in (t("portal.stop.button"), t("counter.stop.one"), *_locks(t, names))
+        ]
         for text in possible:
             if shows(receipt, text):
                 return text
     return ""
+
+
+def lock_text(t: Words, domain: str) -> str:
+    """The lock as it is confirmed at the counter; an empty domain is everything."""
+    what = t(f"counter.lock.domain.{domain}") if domain else t("counter.lock.all")
+    return "\n".join([t("counter.lock.sentence"), what])
+
+
+def _locks(t: Words, names: Names) -> list[str]:
+    return [lock_text(t, domain) for domain in ("", *(scope.code for scope in names.vocabulary.scopes))]
 
 
 # --- as data ---------------------------------------------------------------------------
@@ -190,6 +212,7 @@ def document(found: Everything, names: Names) -> dict[str, Any]:
                 "urgent": line.urgent,
                 "own": line.own,
                 "by": line.by,
+                "counter": line.counter,
             }
             for line in found.looks.lines
         ],
@@ -264,18 +287,21 @@ def _instant(at: datetime) -> str:
 
 def rendered(templates: jinja2.Environment, found: Everything, t: Words, names: Names) -> str:
     """The readable page: stands alone, asks nothing of a network, prints on A4."""
-    return templates.get_template("portal/inzage.html").render(
-        t=t,
-        names=names,
-        readable=readable,
-        found=found,
-        kinds={kind.code: kind for kind in found.rules.version.vocabulary.kinds},
-        receivers=[
+    return templates.get_template("portal/inzage.html").render(t=t, names=names, **everything(found, names))
+
+
+def everything(found: Everything, names: Names) -> dict[str, Any]:
+    """What the template `portal/_everything.html` needs besides words and names."""
+    return {
+        "readable": readable,
+        "found": found,
+        "kinds": {kind.code: kind for kind in found.rules.version.vocabulary.kinds},
+        "receivers": [
             ("by_law", _by_team(found.standing.by_law, names)),
             ("by_consent", _by_team(found.standing.by_consent, names)),
         ],
-        years=RETENTION_LOG_YEARS,
-    )
+        "years": RETENTION_LOG_YEARS,
+    }
 
 
 def _by_team(cells: Sequence[Cell], names: Names) -> dict[str, list[str]]:

@@ -60,7 +60,7 @@ async def welcome(node: NodeRuntime, identity: Identity) -> Family:
     bsn = Bsn.parse(identity.claims.get(login.bsn_claim))
     mandate = read_mandate(identity.claims.get(login.represents_claim), node.now())
     about = mandate.about if mandate else bsn
-    record, known, away = await _known(node, bsn, about, identity.claims.get(login.birthdate_claim))
+    record, known, away = await known_now(node, bsn, about, identity.claims.get(login.birthdate_claim))
     speaker = OWN
     if mandate is not None:
         if about == bsn:
@@ -77,8 +77,14 @@ async def welcome(node: NodeRuntime, identity: Identity) -> Family:
     return family
 
 
-async def _known(node: NodeRuntime, bsn: Bsn, about: Bsn, claim: Any) -> tuple[BrpPerson | None, Known, bool]:
-    """The BRP's record of who logged in, what is known of whom it is about, and whether the BRP was away."""
+async def known_now(
+    node: NodeRuntime, bsn: Bsn, about: Bsn, claim: Any = None
+) -> tuple[BrpPerson | None, Known, bool]:
+    """The BRP's record of who logged in, what is known of whom it is about, and whether the BRP was away.
+
+    Raises:
+        NotAllowed: `deceased` or `number-changed`.
+    """
     if node.brp is None:
         return None, Known(birth_date(claim)) if bsn == about else Known(), False
     try:
@@ -94,7 +100,7 @@ async def _known(node: NodeRuntime, bsn: Bsn, about: Bsn, claim: Any) -> tuple[B
 
 async def _establish(node: NodeRuntime, session: CitizenSession, mandate: Mandate) -> None:
     try:
-        await node.citizens.establish(session, mandate)
+        await node.citizens.establish(session, session.speaker, mandate.until)
     except BaseException:
         node.citizens.close(session)
         raise

@@ -5,7 +5,7 @@ Source: RFC 8693 §2.1; docs/design/pseudonyms.md, "Citizen portal".
 
 import httpx
 
-from nodes.errors import HoldersUnreachable
+from nodes.errors import GrantRefused, HoldersUnreachable
 from nodes.settings import NodeSettings
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -17,6 +17,7 @@ async def fetch_grant(settings: NodeSettings, id_token: str) -> str:
     """Exchange the login's id token for a grant.
 
     Raises:
+        GrantRefused: The broker refuses this login.
         HoldersUnreachable: The broker gives none: without it no key holder answers.
     """
     if not settings.grant_url or settings.login is None:
@@ -38,6 +39,8 @@ async def fetch_grant(settings: NodeSettings, id_token: str) -> str:
         grant = answer.json().get("access_token") if answer.status_code == 200 else None
     except (httpx.HTTPError, ValueError, AttributeError):
         raise HoldersUnreachable("the broker gives no grant") from None
+    if answer.status_code == 400:  # RFC 8693 §2.2.2
+        raise GrantRefused("the broker refuses this login")
     if not isinstance(grant, str):
         raise HoldersUnreachable("the broker gives no grant")
     return grant

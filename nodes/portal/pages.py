@@ -264,7 +264,7 @@ class Portal:
             visitor,
             "choices.html",
             blocks=[block for block in blocks if block.subjects],
-            law=_by_law(standing.by_law),
+            law=by_law(standing.by_law),
         )
 
     async def wish(self, visitor: PortalVisitor) -> Response:
@@ -320,9 +320,9 @@ class Portal:
             token=token,
             mine=mine,
             wish=wish,
-            opened=_by_kind(effects.opened),
-            closed=_by_kind(effects.closed),
-            law=_by_law(concerned),
+            opened=by_kind(effects.opened),
+            closed=by_kind(effects.closed),
+            law=by_law(concerned),
             periods=PERIODS,
             wrong=wrong,
             both=self._needs_both(visitor) and wish.effect == "grant",
@@ -408,7 +408,7 @@ class Portal:
             # The end of a no may open something: that is said before the button, not after it.
             with suppress(BadInput):
                 undone = await self.node.citizens.preview_withdrawal(session_of(visitor), done.undo)
-                again = _by_kind(undone.opened)
+                again = by_kind(undone.opened)
         return self.show(visitor, "saved.html", done=done, again=again)
 
     async def undo(self, visitor: PortalVisitor) -> Response:
@@ -441,7 +441,7 @@ class Portal:
             name = names.get((cell.organisation, cell.team))
             if name is not None and cell.kind not in closes.setdefault(name, []):
                 closes[name].append(cell.kind)
-        return self.show(visitor, "stop.html", closes=closes, law=_by_law(standing.by_law))
+        return self.show(visitor, "stop.html", closes=closes, law=by_law(standing.by_law))
 
     async def stop_all(self, visitor: PortalVisitor) -> Response:
         """End every yes that is in force, all or none."""
@@ -628,7 +628,7 @@ def subjects_of(standing: Standing, receiver: Receiver, purpose: str = "") -> li
     return subjects
 
 
-def _by_law(cells: Iterable[Cell]) -> list[LawRole]:
+def by_law(cells: Iterable[Cell]) -> list[LawRole]:
     """By role and kind, each once, with its purposes."""
     found: dict[str, dict[str, list[str]]] = {}
     for cell in cells:
@@ -645,7 +645,7 @@ def _only(effects: Effects, kinds: set[str]) -> Effects:
     return Effects(*([cell for cell in cells if cell.kind in kinds] for cells in parts))
 
 
-def _by_kind(cells: Sequence[Cell]) -> list[Subject]:
+def by_kind(cells: Sequence[Cell]) -> list[Subject]:
     """Kinds that open or close, each once with its purposes."""
     found: dict[str, list[str]] = {}
     for cell in cells:
@@ -680,6 +680,7 @@ def _key(line: LookLine) -> tuple[object, ...]:
         line.refused,
         line.urgent,
         line.by,
+        line.counter,
     )
 
 

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 from nodes.api import ROUTES
 from nodes.app import create_app
 from nodes.keyholder.app import create_app as create_holder
+from nodes.settings import CounterSettings
 from tests.federation_keys import KeyFederation
 from tests.node.world import BSN_A, BSN_B, NodeWorld
 from tests.pages.world import node_site
@@ -78,9 +79,16 @@ def test_a_key_holder_has_no_route_without_a_rule(tmp_path: Path) -> None:
     app.state.evaluations.close()
 
 
-@pytest.mark.parametrize("part", ["source", "desk", "portal"])
-async def test_no_page_of_a_node_shows_anything_to_who_is_not_logged_in(part: str) -> None:
-    site: Any = node_site({part}, "http://localhost:9")
+COUNTER = {"counter": CounterSettings(name="Balie")}
+
+
+@pytest.mark.parametrize(
+    ("part", "more"), [("source", {}), ("desk", {}), ("portal", {}), ("portal", COUNTER)]
+)
+async def test_no_page_of_a_node_shows_anything_to_who_is_not_logged_in(
+    part: str, more: dict[str, Any]
+) -> None:
+    site: Any = node_site({part}, "http://localhost:9", **more)
     transport = httpx.ASGITransport(site.app, raise_app_exceptions=False)
     walked = 0
     async with httpx.AsyncClient(transport=transport, base_url=site.url) as client:

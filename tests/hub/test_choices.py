@@ -32,7 +32,9 @@ def entry(scope: str = "geld", effect: str = "grant", **fields: Any) -> dict[str
     return {**here, **fields}
 
 
-def choose(hub: Acting, session: Visit, *entries: dict[str, Any], msg: str = "", **changes: Any) -> Sent:
+def choose(
+    hub: Acting, session: Visit, *entries: dict[str, Any], msg: str = "", actor: str = "", **changes: Any
+) -> Sent:
     """Send a choice; `changes` replace fields of the body."""
     msg = msg or str(uuid.uuid4())
     named = [scope for scope in SCOPES if any(one["scope"] == scope for one in entries)]
@@ -47,7 +49,8 @@ def choose(hub: Acting, session: Visit, *entries: dict[str, Any], msg: str = "",
         "entries": list(entries),
         **changes,
     }
-    return hub.run(hub.portaal.send("/v1/choices", body, "choice", msg=msg, role="burger"))
+    said = {"role": "burger", "actor": actor}
+    return hub.run(hub.portaal.send("/v1/choices", body, "choice", msg=msg, **said))
 
 
 def ledgers(hub: Acting) -> dict[str, list[Any]]:
@@ -404,3 +407,63 @@ def _refusals(hub: Acting, session: Visit) -> dict[str, list[str]]:
         if asker["t"] == "choice" and asker["refused"]:
             found.setdefault(line.scope, []).append(asker["refused"])
     return found
+
+
+# --- a counter gives no yes -----------------------------------------------------------
+
+
+def at_counter(hub: Acting, session: Visit, *entries: dict[str, Any], actor: str = "", **body: Any) -> Sent:
+    """As `choose`, from the channel of a counter and with an actor in the statement."""
+    return choose(hub, session, *entries, actor=actor, **{"channel": "balie", **body})
+
+
+@pytest.mark.parametrize(
+    ("actor", "channel"),
+    [("", "balie"), ("counter-employee-id-22", "balie"), ("counter-employee-id-22", "portaal")],
+)
+def test_a_yes_from_a_counter_is_refused_and_nothing_is_written(
+    hub: Acting, actor: str, channel: str
+) -> None:
+    person = hub.somebody()
+    session, before = hub.login(person), ledgers(hub)
+
+    sent = at_counter(hub, session, entry("zorg", "deny"), entry(), actor=actor, channel=channel)
+
+    assert problem(sent.response)[2] == ["counter-gives-no-yes"], sent.response.text
+    assert ledgers(hub) == before
+    lines = hub.own(session, "log", OwnLogAnswer).lines
+    assert any("counter-gives-no-yes" in line.asker for line in lines)
+
+
+@pytest.mark.parametrize("actor", ["", "ouder", "curator", "gemachtigde"])
+def test_a_citizen_and_who_speaks_for_one_are_no_counter(hub: Acting, actor: str) -> None:
+    session = hub.login(hub.somebody())
+    decoded(at_counter(hub, session, entry(), actor=actor, channel="portaal"), ChoiceAnswer)
+
+
+@pytest.mark.parametrize("effect", ["deny", "slot"])
+def test_a_counter_closes_and_cannot_end_what_is_closed(hub: Acting, effect: str) -> None:
+    person = hub.somebody()
+    hub.publish(hub.bron, hub.flag(person, "schuldhulp"))
+    session, visit = hub.allow_everything(person), hub.visit(person)
+    assert hub.sees(visit) == [{"schuldhulp"}]
+    group = b64u(secrets.token_bytes(16))
+    no = entry(effect=effect, receiver=[GEMEENTE, "noord"], purpose=["hulp"], category=["geld", "schuldhulp"])
+    decoded(at_counter(hub, session, no, group=group), ChoiceAnswer)
+    assert hub.sees(visit) == [set()]
+    before = ledgers(hub)
+
+    sent = at_counter(hub, session, entry(effect="withdraw", withdraws=group))
+
+    assert "counter-gives-no-yes" in sent.response.text
+    assert ledgers(hub) == before
+    assert hub.sees(visit) == [set()]
+
+
+def test_a_counter_ends_a_yes_and_the_ledger_says_where(hub: Acting) -> None:
+    person = hub.somebody()
+    session, group = hub.login(person), b64u(secrets.token_bytes(16))
+    decoded(choose(hub, session, entry(), group=group), ChoiceAnswer)
+    decoded(at_counter(hub, session, entry(effect="withdraw", withdraws=group)), ChoiceAnswer)
+    made = hub.own(session, "choices", OwnChoicesAnswer).directives
+    assert [(own.effect, own.channel) for own in made] == [("grant", "portaal"), ("withdraw", "balie")]

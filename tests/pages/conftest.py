@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
+from nodes.settings import CounterSettings
 from tests.pages.world import Site, node_site, officer_site, served
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -28,6 +29,8 @@ USERS = {
     "olga": {"name": "Olga", "roles": ["privacy_officer"]},
     "tom": {"name": "Tom", "roles": ["teamleider"]},
     "fatima": {"name": "Fatima", "bsn": "999993653"},
+    "loes": {"name": "Loes", "roles": ["balie"]},
+    "lotte": {"name": "Lotte", "roles": ["balie"], "bsn": "999990639"},
     "nobody": {"name": "Nobody"},
 }
 
@@ -111,6 +114,14 @@ def source(issuer: str) -> Iterator[Site]:
 @pytest.fixture
 def portal(issuer: str) -> Iterator[Site]:
     with served(node_site({"portal"}, issuer, grant_url=f"{issuer}/token-exchange")) as site:
+        yield site
+
+
+@pytest.fixture
+def counter(issuer: str) -> Iterator[Site]:
+    """A portal with a counter."""
+    place = CounterSettings(name="Balie, Stadhuis Waterrijk")
+    with served(node_site({"portal"}, issuer, grant_url=f"{issuer}/token-exchange", counter=place)) as site:
         yield site
 
 

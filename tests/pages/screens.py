@@ -100,6 +100,26 @@ def portal(page: Page, federation: Federation, shoot: Shoot) -> None:
         shoot(page, f"portal-{name}")
 
 
+def counter(page: Page, federation: Federation, shoot: Shoot) -> None:
+    """An employee of the counter checks who somebody is, and helps to see, to stop and to lock."""
+    _log_in(page, federation.info["pages"]["portal"], "loes")
+    shoot(page, "counter-start")
+    page.get_by_role("link", name="Begin een controle").click()
+    shoot(page, "counter-check")
+    page.get_by_label("Voor zichzelf").check()
+    page.get_by_label("Paspoort").check()
+    page.locator("#nummer").fill(federation.citizen("fatima")["bsn"])
+    page.locator("#gecontroleerd").check()
+    page.get_by_role("button", name="Ga verder").click()
+    shoot(page, "counter-see-or-stop")
+    here = page.url
+    for path, name in (("inzien", "see"), ("stoppen", "stop"), ("slot", "lock"), ("bewijs", "evidence")):
+        page.goto(here.replace("/inwoner", f"/{path}"))
+        shoot(page, f"counter-{name}")
+    page.get_by_role("button", name="Klaar").click()
+    shoot(page, "counter-done")
+
+
 def source(page: Page, federation: Federation, shoot: Shoot) -> None:
     """A source manager sees what was passed on and what was refused."""
     _log_in(page, federation.info["pages"]["source"], "bea")
@@ -125,7 +145,7 @@ def _walk(browser: Browser, federation: Federation) -> None:
             page.screenshot(path=FOLDER / f"{name}-{width}.png", full_page=True, clip=clip)
         print(name, flush=True)
 
-    for walk in (desk, portal, source, officer):
+    for walk in (desk, portal, counter, source, officer):
         context = browser.new_context(java_script_enabled=False, locale="nl-NL")
         own_machine_only(context)
         walk(context.new_page(), federation, shoot)

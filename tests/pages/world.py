@@ -52,7 +52,7 @@ from nodes.outbox import Outbox
 from nodes.pages import node_pages
 from nodes.policy import InForce
 from nodes.publication import Rules, month_after
-from nodes.representation import Known, Mandate, Speaker
+from nodes.representation import OWN, Known, Speaker
 from nodes.settings import NodeKeys, NodeSettings, OidcSettings
 from nodes.source import Overview, OwnKind, RejectedView
 from nodes.store.database import open_engine
@@ -331,7 +331,10 @@ class CitizensInMemory:
     changes: list[Change] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     told: list[Notice] = field(default_factory=list)
-    mandates: list[Mandate] = field(default_factory=list)
+    said_for: list[tuple[Speaker, datetime]] = field(default_factory=list)
+    counters: list[str] = field(default_factory=list)
+    """Of each session opened: the employee of the counter, empty for a citizen's own."""
+    closed: list[CitizenSession] = field(default_factory=list)
     undoing: Effects = field(default_factory=lambda: Effects([], [], []))
     by_employees: list[EnteredView] = field(default_factory=list)
     by_code: list[bool] = field(default_factory=list)
@@ -339,21 +342,33 @@ class CitizensInMemory:
     confirmed: list[tuple[str, int]] = field(default_factory=list)
 
     async def open(
-        self, bsn: Bsn, grant: str, born: date | None, *, known: Known, speaker: Speaker
+        self,
+        bsn: Bsn,
+        grant: str,
+        born: date | None,
+        *,
+        known: Known,
+        speaker: Speaker = OWN,
+        counter: str = "",
     ) -> CitizenSession:
         if self.fails:
             raise self.fails
         self.opened_with.append(grant)
-        return CitizenSession("ticket", [], AT, known, speaker)
+        self.counters.append(counter)
+        return CitizenSession("ticket", [], AT, known, speaker, counter=counter)
 
-    async def establish(self, session: CitizenSession, mandate: Mandate) -> None:
-        self.mandates.append(mandate)
+    async def establish(self, session: CitizenSession, speaker: Speaker, until: datetime) -> Saved:
+        if self.fails:
+            raise self.fails
+        self.said_for.append((speaker, until))
+        return Saved("eyJ.bewijs.wie", "wie", AT)
 
     async def notices(self, session: CitizenSession) -> list[Notice]:
         return self.told
 
     def close(self, session: CitizenSession) -> None:
         self.opened_with.clear()
+        self.closed.append(session)
 
     def receivers(self) -> list[ReceiverView]:
         return [
