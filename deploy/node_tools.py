@@ -16,6 +16,7 @@ from nodes import apikeys
 from nodes.api import API
 from nodes.bsn import Bsn
 from nodes.connectors import csv
+from nodes.connectors.plan import Plan, apply
 from nodes.employees import role_for
 from nodes.errors import BadItems, HubUnreachable, NotAllowed, UnknownReference
 from nodes.runtime import NodeRuntime, open_node
@@ -56,7 +57,7 @@ def import_list(
     dry_run: bool = False,
     confirm_shrink: bool = False,
     progress: Callable[[Counts], None] = lambda _counts: None,
-) -> csv.Plan:
+) -> Plan:
     """Compare an extract with what was passed on before, and queue the difference.
 
     Args:
@@ -71,7 +72,7 @@ def import_list(
 
     content = file.read_bytes()
 
-    async def run() -> csv.Plan:
+    async def run() -> Plan:
         async with opened_node(config) as node:
             planned = csv.plan(
                 content,
@@ -94,7 +95,7 @@ def import_list(
                     counts.ready += count
                     progress(counts)
 
-                await csv.apply(
+                await apply(
                     planned,
                     node.intake,
                     confirm_shrink=confirm_shrink,

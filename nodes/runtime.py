@@ -18,7 +18,7 @@ from policy.vocabulary import Vocabulary, load_vocabulary
 
 from .brp import Brp, HaalCentraal, RegisterFile
 from .citizen import Citizens
-from .connectors.csv import Mapped, load_mapping
+from .connectors.rows import Mapped, load_mapping
 from .crises import Crises
 from .desk_links import DeskLinks
 from .disputes import Disputes
@@ -102,7 +102,7 @@ def open_node(
         settings.consent_key()
     settings.receipt_key()
     vocabulary = load_vocabulary(settings.vocabulary_file)
-    mapping = load_mapping(settings.csv.mapping_file)
+    mapping = load_mapping(settings.csv.mapping_file, vocabulary)
     trust = trust or establish(settings, now)
     if "source" in settings.parts and "publish" not in trust.node.classes:
         raise SettingsError("parts: the directory does not let this node publish")

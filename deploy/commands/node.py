@@ -14,7 +14,7 @@ from .output import FAILED, AsJson, emit, fail, plainly
 from .progress import Shown
 
 if TYPE_CHECKING:
-    from nodes.connectors.csv import Plan
+    from nodes.connectors.plan import Plan
 
 app = typer.Typer(no_args_is_help=True, help="The process at an organisation: source, desk or portal.")
 keys = typer.Typer(no_args_is_help=True, help="API keys of the organisation's own systems.")

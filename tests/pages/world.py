@@ -39,7 +39,7 @@ from nodes.citizen import (
     Saved,
     Standing,
 )
-from nodes.connectors.csv import Mapped
+from nodes.connectors.rows import Mapped
 from nodes.crises import Crisis, Declared
 from nodes.disputes import DisputeView
 from nodes.employees import Employee
