@@ -69,6 +69,7 @@ from .errors import (
     Refused,
     SettingsError,
     ShrinkStops,
+    SourceUnreachable,
     UnknownCrisis,
     UnknownReference,
     UnknownVisit,
@@ -92,6 +93,9 @@ PROBLEMS: dict[type[NodeError], Problem] = {
     BadInput: Problem("bad-input", 400, "The request is wrong"),
     BadItems: Problem("bad-input", 400, "The request is wrong"),
     ShrinkStops: Problem("shrinks-too-much", 409, "The list lost too much; nothing was done"),
+    SourceUnreachable: Problem(
+        "source-unreachable", 503, "The source cannot be read now; nothing was changed"
+    ),
     UnknownReference: Problem("unknown-reference", 404, "This flag was never published here"),
     UnknownVisit: Problem("unknown-visit", 404, "There is no such open visit of this employee"),
     UnknownCrisis: Problem("unknown-crisis", 404, "No such break-glass was declared at this node"),

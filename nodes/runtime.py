@@ -19,6 +19,7 @@ from policy.vocabulary import Vocabulary, load_vocabulary
 from .brp import Brp, HaalCentraal, RegisterFile
 from .citizen import Citizens
 from .connectors.rows import Mapped, load_mapping
+from .connectors.runs import Sources
 from .crises import Crises
 from .desk_links import DeskLinks
 from .disputes import Disputes
@@ -62,6 +63,7 @@ class NodeRuntime:
     tokens: EmployeeTokens | None
     links: DeskLinks
     csv_mapping: Mapped
+    sources: Sources
     brp: Brp | None
     figures: NodeFigures
     now: Callable[[], datetime]
@@ -70,6 +72,7 @@ class NodeRuntime:
     async def close(self) -> None:
         """Let go of connections and the store."""
         await self.citizens.settle()
+        self.sources.close()
         for client in self.clients:
             await client.aclose()
         self.engine.dispose()
@@ -86,12 +89,13 @@ def open_node(
     now: Callable[[], datetime] = utc_now,
     hub_transport: httpx.AsyncBaseTransport | None = None,
     holder_transport: httpx.AsyncBaseTransport | None = None,
+    source_transport: httpx.AsyncBaseTransport | None = None,
     trust: Trust | None = None,
 ) -> NodeRuntime:
     """Put a node together. Blocks while it fetches manifest and directory.
 
     Args:
-        hub_transport, holder_transport, trust: A test world's own; absent in a process.
+        hub_transport, holder_transport, source_transport, trust: A test world's own; absent in a process.
 
     Raises:
         SettingsError: A setting, key file or document is missing or wrong; names it.
@@ -109,6 +113,7 @@ def open_node(
     engine = open_engine(settings.database)
     hub_http = _client(settings, hub_transport, base_url=settings.hub_url)
     holder_http = _client(settings, holder_transport)
+    source_http = _client(settings, source_transport)
     figures = NodeFigures()
     hub = Hub(
         hub_http,
@@ -190,10 +195,21 @@ def open_node(
         tokens=tokens,
         links=DeskLinks(vocabulary.limits.desk_link_seconds),
         csv_mapping=mapping,
+        sources=Sources(
+            settings,
+            keys,
+            vocabulary,
+            engine=engine,
+            outbox=outbox,
+            intake=intake,
+            rules=rules,
+            http=source_http,
+            now=now,
+        ),
         brp=_brp(settings, holder_http),
         figures=figures,
         now=now,
-        clients=(hub_http, holder_http),
+        clients=(hub_http, source_http, holder_http),
     )
 
 

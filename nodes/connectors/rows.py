@@ -112,40 +112,50 @@ def names_of(mapping: Mapped) -> Mapping[str, str]:
     return {_FIELD_OF[name]: columns[0] for name, columns in mapping.columns.items() if columns}
 
 
-def places_of(heading: Sequence[str], mapping: Mapped) -> dict[str, int]:
+def places_of(heading: Sequence[str], mapping: Mapped, *, action: bool) -> dict[str, int]:
     """The position of each field in a row.
+
+    Args:
+        action: Whether a column must say what to do with each row.
 
     Raises:
         BadInput: The heading lacks a column that is needed.
     """
     found = [name.strip().casefold() for name in heading]
     places: dict[str, int] = {}
+    optional = {"until"} | ({"kind"} if mapping.kind else set()) | (set() if action else {"action"})
     for name, usual in COLUMNS.items():
         wanted = [column.casefold() for column in mapping.columns.get(name, usual)]
         place = next((found.index(column) for column in wanted if column in found), None)
         if place is not None:
             places[name] = place
-        elif not (
-            name == "until"
-            or (name == "kind" and mapping.kind)
-            or (name == "action" and not mapping.has_action)
-        ):
+        elif name not in optional:
             raise BadInput("file", "missing-column", f"The heading has no column {wanted[-1]}.")
     return places
 
 
-def read_rows(rows: Iterable[tuple[int, Sequence[object]]], heading: Sequence[str], mapping: Mapped) -> Reading:
+def read_rows(
+    rows: Iterable[tuple[int, Sequence[object]]],
+    heading: Sequence[str],
+    mapping: Mapped,
+    *,
+    changes: bool = False,
+) -> Reading:
     """Each row as a fact, or as what its action says. Everything but the fields is dropped here.
 
     Args:
         rows: Line number and cells.
+        changes: The rows come by a cursor: a column with actions is read where there is one.
     """
-    places = places_of(heading, mapping)
+    places = places_of(heading, mapping, action=mapping.has_action and not changes)
+    acts = "action" in places and (mapping.has_action or changes)
     for line, cells in rows:
-        yield _read(line, cells, places, mapping)
+        yield _read(line, cells, places, mapping, acts=acts)
 
 
-def _read(line: int, cells: Sequence[object], places: Mapping[str, int], mapping: Mapped) -> Read:
+def _read(
+    line: int, cells: Sequence[object], places: Mapping[str, int], mapping: Mapped, *, acts: bool
+) -> Read:
     texts = {name: _text(cells[at]) if at < len(cells) else "" for name, at in places.items()}
     item: dict[str, Any] = dict.fromkeys(FIELDS, "")
     item.update({_FIELD_OF[name]: text for name, text in texts.items() if name != "action"})
@@ -154,11 +164,11 @@ def _read(line: int, cells: Sequence[object], places: Mapping[str, int], mapping
         item["kind"] = mapping.kind
     elif mapping.kinds:
         item["kind"] = mapping.kinds.get(item["kind"], "")
-    if not mapping.has_action:
+    if not acts:
         return Fact(item, line)
     match (mapping.actions or ACTIONS).get(texts["action"]):
         case "publish":
-            return Fact(item, line, "a change to pass on")
+            return Fact(item, line)
         case "retract":
             return Gone(item["localRef"], "the source takes it back", line)
         case "nothing":
