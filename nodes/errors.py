@@ -6,6 +6,7 @@
     ├── BadItems(errors)             several wrong values at once
     ├── SourceUnreachable(source)    a register or database that is read gave a fault: nothing follows from it
     ├── UnknownReference             no flag with this local reference was ever published here
+    ├── UnknownSource                no source of this name in the settings takes this
     ├── UnknownVisit                 no open visit with this id for this employee
     ├── UnknownCrisis                no declared break-glass with this id at this node
     ├── CrisisSettled(reason)        a colleague was earlier, or the time for it is over
@@ -95,6 +96,10 @@ class SourceUnreachable(NodeError):
 
 class UnknownReference(NodeError):
     """No flag with this local reference was ever published by this node."""
+
+
+class UnknownSource(NodeError):
+    """No source of this name in the settings, or not of a type that can do this."""
 
 
 class UnknownVisit(NodeError):

@@ -166,9 +166,8 @@ class Inbox:
     def counts(self) -> tuple[int, int]:
         """How many wait, and how many lie aside."""
         with reading(self._engine) as connection:
-            found: dict[int, int] = dict(
-                connection.execute(select(inbox.c.aside, func.count()).group_by(inbox.c.aside)).tuples().all()
-            )
+            rows = connection.execute(select(inbox.c.aside, func.count()).group_by(inbox.c.aside)).all()
+        found = dict(rows)
         return found.get(0, 0), found.get(1, 0)
 
     def _change(self, id_: int, **values: object) -> None:

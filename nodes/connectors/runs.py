@@ -28,7 +28,7 @@ from sqlalchemy import Connection, Engine
 from index.protocol.keyfile import KeyFileError
 from policy.vocabulary import Vocabulary
 
-from ..errors import BadInput, BadItems, SettingsError, SourceUnreachable, UnknownReference, Wrong
+from ..errors import BadInput, BadItems, SettingsError, SourceUnreachable, UnknownSource, Wrong
 from ..intake import Intake
 from ..outbox import Memory, Outbox
 from ..publication import Rules
@@ -260,10 +260,10 @@ class Sources:
         """The settings of one source.
 
         Raises:
-            UnknownReference: There is no source of this name.
+            UnknownSource: There is no source of this name.
         """
         if name not in self._settings:
-            raise UnknownReference(f"There is no source {name} in the settings of this node.")
+            raise UnknownSource(f"There is no source {name} in the settings of this node.")
         return self._settings[name]
 
     def kinds_of(self, name: str) -> frozenset[str]:
@@ -283,11 +283,11 @@ class Sources:
 
         Raises:
             BadInput, BadItems, SourceUnreachable: As `Connector.plan`.
-            UnknownReference: There is no such source, or it takes no files.
+            UnknownSource: There is no such source, or it takes no files.
         """
         connector = self._connectors.get(self.settings_of(name).name)
         if connector is None:
-            raise UnknownReference(f"The source {name} takes no messages or files.")
+            raise UnknownSource(f"The source {name} takes no messages or files.")
         return await connector.plan(content)
 
     async def take(
@@ -355,11 +355,11 @@ class Sources:
 
         Raises:
             SourceUnreachable, BadInput, ShrinkStops: As `Database.run`.
-            UnknownReference: The source is no database.
+            UnknownSource: The source is no database.
         """
         database = self.database(name)
         if database is None:
-            raise UnknownReference(f"The source {name} is no database.")
+            raise UnknownSource(f"The source {name} is no database.")
         done = await database.run(
             confirm_shrink=confirm_shrink, progress=progress, pseudonymised=pseudonymised
         )
