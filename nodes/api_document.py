@@ -355,7 +355,7 @@ OPERATIONS = (
         "post",
         "/sources/{source}/notifications",
         "Take a notification of a case system",
-        "For a subscription at a Notificaties API (ZGW), whose `auth` is the API key. It is worked off later.",
+        "For a subscription at a Notificaties API (ZGW), with the API key as `auth`. It is worked off later.",
         "sources",
         NotificationBody,
         Empty,

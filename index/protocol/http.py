@@ -119,7 +119,7 @@ async def read_bounded(
     Args:
         limit: Bytes.
         seconds: Within which all of it must have come.
-        media: The media types that are read; the first in the alphabet is what a body without one is taken for.
+        media: The media types that are read; a body without one is the first by alphabet.
 
     Raises:
         BadBody: Larger than `limit`, slower than `seconds`, or named as something else than `media` in UTF-8.

@@ -477,8 +477,9 @@ class Sources:
         await asyncio.to_thread(self.inbox.set_aside, arrived, wrong)
 
     async def _pull_when_due(self) -> bool:
+        now = self._now()
         for name in self._databases:
-            if self._now() < self._due.get(name, self._now()):
+            if now < self._due.get(name, now):
                 continue
             pause = timedelta(minutes=self._settings[name].every_minutes)
             try:
