@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from policy.vocabulary import Vocabulary, load_vocabulary
 
+from .alerts import Alerts
 from .brp import Brp, HaalCentraal, RegisterFile
 from .citizen import Citizens
 from .connectors.rows import Mapped, load_mapping
@@ -64,6 +65,7 @@ class NodeRuntime:
     links: DeskLinks
     csv_mapping: Mapped
     sources: Sources
+    alerts: Alerts
     brp: Brp | None
     figures: NodeFigures
     now: Callable[[], datetime]
@@ -164,6 +166,23 @@ def open_node(
         policy=policy,
         now=now,
     )
+    source = SourceDesk(
+        engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
+    )
+    sources = Sources(
+        settings,
+        keys,
+        vocabulary,
+        engine=engine,
+        outbox=outbox,
+        intake=intake,
+        rules=rules,
+        http=source_http,
+        now=now,
+    )
+    alerts = Alerts(
+        settings.alerts, node=settings.node_id, source=source, sources=sources, http=source_http, now=now
+    )
     return NodeRuntime(
         settings=settings,
         keys=keys,
@@ -180,9 +199,7 @@ def open_node(
             now=now,
         ),
         citizens=Citizens(hub, pseudonymiser, trust, vocabulary, policy=policy, settings=settings, now=now),
-        source=SourceDesk(
-            engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
-        ),
+        source=source,
         disputes=Disputes(hub, outbox, intake, vocabulary, now=now),
         trust=trust,
         engine=engine,
@@ -195,17 +212,8 @@ def open_node(
         tokens=tokens,
         links=DeskLinks(vocabulary.limits.desk_link_seconds),
         csv_mapping=mapping,
-        sources=Sources(
-            settings,
-            keys,
-            vocabulary,
-            engine=engine,
-            outbox=outbox,
-            intake=intake,
-            rules=rules,
-            http=source_http,
-            now=now,
-        ),
+        sources=sources,
+        alerts=alerts,
         brp=_brp(settings, holder_http),
         figures=figures,
         now=now,

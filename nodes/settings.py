@@ -246,6 +246,8 @@ class NodeSettings(ProcessSettings):
     sources: tuple[SourceSettings, ...] = ()
     """Connectors by name, beside the list that `node import` reads."""
     alerts: AlertSettings = AlertSettings()
+    approvers: dict[str, str] = Field(default_factory=dict)
+    """Who may sign off a first load: name = Ed25519 public key (`vlagwijzer policy key`). Two are needed."""
     brp: BrpSettings | None = None
     """Portal: absent, the birth date comes from the login and nobody can choose for a child."""
 

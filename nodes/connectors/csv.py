@@ -60,12 +60,17 @@ def read(content: bytes, mapping: Mapped) -> Reading:
     Raises:
         BadInput: The file as a whole cannot be read.
     """
-    lines = _lines(content)
-    _, heading = next(lines, (1, []))
-    yield from read_rows(lines, heading, mapping)
+    found = lines(content)
+    _, heading = next(found, (1, []))
+    yield from read_rows(found, heading, mapping)
 
 
-def _lines(content: bytes) -> Iterator[tuple[int, list[str]]]:
+def lines(content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of each row that is not empty, the heading first.
+
+    Raises:
+        BadInput: The file as a whole cannot be read.
+    """
     text = _text(content)
     heading = text.partition("\n")[0]
     delimiter = ";" if heading.count(";") >= heading.count(",") else ","

@@ -29,10 +29,9 @@ def read(content: bytes, mapping: Mapped) -> Reading:
         BadInput: It is no workbook, or too large.
         SettingsError: The library for it is not installed (`vlagwijzer[excel]`).
     """
-    check_size(content)
-    lines = _lines(content)
-    _, heading = next(lines, (1, []))
-    yield from read_rows(lines, [str(cell or "") for cell in heading], mapping)
+    found = lines(content)
+    _, heading = next(found, (1, []))
+    yield from read_rows(found, [str(cell or "") for cell in heading], mapping)
 
 
 def check_size(content: bytes) -> None:
@@ -54,7 +53,14 @@ def check_size(content: bytes) -> None:
         raise BadInput("file", "not-excel", "The file is no Excel workbook (.xlsx).")
 
 
-def _lines(content: bytes) -> Iterator[tuple[int, list[Any]]]:
+def lines(content: bytes) -> Iterator[tuple[int, list[Any]]]:
+    """Line number and cells of each row that is not empty, the heading first.
+
+    Raises:
+        BadInput: It is no workbook, or too large.
+        SettingsError: The library for it is not installed.
+    """
+    check_size(content)
     try:
         library: Any = importlib.import_module("openpyxl")
     except ImportError:

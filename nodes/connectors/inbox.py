@@ -167,7 +167,7 @@ class Inbox:
         """How many wait, and how many lie aside."""
         with reading(self._engine) as connection:
             rows = connection.execute(select(inbox.c.aside, func.count()).group_by(inbox.c.aside)).all()
-        found = dict(rows)
+        found: dict[int, int] = {row.aside: row[1] for row in rows}
         return found.get(0, 0), found.get(1, 0)
 
     def _change(self, id_: int, **values: object) -> None:

@@ -14,6 +14,7 @@ Source: docs/design/node.md, "Sources".
 import asyncio
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ _TRIES_S = (1.0, 5.0, 30.0, 120.0, 600.0)
 _TIMER_EVERY = timedelta(hours=1)
 _LARGEST = {"csv": csv.MAX_BYTES, "excel": excel.MAX_BYTES}
 _LARGEST_MESSAGE = 2 * 1024 * 1024
+_MESSAGES_COUNTED = 100
 _UNFINISHED = (".part", ".tmp", ".filepart")
 
 
@@ -201,8 +203,7 @@ class Sources:
         self._due: dict[str, datetime] = {}
         self._timer_at = now()
         self._told: dict[str, str] = {}
-        self.shares: dict[str, float] = {}
-        """Rejected share of the last run of each source, for alerts."""
+        self._tallies: dict[str, deque[tuple[int, int]]] = {}
         self.faults: dict[str, str] = {}
         """Sources that gave a fault at their last run, with its code."""
         self.inbox = Inbox(engine, keys.storage, now)
@@ -214,9 +215,7 @@ class Sources:
     def _make(self, source: SourceSettings) -> None:
         if source.folder is not None and not source.folder.is_dir():
             raise SettingsError(f"source {source.name}: folder {source.folder} is missing")
-        path = source.mapping_file
-        if path is None and source.mapping:
-            path = PACKAGED / f"{source.mapping}.toml"
+        path = self.mapping_path(source.name)
         match source.type:
             case "csv" | "excel":
                 mapping = load_mapping(path, self._vocabulary)
@@ -265,6 +264,13 @@ class Sources:
         if name not in self._settings:
             raise UnknownSource(f"There is no source {name} in the settings of this node.")
         return self._settings[name]
+
+    def mapping_path(self, name: str) -> Path | None:
+        """The mapping that a source names; None for the one of its type."""
+        source = self.settings_of(name)
+        if source.mapping_file is None and source.mapping:
+            return PACKAGED / f"{source.mapping}.toml"
+        return source.mapping_file
 
     def kinds_of(self, name: str) -> frozenset[str]:
         """The kinds that the mapping of a source names."""
@@ -326,10 +332,22 @@ class Sources:
         )
         self._ran(made.connector, [made])
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """Rejected share of the last list of each source, or of its last messages; for alerts."""
+        return {
+            name: sum(bad for bad, _ in tally) / max(1, sum(all_ for _, all_ in tally))
+            for name, tally in self._tallies.items()
+        }
+
+    def _count(self, name: str, rejected: int, items: int) -> None:
+        source = self._settings.get(name)
+        kept = 1 if source is None or source.type in ("csv", "excel", "sql") else _MESSAGES_COUNTED
+        self._tallies.setdefault(name, deque(maxlen=kept)).append((rejected, items))
+
     def _ran(self, name: str, plans: Sequence[Plan]) -> None:
         rejected = sum(made.counts["rejected"] for made in plans)
-        steps = sum(len(made.steps) for made in plans)
-        self.shares[name] = rejected / steps if steps else 0.0
+        self._count(name, rejected, max(1, sum(len(made.steps) for made in plans)))
         self.faults.pop(name, None)
         counts = {
             action: sum(made.counts[action] for made in plans)
@@ -448,15 +466,25 @@ class Sources:
         await self.handle(arrived)
         return True
 
-    async def handle(self, arrived: Arrived, *, confirm_shrink: bool = False) -> bool:
-        """Work one message off; True when it was, else it lies aside or waits for another try."""
+    async def handle(
+        self,
+        arrived: Arrived,
+        *,
+        confirm_shrink: bool = False,
+        done: Callable[[Plan], None] = lambda _plan: None,
+    ) -> bool:
+        """Work one message off; True when it was, else it lies aside or waits for another try.
+
+        Args:
+            done: Told what was done.
+        """
 
         def gone(connection: Connection) -> None:
             self.inbox.done(connection, arrived)
 
         name = arrived.connector
         try:
-            await self.take(name, arrived.content, confirm_shrink=confirm_shrink, gone=gone)
+            done(await self.take(name, arrived.content, confirm_shrink=confirm_shrink, gone=gone))
         except SourceUnreachable as error:
             pause = _TRIES_S[min(arrived.attempts, len(_TRIES_S) - 1)]
             self.faults[name] = error.reason
@@ -472,7 +500,7 @@ class Sources:
         return True
 
     async def _aside(self, arrived: Arrived, wrong: Wrong) -> None:
-        self.shares[arrived.connector] = 1.0
+        self._count(arrived.connector, 1, 1)
         log.warning("message_set_aside", source=arrived.connector, code=wrong.code)
         await asyncio.to_thread(self.inbox.set_aside, arrived, wrong)
 

@@ -218,8 +218,7 @@ first_load = Table(
     "first_load",
     metadata,
     Column("connector", String(40), primary_key=True),
-    Column("line", Integer, primary_key=True),
-    Column("local_ref", String(400), nullable=False),
+    Column("local_ref", String(400), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
 )
 
@@ -227,8 +226,9 @@ first_load_state = Table(
     "first_load_state",
     metadata,
     Column("connector", String(40), primary_key=True),
+    Column("rejected", Integer, nullable=False),
     Column("signed_by", String(100), nullable=False),
-    Column("digest", String(64), nullable=False),
-    Column("delivered_by", String(100), nullable=False),
+    # Of exactly what the first person signed for.
+    Column("digest", LargeBinary, nullable=False),
     Column("at", Integer, nullable=False),
 )

@@ -294,7 +294,7 @@ async def test_a_broken_file_lies_aside_sealed_and_the_next_goes_on(
     assert BSN_A.encode() not in raw
     assert b"ToegewezenProduct>" not in raw
     assert BSN_A not in caplog.text
-    assert source.node.sources.shares["berichten"] == 1.0
+    assert source.node.sources.shares["berichten"] == 0.5
 
     assert source.node.sources.inbox.drop(one.id)
     assert not source.node.sources.inbox.drop(one.id)

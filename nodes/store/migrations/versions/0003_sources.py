@@ -50,16 +50,15 @@ def upgrade() -> None:
     op.create_table(
         "first_load",
         sa.Column("connector", sa.String(length=40), primary_key=True),
-        sa.Column("line", sa.Integer(), primary_key=True),
-        sa.Column("local_ref", sa.String(length=400), nullable=False),
+        sa.Column("local_ref", sa.String(length=400), primary_key=True),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
     )
     op.create_table(
         "first_load_state",
         sa.Column("connector", sa.String(length=40), primary_key=True),
+        sa.Column("rejected", sa.Integer(), nullable=False),
         sa.Column("signed_by", sa.String(length=100), nullable=False),
-        sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("delivered_by", sa.String(length=100), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("at", sa.Integer(), nullable=False),
     )
 
