@@ -48,6 +48,8 @@ def examine(config: Path) -> list[Finding]:
         fix = "Put the file back from its backup, with mode 0600. It is never made anew."
         return [*found, Finding("key files", False, str(error), fix)]
     found.append(_database(settings))
+    if not found[-1].ok:
+        return found
     try:
         node = open_node(settings)
     except SettingsError as error:

@@ -48,6 +48,6 @@ def _value(value: Any) -> str:
         case list() | tuple():
             return f"[{', '.join(_value(item) for item in value)}]"
         case Mapping():
-            return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"
+            return "{ " + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + " }"
         case _:
             raise TypeError(f"TOML has no form for {type(value).__name__}")

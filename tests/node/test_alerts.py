@@ -95,9 +95,10 @@ async def test_a_mail_is_sent_to_everybody_named(world: NodeWorld) -> None:
             if body and line != b".\r\n":
                 continue
             body = line.upper() == b"DATA\r\n"
-            writer.write(b"354 go\r\n" if body else b"250 ok\r\n")
             if line.upper() == b"QUIT\r\n":
+                writer.write(b"221 bye\r\n")
                 break
+            writer.write(b"354 go\r\n" if body else b"250 ok\r\n")
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
