@@ -1,4 +1,4 @@
-"""The commands of the sources: a table beforehand, an exit code that says what is needed, no number of a person."""
+"""The commands of the sources: a table beforehand, an exit code, and no number of a person."""
 
 import json
 from pathlib import Path
@@ -73,9 +73,11 @@ def test_a_dry_run_shows_a_table_with_place_and_reason_and_takes_nothing(node: N
     assert code == 0
     lijst, berichten = said["sources"]
     assert lijst["runs"][0]["counts"]["publish"] == 2
-    assert {
-        key: lijst["runs"][0]["steps"][2][key] for key in ("action", "localRef", "line")
-    } == {"action": "rejected", "localRef": "L8", "line": 4}
+    assert {key: lijst["runs"][0]["steps"][2][key] for key in ("action", "localRef", "line")} == {
+        "action": "rejected",
+        "localRef": "L8",
+        "line": 4,
+    }
     assert berichten["refused"][0]["place"] == "ToegewezenProduct[1]/Einddatum"
     table = node.text("sync", "--dry-run", "--source", "lijst")
     assert "rejected  L8         line 4  bsn: Nine digits" in table
