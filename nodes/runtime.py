@@ -17,11 +17,13 @@ from sqlalchemy import Engine
 from policy.vocabulary import Vocabulary, load_vocabulary
 
 from .alerts import Alerts
+from .assisted import Assisted
 from .brp import Brp, HaalCentraal, RegisterFile
 from .citizen import Citizens
 from .connectors.rows import Mapped, load_mapping
 from .connectors.runs import Sources
 from .crises import Crises
+from .declarations import Declarations
 from .desk_links import DeskLinks
 from .disputes import Disputes
 from .employees import EmployeeTokens
@@ -50,7 +52,9 @@ class NodeRuntime:
     vocabulary: Vocabulary
     visits: Visits
     crises: Crises
+    assisted: Assisted
     citizens: Citizens
+    declarations: Declarations
     source: SourceDesk
     disputes: Disputes
     trust: Trust
@@ -150,11 +154,6 @@ def open_node(
         log_vkey=settings.hub_log_vkey,
         directory=lambda: trust.directory,
     )
-    tokens = None
-    if settings.tokens is not None:
-        tokens = EmployeeTokens(
-            settings.tokens, holder_http, audience=settings.node_id, node_secret=keys.secret, now=now
-        )
     visits = Visits(
         engine,
         keys,
@@ -183,6 +182,13 @@ def open_node(
     alerts = Alerts(
         settings.alerts, node=settings.node_id, source=source, sources=sources, http=source_http, now=now
     )
+    citizens = Citizens(hub, pseudonymiser, trust, vocabulary, policy=policy, settings=settings, now=now)
+    sender = Sender(outbox, intake, hub, vocabulary, settings, now=now)
+    tokens = None
+    if settings.tokens is not None:
+        tokens = EmployeeTokens(
+            settings.tokens, holder_http, audience=settings.node_id, node_secret=keys.secret, now=now
+        )
     return NodeRuntime(
         settings=settings,
         keys=keys,
@@ -198,7 +204,9 @@ def open_node(
             policy=policy,
             now=now,
         ),
-        citizens=Citizens(hub, pseudonymiser, trust, vocabulary, policy=policy, settings=settings, now=now),
+        assisted=Assisted(visits, hub, trust, vocabulary, settings, now=now),
+        citizens=citizens,
+        declarations=Declarations(citizens, outbox, sender, trust, vocabulary, secret=keys.secret, now=now),
         source=source,
         disputes=Disputes(hub, outbox, intake, vocabulary, now=now),
         trust=trust,
@@ -208,7 +216,7 @@ def open_node(
         intake=intake,
         pseudonymiser=pseudonymiser,
         hub=hub,
-        sender=Sender(outbox, intake, hub, vocabulary, settings, now=now),
+        sender=sender,
         tokens=tokens,
         links=DeskLinks(vocabulary.limits.desk_link_seconds),
         csv_mapping=mapping,

@@ -147,7 +147,7 @@ class _Planner:
             return "publish"
         if self._outbox.is_same(old, new):
             return "unchanged"
-        return "correct" if old.person != self._outbox.person(new.bsn) else "update"
+        return "correct" if old.person != self._outbox.person_of(new) else "update"
 
 
 def plan(
