@@ -77,7 +77,7 @@ def import_list(
     content = file.read_bytes()
 
     async def run() -> Plan:
-        async with opened_node(config) as node:
+        async with opened_node(config) as node, node.sources.alone():
             if source:
                 planned = await node.sources.plan(source, content)
             else:

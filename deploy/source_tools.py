@@ -222,7 +222,8 @@ def sign(config: Path, source: str, by: str, key_file: Path, *, leave_rejected: 
             made = _first_load(node, source).sign(by, key, leave_rejected=leave_rejected)
             if made is not None:
                 # Two people signed for exactly these rows: that is the confirmation.
-                await node.sources.do(made, confirm_shrink=True)
+                async with node.sources.alone():
+                    await node.sources.do(made, confirm_shrink=True)
             return made
 
     return asyncio.run(run())

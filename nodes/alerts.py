@@ -79,11 +79,11 @@ class Alerts:
                 days = max(0, left.days)
                 text = f"Within {days} days {seen.live} flags are no longer shown: they were not confirmed."
                 alerts.append(Alert("lease", "", text))
-        for name, share in self._sources.shares.items():
+        for name, share in list(self._sources.shares.items()):
             if share > limits.rejected_share:
                 text = f"Source {name}: {round(100 * share)}% of what it gave was rejected."
                 alerts.append(Alert("rejected-share", name, text))
-        for name, code in self._sources.faults.items():
+        for name, code in list(self._sources.faults.items()):
             alerts.append(Alert("source-fault", name, f"Source {name} cannot be read or stopped: {code}."))
         _, aside = self._sources.inbox.counts()
         if aside:

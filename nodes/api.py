@@ -53,6 +53,7 @@ from .api_document import (
     VisitState,
 )
 from .bsn import BadBsn, Bsn
+from .connectors.plan import Plan
 from .connectors.zgw import notification
 from .employees import Employee, role_for
 from .errors import (
@@ -248,11 +249,14 @@ async def take_message(call: Call) -> Response:
     sources = call.node.sources
     if not sources.kinds_of(name) & call.key.kinds or sources.settings_of(name).type not in _MESSAGES:
         raise UnknownSource
-    made = await sources.plan(name, call.body if isinstance(call.body, bytes) else b"")
-    known = await _flags(call, made.retractions)
-    for kind in {*(p.kind for p in made.publications), *(flag.kind for flag in known.values())}:
-        call.may_handle(kind)
-    await sources.do(made)
+
+    async def allowed(planned: Plan) -> None:
+        known = await _flags(call, [*planned.retractions, *(p.local_ref for p in planned.publications)])
+        for kind in {*(p.kind for p in planned.publications), *(flag.kind for flag in known.values())}:
+            call.may_handle(kind)
+
+    content = call.body if isinstance(call.body, bytes) else b""
+    made = await sources.take(name, content, allowed=allowed)
     call.node.sender.wake()
     return _json(MessageAnswer(len(made.publications), len(made.retractions)), 202)
 

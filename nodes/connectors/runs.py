@@ -12,11 +12,13 @@ Source: docs/design/node.md, "Sources".
 """
 
 import asyncio
+import fcntl
 import hashlib
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -191,6 +193,8 @@ class Sources:
     ) -> None:
         self._settings = {source.name: source for source in settings.sources}
         self._poll = settings.poll_seconds
+        self._one_at_a_time = asyncio.Lock()
+        self._lock_file = settings.database.with_name(settings.database.name + ".sources")
         self._engine = engine
         self._outbox = outbox
         self._rules = rules
@@ -215,6 +219,8 @@ class Sources:
     def _make(self, source: SourceSettings) -> None:
         if source.folder is not None and not source.folder.is_dir():
             raise SettingsError(f"source {source.name}: folder {source.folder} is missing")
+        if source.folder is not None and not os.access(source.folder, os.R_OK | os.W_OK | os.X_OK):
+            raise SettingsError(f"source {source.name}: files in {source.folder} cannot be read and removed")
         path = self.mapping_path(source.name)
         match source.type:
             case "csv" | "excel":
@@ -296,19 +302,43 @@ class Sources:
             raise UnknownSource(f"The source {name} takes no messages or files.")
         return await connector.plan(content)
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """From reading to doing nobody else works: not this process, not a command beside it.
+
+        What was read first must be done first. Else an older message that waits
+        for the key holders would overwrite what a newer one has said meanwhile.
+        """
+        async with self._one_at_a_time:
+            file = await asyncio.to_thread(_locked, self._lock_file)
+            try:
+                yield
+            finally:
+                os.close(file)
+
     async def take(
-        self, name: str, content: bytes, *, confirm_shrink: bool = False, gone: Memory | None = None
+        self,
+        name: str,
+        content: bytes,
+        *,
+        confirm_shrink: bool = False,
+        gone: Memory | None = None,
+        allowed: Callable[[Plan], Awaitable[None]] | None = None,
     ) -> Plan:
         """Do what a message or file says.
 
         Args:
+            allowed: Raises when this caller may not do what is planned.
             gone: Written in the same transaction, such as that the message is worked off.
 
         Raises:
             BadInput, BadItems, SourceUnreachable, ShrinkStops: Nothing was done.
         """
-        made = await self.plan(name, content)
-        await self.do(made, confirm_shrink=confirm_shrink, gone=gone)
+        async with self.alone():
+            made = await self.plan(name, content)
+            if allowed is not None:
+                await allowed(made)
+            await self.do(made, confirm_shrink=confirm_shrink, gone=gone)
         return made
 
     async def do(
@@ -320,7 +350,7 @@ class Sources:
         progress: Callable[[int, int], None] | None = None,
         pseudonymised: Callable[[int], None] = lambda _count: None,
     ) -> None:
-        """Do what was planned, and remember how much of it was rejected."""
+        """Do what was planned, and remember how much of it was rejected; inside `alone`."""
         if gone is not None:
             made = replace(made, memory=_both(made.memory, gone))
         await apply(
@@ -378,9 +408,10 @@ class Sources:
         database = self.database(name)
         if database is None:
             raise UnknownSource(f"The source {name} is no database.")
-        done = await database.run(
-            confirm_shrink=confirm_shrink, progress=progress, pseudonymised=pseudonymised
-        )
+        async with self.alone():
+            done = await database.run(
+                confirm_shrink=confirm_shrink, progress=progress, pseudonymised=pseudonymised
+            )
         self._ran(name, done)
         return done
 
@@ -538,10 +569,11 @@ class Sources:
         count = 0
         for connector in self._connectors.values():
             if isinstance(connector, _Standard):
-                made = await asyncio.to_thread(connector.over)
-                if made.steps:
-                    await apply(made, self._intake)
-                    count += len(made.retractions)
+                async with self.alone():
+                    made = await asyncio.to_thread(connector.over)
+                    if made.steps:
+                        await apply(made, self._intake)
+                        count += len(made.retractions)
         return count
 
 
@@ -551,6 +583,13 @@ def _both(first: Memory, second: Memory) -> Memory:
         second(connection)
 
     return written
+
+
+def _locked(path: Path) -> int:
+    """A file that nobody else has locked; closing it lets go, and so does the end of the process."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
 
 
 def _secret(source: SourceSettings) -> str:

@@ -12,7 +12,8 @@ Source: docs/sources.md; docs/design/node.md, "Sources".
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -100,11 +101,11 @@ class Database:
                 pseudonymised=pseudonymised,
             )
             return done
-        batches = self._batches()
-        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-            made = await asyncio.to_thread(self._compare, *batch)
-            await apply(made, self._intake, progress=progress, pseudonymised=pseudonymised)
-            done.append(made)
+        with closing(self._batches()) as batches:
+            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                made = await asyncio.to_thread(self._compare, *batch)
+                await apply(made, self._intake, progress=progress, pseudonymised=pseudonymised)
+                done.append(made)
         return done
 
     def _compare(self, reads: list[Read], position: str) -> Plan:
@@ -119,7 +120,7 @@ class Database:
             position=position,
         )
 
-    def _batches(self) -> Iterator[tuple[list[Read], str]]:
+    def _batches(self) -> Generator[tuple[list[Read], str], None, None]:
         """Batches of rows as read, each with the cursor after it; at least one, which may be empty."""
         column = self._settings.cursor_column
         values = {"cursor": self._from()} if column else {}

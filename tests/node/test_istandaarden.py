@@ -1,11 +1,14 @@
 """iWmo and iJw messages: what each does, in any order, and that a broken one does nothing."""
 
+import asyncio
 import base64
 import itertools
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -307,6 +310,34 @@ async def test_an_allocation_and_its_withdrawal_leave_no_flag_in_either_order(
         await source.node.sources.take(NAME, [allocation.encode(), withdrawal.encode()][which])
     known = source.node.outbox.flags(["wmo:0384:425386123:07A03"])
     assert not any(flag.meant_live for flag in known.values())
+
+
+async def test_a_withdrawal_that_overtakes_its_allocation_in_the_node_is_not_overwritten(
+    spring: NodeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = standard(spring)
+    intake, withdrawn, begun_ = source.node.intake, asyncio.Event(), asyncio.Event()
+    evaluate = intake.evaluate
+
+    async def slowly(publications: Any, done: Any = lambda _count: None) -> Any:
+        """The key holders take their time, and another message comes meanwhile."""
+        begun_.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(withdrawn.wait(), 0.3)
+        return await evaluate(publications, done)
+
+    monkeypatch.setattr(intake, "evaluate", slowly)
+    reason = "</b:Ingangsdatum><b:RedenIntrekking>2</b:RedenIntrekking>"
+    later = granted(time="10:00:00").replace("</b:Ingangsdatum>", reason)
+
+    async def withdraw() -> None:
+        await begun_.wait()
+        await source.node.sources.take(NAME, message("301", later, identification="id-2"))
+        withdrawn.set()
+
+    await asyncio.gather(source.node.sources.take(NAME, message("301", granted())), withdraw())
+    await source.drain()
+    assert source.state(REF) == "retracted"
 
 
 async def test_every_order_of_a_whole_story_ends_the_same(spring: NodeWorld) -> None:
