@@ -9,7 +9,19 @@ Source: docs/design/design.md, "Interfaces"; exit codes in `commands.output`.
 
 import typer
 
-from .commands import bench, demo, hub, hub_registers, keyholder, log, node, policy, policy_versions, receipt
+from .commands import (
+    bench,
+    demo,
+    hub,
+    hub_registers,
+    keyholder,
+    log,
+    node,
+    node_sources,
+    policy,
+    policy_versions,
+    receipt,
+)
 from .commands.output import EXIT_CODES
 
 app = typer.Typer(
@@ -22,6 +34,7 @@ app = typer.Typer(
 )
 policy_versions.add_to(policy.app)
 hub_registers.add_to(hub.app)
+node_sources.add_to(node.app)
 app.add_typer(demo.app, name="demo")
 app.add_typer(hub.app, name="hub")
 app.add_typer(node.app, name="node")

@@ -16,8 +16,9 @@ from nodes import apikeys
 from nodes.api import API
 from nodes.bsn import Bsn
 from nodes.connectors import csv
+from nodes.connectors.plan import Plan, apply
 from nodes.employees import role_for
-from nodes.errors import BadItems, HubUnreachable, NotAllowed, UnknownReference
+from nodes.errors import BadInput, BadItems, HubUnreachable, NotAllowed, UnknownReference
 from nodes.runtime import NodeRuntime, open_node
 from nodes.settings import NodeSettings
 from nodes.store.database import open_engine
@@ -53,13 +54,15 @@ def import_list(
     config: Path,
     file: Path,
     *,
+    source: str = "",
     dry_run: bool = False,
     confirm_shrink: bool = False,
     progress: Callable[[Counts], None] = lambda _counts: None,
-) -> csv.Plan:
+) -> Plan:
     """Compare an extract with what was passed on before, and queue the difference.
 
     Args:
+        source: Name of the source whose file this is; empty for the list of `[csv]`.
         dry_run: Only say what would happen.
         confirm_shrink: Somebody looked at a list that lost much and says it is right.
         progress: Told how far it is, some times a second at most of a large list.
@@ -69,17 +72,22 @@ def import_list(
         ShrinkStops: The list lost too much, and nobody confirmed; nothing was done.
     """
 
+    if file.stat().st_size > csv.MAX_BYTES:
+        raise BadInput("file", "too-large", f"At most {csv.MAX_BYTES // 1024 // 1024} MB. Nothing was done.")
     content = file.read_bytes()
 
-    async def run() -> csv.Plan:
-        async with opened_node(config) as node:
-            planned = csv.plan(
-                content,
-                node.outbox,
-                node.rules,
-                mapping=node.csv_mapping,
-                shrink_share=node.settings.csv.shrink_share,
-            )
+    async def run() -> Plan:
+        async with opened_node(config) as node, node.sources.alone():
+            if source:
+                planned = await node.sources.plan(source, content)
+            else:
+                planned = csv.plan(
+                    content,
+                    node.outbox,
+                    node.rules,
+                    mapping=node.csv_mapping,
+                    shrink_share=node.settings.csv.shrink_share,
+                )
             if not dry_run:
                 counts = Counts(
                     total=len(planned.publications) + len(planned.retractions),
@@ -94,7 +102,7 @@ def import_list(
                     counts.ready += count
                     progress(counts)
 
-                await csv.apply(
+                await apply(
                     planned,
                     node.intake,
                     confirm_shrink=confirm_shrink,
@@ -165,17 +173,26 @@ def sync(config: Path, progress: Callable[[Counts], None] = lambda _counts: None
 
     async def run() -> dict[str, int]:
         async with opened_node(config) as node:
-            sent, begun = 0, _counted(node)
-            progress(begun)
-            while await node.sender.step():
-                sent += 1
-                progress(_counted(node, begun))
-            left = (await node.source.overview()).waiting
-            if left:
-                raise HubUnreachable(f"{left} items still wait; nothing is lost.")
-            return {"steps": sent, "waiting": left}
+            return await send(node, progress)
 
     return asyncio.run(run())
+
+
+async def send(node: NodeRuntime, progress: Callable[[Counts], None]) -> dict[str, int]:
+    """Send what waits at an opened node.
+
+    Raises:
+        HubUnreachable: Something still waits.
+    """
+    sent, begun = 0, _counted(node)
+    progress(begun)
+    while await node.sender.step():
+        sent += 1
+        progress(_counted(node, begun))
+    left = (await node.source.overview()).waiting
+    if left:
+        raise HubUnreachable(f"{left} items still wait; nothing is lost.")
+    return {"steps": sent, "waiting": left}
 
 
 def _counted(node: NodeRuntime, begun: Counts | None = None) -> Counts:

@@ -47,5 +47,7 @@ def _value(value: Any) -> str:
             return _text(str(value))
         case list() | tuple():
             return f"[{', '.join(_value(item) for item in value)}]"
+        case Mapping():
+            return "{ " + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + " }"
         case _:
             raise TypeError(f"TOML has no form for {type(value).__name__}")

@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from index.protocol.http import (
+    JSON,
     BadBody,
     FieldError,
     Problem,
@@ -45,12 +46,15 @@ from .api_document import (
     LookupFlag,
     LookupPerson,
     LookupResult,
+    MessageAnswer,
     OutboxAnswer,
     Queued,
     VisitAnswer,
     VisitState,
 )
 from .bsn import BadBsn, Bsn
+from .connectors.plan import Plan
+from .connectors.zgw import notification
 from .employees import Employee, role_for
 from .errors import (
     BadInput,
@@ -70,8 +74,10 @@ from .errors import (
     Refused,
     SettingsError,
     ShrinkStops,
+    SourceUnreachable,
     UnknownCrisis,
     UnknownReference,
+    UnknownSource,
     UnknownVisit,
     Wrong,
 )
@@ -87,13 +93,20 @@ API = "api"
 BATCH_LIMIT = 1000
 _BATCH_BYTES = 1024 * 1024
 _BODY_BYTES = 64 * 1024
+_MESSAGE_BYTES = 2 * 1024 * 1024
+_MESSAGES = ("istandaarden", "suwinet")
 _WITHOUT_BODY = ("/closures", "/confirmations")
+_XML = frozenset({"application/xml", "text/xml"})
 
 PROBLEMS: dict[type[NodeError], Problem] = {
     BadInput: Problem("bad-input", 400, "The request is wrong"),
     BadItems: Problem("bad-input", 400, "The request is wrong"),
     ShrinkStops: Problem("shrinks-too-much", 409, "The list lost too much; nothing was done"),
+    SourceUnreachable: Problem(
+        "source-unreachable", 503, "The source cannot be read now; nothing was changed"
+    ),
     UnknownReference: Problem("unknown-reference", 404, "This flag was never published here"),
+    UnknownSource: Problem("unknown-source", 404, "There is no source of this name that takes this"),
     UnknownVisit: Problem("unknown-visit", 404, "There is no such open visit of this employee"),
     UnknownCrisis: Problem("unknown-crisis", 404, "No such break-glass was declared at this node"),
     CrisisSettled: Problem("crisis-settled", 409, "Nothing can be said of this break-glass any more"),
@@ -150,6 +163,10 @@ class ApiRoute:
     handler: Callable[[Call], Awaitable[Response]]
     employee: bool = False
     limit: int = _BODY_BYTES
+    media: frozenset[str] = JSON
+    """Another media type than JSON is handed over as bytes."""
+    callback: bool = False
+    """A system that can send its key in `Authorization` only."""
 
 
 # --- publishing --------------------------------------------------------------------
@@ -226,6 +243,37 @@ async def batch(call: Call) -> Response:
     published = [BatchItem(at, _state(now[checked.local_ref])) for at, checked in good]
     taken = [BatchItem(at, _state(now[ref])) for at, ref in back]
     return _json(BatchAnswer(_in_order(published + wrong), _in_order(taken + refused)), 202)
+
+
+async def take_message(call: Call) -> Response:
+    """POST /v1/sources/{source}/messages: one message in XML, taken whole or not at all."""
+    name = call.request.path_params["source"]
+    sources = call.node.sources
+    if not sources.kinds_of(name) & call.key.kinds or sources.settings_of(name).type not in _MESSAGES:
+        raise UnknownSource
+
+    async def allowed(planned: Plan) -> None:
+        known = await _flags(call, [*planned.retractions, *(p.local_ref for p in planned.publications)])
+        for kind in {*(p.kind for p in planned.publications), *(flag.kind for flag in known.values())}:
+            call.may_handle(kind)
+
+    content = call.body if isinstance(call.body, bytes) else b""
+    made = await sources.take(name, content, allowed=allowed)
+    call.node.sender.wake()
+    return _json(MessageAnswer(len(made.publications), len(made.retractions)), 202)
+
+
+async def take_notification(call: Call) -> Response:
+    """POST /v1/sources/{source}/notifications, as the Notificaties API calls its subscribers."""
+    name = call.request.path_params["source"]
+    sources = call.node.sources
+    if not sources.kinds_of(name) & call.key.kinds or sources.settings_of(name).type != "zgw":
+        raise UnknownSource
+    # Checked now, so that the sender hears of a wrong form; worked off later, for the case has to be asked.
+    content = msgspec.json.encode(call.body)
+    notification(content)
+    await asyncio.to_thread(sources.inbox.put, name, content)
+    return _json(Empty(), 202)
 
 
 async def flag_state(call: Call) -> Response:
@@ -518,6 +566,10 @@ ROUTES: tuple[ApiRoute, ...] = (
     ApiRoute("POST", "/v1/flags/batches", "source", batch, limit=_BATCH_BYTES),
     ApiRoute("GET", "/v1/flags/{local_ref:path}", "source", flag_state),
     ApiRoute("GET", "/v1/outbox", "source", outbox),
+    ApiRoute(
+        "POST", "/v1/sources/{source}/messages", "source", take_message, limit=_MESSAGE_BYTES, media=_XML
+    ),
+    ApiRoute("POST", "/v1/sources/{source}/notifications", "source", take_notification, callback=True),
     ApiRoute("GET", "/v1/disputes", "source", disputes),
     ApiRoute("POST", "/v1/disputes/{dispute}/answers", "source", answer_dispute),
     ApiRoute("POST", "/v1/visits", "desk", open_visit, employee=True),
@@ -553,14 +605,20 @@ def _endpoint(rule: ApiRoute, node: NodeRuntime) -> Callable[[Request], Awaitabl
 
 async def _answer(rule: ApiRoute, node: NodeRuntime, request: Request) -> Response:
     """1. API key. 2. Where people look, an employee token with a role of the key. 3. Body. 4. The call."""
-    key = await asyncio.to_thread(apikeys.find, node.engine, request.headers.get("x-api-key", ""))  # 1
+    presented = request.headers.get("x-api-key", "")
+    if rule.callback and not presented:
+        presented = request.headers.get("authorization", "").removeprefix("Bearer ")
+    key = await asyncio.to_thread(apikeys.find, node.engine, presented)  # 1
     if key is None:
         return problem_response(NO_KEY, "Send a key of this node in X-API-Key.")
     employee = await _employee(node, request, key) if rule.employee else None  # 2
     body: object = None
     if rule.method == "POST":  # 3
-        raw = await read_bounded(request, rule.limit)
-        body = decode_body(raw, dict) if raw or not rule.path.endswith(_WITHOUT_BODY) else {}
+        raw = await read_bounded(request, rule.limit, media=rule.media)
+        if rule.media is not JSON:
+            body = raw
+        else:
+            body = decode_body(raw, dict) if raw or not rule.path.endswith(_WITHOUT_BODY) else {}
     return await rule.handler(Call(node, request, key, employee, body))  # 4
 
 

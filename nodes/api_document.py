@@ -115,6 +115,22 @@ class DisputesAnswer(Message, frozen=True):
     disputes: list[DisputeItem]
 
 
+class MessageAnswer(Message, frozen=True):
+    """How many flags a message publishes or changes, and how many it retracts; none is usual too."""
+
+    publishes: int
+    retracts: int
+
+
+class NotificationBody(Message, frozen=True):
+    """A message of the Notificaties API (ZGW); fields that are not named here are not read."""
+
+    kanaal: str
+    resource: str
+    actie: str
+    hoofd_object: str
+
+
 class DisputeReply(Message, frozen=True):
     """`retracted` takes the flags back, too."""
 
@@ -320,6 +336,31 @@ OPERATIONS = (
         None,
         OutboxAnswer,
         problems=_READING,
+        security=(KEY,),
+    ),
+    documents.Operation(
+        "post",
+        "/sources/{source}/messages",
+        "Hand over a chain message",
+        "One iWmo or iJw message, in a GGK envelope or bare, or a Suwinet response; whole or not at all.",
+        "sources",
+        None,
+        MessageAnswer,
+        status=202,
+        problems=(*_WRITING, 404, 503),
+        security=(KEY,),
+        accepts="application/xml",
+    ),
+    documents.Operation(
+        "post",
+        "/sources/{source}/notifications",
+        "Take a notification of a case system",
+        "For a subscription at a Notificaties API (ZGW), with the API key as `auth`. It is worked off later.",
+        "sources",
+        NotificationBody,
+        Empty,
+        status=202,
+        problems=(*_WRITING, 404),
         security=(KEY,),
     ),
     documents.Operation(

@@ -81,6 +81,9 @@ def _lifespan(node: NodeRuntime) -> Callable[[FastAPI], AbstractAsyncContextMana
         tasks = [asyncio.create_task(_keep_documents(node))]
         if "source" in node.settings.parts or node.declarations.kinds:
             tasks.append(asyncio.create_task(node.sender.run()))
+            tasks.append(asyncio.create_task(node.alerts.run()))
+            if node.sources.names:
+                tasks.append(asyncio.create_task(node.sources.run(node.sender.wake)))
         log.info("node_started", node=node.settings.node_id, parts=sorted(node.settings.parts))
         try:
             yield

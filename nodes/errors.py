@@ -4,7 +4,9 @@
     ├── BadInput(field, code)        one value that was sent or typed is wrong; never holds the value
     │   └── ShrinkStops              a snapshot is so much shorter that somebody must confirm it
     ├── BadItems(errors)             several wrong values at once
+    ├── SourceUnreachable(source)    a register or database that is read gave a fault: nothing follows from it
     ├── UnknownReference             no flag with this local reference was ever published here
+    ├── UnknownSource                no source of this name in the settings takes this
     ├── UnknownVisit                 no open visit with this id for this employee
     ├── UnknownCrisis                no declared break-glass with this id at this node
     ├── CrisisSettled(reason)        a colleague was earlier, or the time for it is over
@@ -79,8 +81,26 @@ class ShrinkStops(BadInput):
         self.after = after
 
 
+class SourceUnreachable(NodeError):
+    """What a connector reads from gave a fault; it never means that nothing is there.
+
+    Args:
+        source: Name of the connector.
+        reason: A code, such as `status-500`; never text of the other side.
+    """
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"source {source} cannot be read now: {reason}; nothing was changed")
+        self.source = source
+        self.reason = reason
+
+
 class UnknownReference(NodeError):
     """No flag with this local reference was ever published by this node."""
+
+
+class UnknownSource(NodeError):
+    """No source of this name in the settings, or not of a type that can do this."""
 
 
 class UnknownVisit(NodeError):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from .errors import HolderLied, HolderRefused, HoldersUnreachable
-from .outbox import Cursor, Evaluated, Outbox, Rejection
+from .outbox import Cursor, Evaluated, Memory, Outbox, Rejection, no_memory
 from .pseudonymise import Pseudonymiser
 from .publication import Publication
 from .trust import Trust
@@ -56,6 +56,7 @@ class Intake:
         retractions: Sequence[str] = (),
         rejections: Sequence[Rejection] = (),
         cursor: Cursor | None = None,
+        memory: Memory = no_memory,
         done: Callable[[int], None] = lambda _count: None,
     ) -> None:
         """Queue; returns once it survives a crash. What the hub has already is not evaluated again.
@@ -63,6 +64,7 @@ class Intake:
         Args:
             publications: Each local reference at most once.
             cursor: Advances in the same transaction.
+            memory: What a connector remembers, in the same transaction.
             done: Told how many more publications are pseudonymised, before they are queued.
         """
         known = await asyncio.to_thread(self._outbox.flags, [p.local_ref for p in publications])
@@ -76,4 +78,5 @@ class Intake:
             retractions=retractions,
             rejections=rejections,
             cursor=cursor,
+            memory=memory,
         )

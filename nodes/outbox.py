@@ -52,11 +52,17 @@ PUBLICATIONS = "/v1/publications"
 RETRACTIONS = "/v1/retractions"
 CONFIRMED = "confirmation"
 """Name of the cursor that remembers when the hub last confirmed the live flags."""
+Memory = Callable[[Connection], None]
+"""What a connector writes into the store, in the transaction of the messages it belongs to."""
 _CHUNK = 500
 _AGAIN_MS = 60_000
 _LID = 16
 
 State = Literal["queued", "published", "retracting", "retracted", "rejected"]
+
+
+def no_memory(_connection: Connection) -> None:
+    """For a connector that remembers nothing besides its flags."""
 
 
 @dataclass(slots=True)
@@ -96,11 +102,15 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a connector has read: rows of its last snapshot and a position of its own."""
+    """How far a connector has read: rows of its last run and a position of its own.
+
+    `whole`: the run was a whole list, so the rejections of the list before are out of date.
+    """
 
     connector: str
     rows: int
     position: str
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +205,16 @@ class Outbox:
             rows = connection.execute(select(flag).where(flag.c.origin == origin)).mappings()
             return {row["local_ref"]: Flag(**row) for row in rows}
 
+    def references_of(self, bsn: Bsn, origin: str | None = None) -> list[str]:
+        """Own references about one person that are meant to be live, of one connector or of all."""
+        person = self.person(bsn)
+        with reading(self._engine) as connection:
+            query = select(flag.c.local_ref, flag.c.origin).where(
+                flag.c.person == person, flag.c.state.in_(("queued", "published"))
+            )
+            rows = connection.execute(query).all()
+        return sorted(row.local_ref for row in rows if origin is None or row.origin == origin)
+
     def is_same(self, known: Flag | None, publication: Publication) -> bool:
         """Whether the hub has, or will get, exactly this already."""
         return known is not None and known.meant_live and self._equal(known, publication)
@@ -216,6 +236,7 @@ class Outbox:
         retractions: Sequence[str] = (),
         rejections: Sequence[Rejection] = (),
         cursor: Cursor | None = None,
+        memory: Memory = no_memory,
     ) -> None:
         """Store everything in one transaction: survives a crash, or nothing of it happened.
 
@@ -226,6 +247,7 @@ class Outbox:
             retractions: Unknown or retracted references are left as they are.
             cursor: Advances together with the messages it stands for. Advancing it
                 first would lose a change if the process died in between.
+            memory: What the connector remembers, in this transaction too.
         """
         names = [*(p.local_ref for p in publications), *retractions]
         with writing(self._engine) as connection:
@@ -239,7 +261,8 @@ class Outbox:
             plan.seqs.save()
             _drop_waiting(connection, plan.unqueued)
             self._store(connection, plan, evaluated)
-            if cursor is not None:
+            memory(connection)
+            if cursor is not None and cursor.whole:
                 # A new snapshot makes the rejections of the one before out of date.
                 connection.execute(delete(rejected).where(rejected.c.origin == origin))
             self._reject(connection, origin, rejections)

@@ -16,10 +16,12 @@ from sqlalchemy import Engine
 
 from policy.vocabulary import Vocabulary, load_vocabulary
 
+from .alerts import Alerts
 from .assisted import Assisted
 from .brp import Brp, HaalCentraal, RegisterFile
 from .citizen import Citizens
-from .connectors.csv import Mapped, load_mapping
+from .connectors.rows import Mapped, load_mapping
+from .connectors.runs import Sources
 from .crises import Crises
 from .declarations import Declarations
 from .desk_links import DeskLinks
@@ -66,6 +68,8 @@ class NodeRuntime:
     tokens: EmployeeTokens | None
     links: DeskLinks
     csv_mapping: Mapped
+    sources: Sources
+    alerts: Alerts
     brp: Brp | None
     figures: NodeFigures
     now: Callable[[], datetime]
@@ -74,6 +78,7 @@ class NodeRuntime:
     async def close(self) -> None:
         """Let go of connections and the store."""
         await self.citizens.settle()
+        self.sources.close()
         for client in self.clients:
             await client.aclose()
         self.engine.dispose()
@@ -90,12 +95,13 @@ def open_node(
     now: Callable[[], datetime] = utc_now,
     hub_transport: httpx.AsyncBaseTransport | None = None,
     holder_transport: httpx.AsyncBaseTransport | None = None,
+    source_transport: httpx.AsyncBaseTransport | None = None,
     trust: Trust | None = None,
 ) -> NodeRuntime:
     """Put a node together. Blocks while it fetches manifest and directory.
 
     Args:
-        hub_transport, holder_transport, trust: A test world's own; absent in a process.
+        hub_transport, holder_transport, source_transport, trust: A test world's own; absent in a process.
 
     Raises:
         SettingsError: A setting, key file or document is missing or wrong; names it.
@@ -106,13 +112,14 @@ def open_node(
         settings.consent_key()
     settings.receipt_key()
     vocabulary = load_vocabulary(settings.vocabulary_file)
-    mapping = load_mapping(settings.csv.mapping_file)
+    mapping = load_mapping(settings.csv.mapping_file, vocabulary)
     trust = trust or establish(settings, now)
     if "source" in settings.parts and "publish" not in trust.node.classes:
         raise SettingsError("parts: the directory does not let this node publish")
     engine = open_engine(settings.database)
     hub_http = _client(settings, hub_transport, base_url=settings.hub_url)
     holder_http = _client(settings, holder_transport)
+    source_http = _client(settings, source_transport)
     figures = NodeFigures()
     hub = Hub(
         hub_http,
@@ -158,6 +165,23 @@ def open_node(
         policy=policy,
         now=now,
     )
+    source = SourceDesk(
+        engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
+    )
+    sources = Sources(
+        settings,
+        keys,
+        vocabulary,
+        engine=engine,
+        outbox=outbox,
+        intake=intake,
+        rules=rules,
+        http=source_http,
+        now=now,
+    )
+    alerts = Alerts(
+        settings.alerts, node=settings.node_id, source=source, sources=sources, http=source_http, now=now
+    )
     citizens = Citizens(hub, pseudonymiser, trust, vocabulary, policy=policy, settings=settings, now=now)
     sender = Sender(outbox, intake, hub, vocabulary, settings, now=now)
     tokens = None
@@ -183,9 +207,7 @@ def open_node(
         assisted=Assisted(visits, hub, trust, vocabulary, settings, now=now),
         citizens=citizens,
         declarations=Declarations(citizens, outbox, sender, trust, vocabulary, secret=keys.secret, now=now),
-        source=SourceDesk(
-            engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
-        ),
+        source=source,
         disputes=Disputes(hub, outbox, intake, vocabulary, now=now),
         trust=trust,
         engine=engine,
@@ -198,10 +220,12 @@ def open_node(
         tokens=tokens,
         links=DeskLinks(vocabulary.limits.desk_link_seconds),
         csv_mapping=mapping,
+        sources=sources,
+        alerts=alerts,
         brp=_brp(settings, holder_http),
         figures=figures,
         now=now,
-        clients=(hub_http, holder_http),
+        clients=(hub_http, source_http, holder_http),
     )
 
 

@@ -107,6 +107,83 @@ class CsvSettings(_Part):
     """A snapshot that loses a larger share of its rows than this stops and asks."""
 
 
+class SourceSettings(_Part):
+    """One connector: where it reads and by which mapping. `docs/sources.md` has an example of each."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
+    type: Literal["csv", "excel", "sql", "istandaarden", "zgw", "suwinet"]
+    mapping_file: Path | None = None
+    """TOML; absent: the mapping that comes with the product for this type."""
+    mapping: str = Field(default="", pattern=r"^[a-z0-9-]*$")
+    """Name of another mapping that comes with the product, such as `duo-verzuim`."""
+    folder: Path | None = None
+    """Watched: each file in it is taken in and removed. csv, excel, istandaarden and suwinet."""
+    settle_seconds: float = Field(default=2.0, ge=0)
+    """A file in the folder must be this old before it is read, for it may still be being written."""
+    shrink_share: float = Field(default=0.2, ge=0.0, le=1.0)
+    """A whole list that loses a larger share of its rows than this stops and asks."""
+    every_minutes: float = Field(default=60.0, gt=0)
+    """sql: how often it is read."""
+    url_file: Path | None = None
+    """sql: file with the SQLAlchemy URL; it holds a password. The account needs to read only."""
+    query_file: Path | None = None
+    """sql: one SELECT; with a cursor it has `WHERE column >= :cursor ORDER BY column`."""
+    cursor_column: str = ""
+    """sql: the rows are changes since the last run, by this column. Empty: a whole list each time."""
+    cursor_start: int | str = 0
+    """sql: the value of `:cursor` at the first run."""
+    zaken_url: str = ""
+    """zgw: address of the Zaken API, up to and with its version. Nothing outside it is fetched."""
+    catalogi_url: str = ""
+    """zgw: address of the Catalogi API, where final states and names of case types are looked up."""
+    client_id: str = ""
+    client_secret_file: Path | None = None
+    """zgw: with `client_id`, for the token that the API asks (HS256, as the ZGW standard has it)."""
+    timeout_seconds: float = Field(default=10.0, gt=0, le=60)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "SourceSettings":
+        if self.type == "sql" and (self.url_file is None or self.query_file is None):
+            raise ValueError("a sql source needs url_file and query_file")
+        if self.type == "zgw" and not (self.zaken_url and self.client_id and self.client_secret_file):
+            raise ValueError("a zgw source needs zaken_url, client_id and client_secret_file")
+        for address in (self.zaken_url, self.catalogi_url):
+            parts = urlsplit(address)
+            if address and parts.scheme != "https" and parts.hostname not in LOOPBACK:
+                raise ValueError("a zgw source is asked over https, or on this machine")
+        return self
+
+
+class AlertSettings(_Part):
+    """Where and when this node raises the alarm. Counts and names of sources only, never a person."""
+
+    webhook_url: str = ""
+    """A POST with JSON; https, or http on this machine."""
+    smtp_host: str = ""
+    smtp_port: int = 25
+    smtp_starttls: bool = True
+    mail_from: str = ""
+    mail_to: tuple[str, ...] = ()
+    outbox_minutes: float = Field(default=60.0, gt=0)
+    """Something waits longer than this to reach the hub."""
+    rejected_share: float = Field(default=0.05, ge=0.0, le=1.0)
+    """A run of a source rejects a larger share of its items than this."""
+    lease_days: float = Field(default=7.0, gt=0)
+    """So many days, or fewer, until the hub stops showing the flags for want of confirmation."""
+    lease_total_days: float = Field(default=35.0, gt=0)
+    """How long the hub shows flags after the last confirmation."""
+    repeat_hours: float = Field(default=24.0, gt=0)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> "AlertSettings":
+        parts = urlsplit(self.webhook_url)
+        if self.webhook_url and parts.scheme != "https" and parts.hostname not in LOOPBACK:
+            raise ValueError("[alerts] webhook_url must be https, or on this machine")
+        if self.smtp_host and not (self.mail_from and self.mail_to):
+            raise ValueError("[alerts] mail needs mail_from and mail_to")
+        return self
+
+
 class NodeSettings(ProcessSettings):
     """Everything that differs between two nodes."""
 
@@ -179,6 +256,11 @@ class NodeSettings(ProcessSettings):
     answer_grid_ms: int = Field(default=50, ge=0)
     """Answers leave on this time grid; 0 only for timing tests."""
     csv: CsvSettings = CsvSettings()
+    sources: tuple[SourceSettings, ...] = ()
+    """Connectors by name, beside the list that `node import` reads."""
+    alerts: AlertSettings = AlertSettings()
+    approvers: dict[str, str] = Field(default_factory=dict)
+    """Who may sign off a first load: name = Ed25519 public key (`vlagwijzer policy key`). Two are needed."""
     brp: BrpSettings | None = None
     """Portal: absent, the birth date comes from the login and nobody can choose for a child."""
     counter: CounterSettings | None = None
@@ -197,7 +279,15 @@ class NodeSettings(ProcessSettings):
             part = found.get(name, getattr(self, name))
             if part is not None and getattr(part, field) is not None:
                 found[name] = part.model_copy(update={field: folder / getattr(part, field)})
+        found["sources"] = tuple(_absolute(source, folder) for source in self.sources)
         return found
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "NodeSettings":
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names) or set(names) & {"csv", "api", "hub", "timer"}:
+            raise ValueError("sources: every source has a name of its own")
+        return self
 
     def keys(self) -> "NodeKeys":
         """The node's secrets.
@@ -228,6 +318,15 @@ class NodeSettings(ProcessSettings):
             return unb64u(self.hub_consent_key, 32)
         except EncodingError:
             raise SettingsError("hub_consent_key is not 32 bytes of base64url") from None
+
+
+def _absolute(source: SourceSettings, folder: Path) -> SourceSettings:
+    paths = {
+        name: folder / value
+        for name in type(source).model_fields
+        if isinstance(value := getattr(source, name), Path)
+    }
+    return source.model_copy(update=paths)
 
 
 _BRP_FILES = (("brp", "api_key_file"), ("brp", "client_secret_file"), ("brp", "file"))

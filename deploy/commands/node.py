@@ -6,15 +6,13 @@ leaves the sending to the running node, or to `sync`.
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from .node_sources import told, told_plainly
 from .output import FAILED, AsJson, emit, fail, plainly
 from .progress import Shown
-
-if TYPE_CHECKING:
-    from nodes.connectors.csv import Plan
 
 app = typer.Typer(no_args_is_help=True, help="The process at an organisation: source, desk or portal.")
 keys = typer.Typer(no_args_is_help=True, help="API keys of the organisation's own systems.")
@@ -26,7 +24,7 @@ BsnFile = Annotated[
 ]
 
 
-def _numbers(file: Path | None) -> list[str]:
+def numbers_from(file: Path | None) -> list[str]:
     """Numbers from a file or standard input, one a line; never an argument."""
     text = file.read_text() if file else sys.stdin.read()
     return [line.strip() for line in text.splitlines() if line.strip()]
@@ -57,7 +55,7 @@ def publish(
         from deploy.node_tools import publish as queue
         from nodes.errors import BadItems
 
-        numbers = _numbers(bsn_file)
+        numbers = numbers_from(bsn_file)
         item = {
             "bsn": numbers[0] if len(numbers) == 1 else "",
             "kind": kind,
@@ -88,7 +86,11 @@ def retract(
 
 @app.command("import")
 def import_list(
-    file: Annotated[Path, typer.Argument(help="CSV with the whole list.", exists=True, dir_okay=False)],
+    *,
+    file: Annotated[Path, typer.Argument(help="The list or message.", exists=True, dir_okay=False)],
+    source: Annotated[
+        str, typer.Option("--source", help="Name of the source in the settings; absent: the list of [csv].")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen, and why.")] = False,
     confirm_shrink: Annotated[
         bool,
@@ -97,53 +99,15 @@ def import_list(
     config: Config = Path("node.toml"),
     as_json: AsJson = False,
 ) -> None:
-    """Compare a full list with what was passed on before: new is published, gone is retracted."""
+    """Compare a list with what was passed on before: new is published, gone is retracted."""
     with plainly():
         from deploy.node_tools import import_list as run
 
         with Shown("queued", silent=as_json) as shown:
-            planned = run(config, file, dry_run=dry_run, confirm_shrink=confirm_shrink, progress=shown)
-        emit(_told(planned, dry_run), as_json, _told_plainly(planned, dry_run))
-
-
-def _told(planned: "Plan", dry_run: bool) -> dict[str, Any]:
-    steps = [
-        {"action": step.action, "localRef": step.local_ref, "line": step.line, "reason": step.reason}
-        for step in planned.steps
-        if step.action != "unchanged"
-    ]
-    return {
-        "dryRun": dry_run,
-        "before": planned.before,
-        "after": planned.after,
-        "stops": planned.shrinks,
-        "counts": planned.counts,
-        "steps": steps,
-    }
-
-
-def _told_plainly(planned: "Plan", dry_run: bool) -> str:
-    lines = [f"{count:>7} {action}" for action, count in planned.counts.items() if count]
-    if dry_run:
-        lines += [
-            f"  {step.action:<9} {step.local_ref or f'line {step.line}'}: {step.reason}"
-            for step in planned.steps
-            if step.action != "unchanged"
-        ]
-        if planned.shrinks:
-            lines.append("This list lost so much that importing it asks for --confirm-shrink.")
-    return "\n".join(lines) or "The list is empty."
-
-
-@app.command("sync")
-def sync(config: Config = Path("node.toml"), as_json: AsJson = False) -> None:
-    """Send what waits, once, where no node process runs."""
-    with plainly():
-        from deploy.node_tools import sync as run
-
-        with Shown("acknowledged", silent=as_json) as shown:
-            done = run(config, shown)
-        emit(done, as_json, "Nothing waits.")
+            planned = run(
+                config, file, source=source, dry_run=dry_run, confirm_shrink=confirm_shrink, progress=shown
+            )
+        emit(told(planned, dry_run=dry_run), as_json, told_plainly(planned, dry_run=dry_run))
 
 
 @app.command("lookup")
@@ -160,7 +124,7 @@ def lookup(
     with plainly():
         from deploy.node_tools import lookup as run
 
-        views = run(config, _numbers(bsn_file), token_file.read_text().strip(), purpose, case)
+        views = run(config, numbers_from(bsn_file), token_file.read_text().strip(), purpose, case)
         lines = [
             f"Persoon {at}: "
             + (

@@ -6,7 +6,7 @@
 | 1 | a check failed, or the answer is no (refused, not valid, a step of the story did not hold) |
 | 2 | wrong use of the command |
 | 3 | cannot start: a setting, key file or port |
-| 4 | hub or key holders cannot be reached; nothing was lost |
+| 4 | hub, key holders or a source cannot be reached; nothing was lost |
 | 5 | a person must confirm first: the snapshot shrinks too much |
 | 70 | a defect in the program; what is printed has no number of a person in it |
 """
@@ -29,7 +29,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a check failed or refused; 2 wrong use; 3 cannot start (setting, key file, port); "
-    "4 hub or key holders unreachable; 5 a person must confirm first; 70 a defect."
+    "4 hub, key holders or source unreachable; 5 a person must confirm first; 70 a defect."
 )
 
 
@@ -80,13 +80,18 @@ def _code(error: Exception) -> int | None:
         return CANNOT_START
     if "nodes.errors.ShrinkStops" in names:
         return CONFIRM
-    if names & {"nodes.errors.HubUnreachable", "nodes.errors.HoldersUnreachable"}:
+    if names & _UNREACHABLE:
         return UNREACHABLE
     if names & {"nodes.errors.NodeError", "nodes.bsn.BadBsn", "deploy.demo.fleet.DemoFailed"}:
         return FAILED
     return None
 
 
+_UNREACHABLE = {
+    "nodes.errors.HubUnreachable",
+    "nodes.errors.HoldersUnreachable",
+    "nodes.errors.SourceUnreachable",
+}
 _CANNOT_START = {
     "index.settings.SettingsError",
     "nodes.errors.SettingsError",
@@ -99,6 +104,8 @@ _CANNOT_START = {
 
 
 def _sentence(error: Exception) -> str:
+    if errors := getattr(error, "errors", None):
+        return "\n".join(f"{one.field}: {one.detail}" for one in errors)
     detail = getattr(error, "detail", "")
     name = type(error).__name__
     return str(detail or error) or {

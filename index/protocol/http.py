@@ -28,6 +28,7 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 """Names and values together, and the address. A statement, a token and a cookie stay below 12 KiB."""
 BODY_SECONDS = 30.0
+JSON = frozenset({"application/json"})
 PROBLEM_BASE = "https://vlagwijzer.example/problems/"
 
 Scope = MutableMapping[str, Any]
@@ -104,20 +105,26 @@ def problem_code(response: Response) -> str:
     return msgspec.json.decode(response.body, type=ProblemBody).type.removeprefix(PROBLEM_BASE)
 
 
-async def read_bounded(request: Request, limit: int = MAX_BODY, seconds: float = BODY_SECONDS) -> bytes:
-    """The whole JSON body as sent, refused as soon as it passes a bound.
+async def read_bounded(
+    request: Request,
+    limit: int = MAX_BODY,
+    seconds: float = BODY_SECONDS,
+    media: frozenset[str] = JSON,
+) -> bytes:
+    """The whole body as sent, refused as soon as it passes a bound.
 
-    A body without a media type is taken for JSON; it is never unpacked, whatever
+    A body without a media type is taken for the usual one; it is never unpacked, whatever
     `Content-Encoding` says, so a packed one is refused.
 
     Args:
         limit: Bytes.
         seconds: Within which all of it must have come.
+        media: The media types that are read; a body without one is the first by alphabet.
 
     Raises:
-        BadBody: Larger than `limit`, slower than `seconds`, or named as something else than JSON in UTF-8.
+        BadBody: Larger than `limit`, slower than `seconds`, or named as something else than `media` in UTF-8.
     """
-    _require_json(request)
+    _require(request, media)
     chunks: list[bytes] = []
     size = 0
     try:
@@ -132,14 +139,15 @@ async def read_bounded(request: Request, limit: int = MAX_BODY, seconds: float =
     return b"".join(chunks)
 
 
-def _require_json(request: Request) -> None:
-    media, *parameters = request.headers.get("content-type", "application/json").lower().split(";")
+def _require(request: Request, wanted: frozenset[str]) -> None:
+    usual = min(wanted)
+    media, *parameters = request.headers.get("content-type", usual).lower().split(";")
     charset = [
         value.strip().strip('"') for name, _, value in map(_parameter, parameters) if name == "charset"
     ]
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if media.strip() != "application/json" or charset not in ([], ["utf-8"]) or encoding != "identity":
-        raise BadBody(WRONG_MEDIA, "Send application/json in UTF-8, not compressed.")
+    if media.strip() not in wanted or charset not in ([], ["utf-8"]) or encoding != "identity":
+        raise BadBody(WRONG_MEDIA, f"Send {usual} in UTF-8, not compressed.")
 
 
 def _parameter(text: str) -> tuple[str, str, str]:

@@ -32,6 +32,7 @@ class Operation:
     Args:
         path: Relative to `/v1`, kebab-case, parameters in braces.
         request: Struct of the JSON body, or None.
+        accepts: Media type of a body that is text and not JSON.
         response: Struct of the JSON answer, or None for text or bytes.
         problems: HTTP status codes answered as RFC 9457 problems, besides 400.
         media: Media type of the answer when it is not JSON.
@@ -49,6 +50,7 @@ class Operation:
     problems: tuple[int, ...] = ()
     media: str = "application/json"
     security: tuple[str, ...] = ()
+    accepts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": _reference(operation.request)}},
         }
+    elif operation.accepts:
+        content = {operation.accepts: {"schema": {"type": "string"}}}
+        body["requestBody"] = {"required": True, "content": content}
     if operation.security:
         body["security"] = [{name: [] for name in operation.security}]
     return body

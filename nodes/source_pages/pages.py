@@ -19,6 +19,7 @@ from consent.pages import State, Visitor
 from consent.pages.names import Names
 from consent.pages.pages import Door
 from nodes.connectors import csv
+from nodes.connectors.plan import Plan, apply
 from nodes.errors import BadInput, Refused, UnknownReference
 from nodes.pages import Guest, NodePages
 from nodes.runtime import NodeRuntime
@@ -55,7 +56,7 @@ class Trial:
 
     token: str
     content: bytes = field(repr=False)
-    plan: csv.Plan = field(repr=False)
+    plan: Plan = field(repr=False)
 
     @property
     def share(self) -> int:
@@ -164,7 +165,7 @@ class _Source:
         visitor.drawer["trial"] = Trial(secrets.token_urlsafe(12), content, plan)
         return visitor.go("/bron/invoeren/proef")
 
-    async def _plan(self, content: bytes) -> csv.Plan:
+    async def _plan(self, content: bytes) -> Plan:
         node = self._node
         return await asyncio.to_thread(
             csv.plan,
@@ -205,7 +206,7 @@ class _Source:
             visitor.drawer["trial"] = again = Trial(trial.token, trial.content, plan)
             return self._trial(visitor, again, changed=changed)
         visitor.drawer.pop("trial")
-        await csv.apply(plan, self._node.intake, confirm_shrink=confirmed)
+        await apply(plan, self._node.intake, confirm_shrink=confirmed)
         visitor.drawer["said"] = visitor.words("source.import.done")
         return visitor.go("/bron")
 

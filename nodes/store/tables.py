@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData()
@@ -162,4 +163,72 @@ visit = Table(
     Column("opened_at", Integer, nullable=False),
     Column("until", Integer, nullable=False),
     Index("visit_employee", "employee"),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("connector", String(40), nullable=False),
+    # Keyed: the same message again is the same row, and the digest of a message tells nobody what it said.
+    Column("digest", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("received_at", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("next_at", Integer, nullable=False, default=0),
+    # 1: it cannot be worked off until somebody repaired something.
+    Column("aside", Integer, nullable=False, default=0),
+    Column("field", String(60), nullable=False, default=""),
+    Column("line", Integer),
+    Column("code", String(60), nullable=False, default=""),
+    Column("detail", String(300), nullable=False, default=""),
+    UniqueConstraint("connector", "digest"),
+    sqlite_autoincrement=True,
+)
+
+heard = Table(
+    "heard",
+    metadata,
+    Column("connector", String(40), primary_key=True),
+    Column("local_ref", String(400), primary_key=True),
+    # What messages said of this reference, as JSON: dates and codes, no person.
+    Column("state", Text, nullable=False),
+    Column("ends_on", String(10)),
+    Index("heard_ends_on", "ends_on"),
+)
+
+heard_in = Table(
+    "heard_in",
+    metadata,
+    Column("connector", String(40), primary_key=True),
+    Column("message", String(32), primary_key=True),
+    Column("local_ref", String(400), primary_key=True),
+)
+
+zaak = Table(
+    "zaak",
+    metadata,
+    Column("connector", String(40), primary_key=True),
+    # Keyed digest of the address of the case: a destroyed case cannot be fetched any more.
+    Column("tag", String(32), primary_key=True),
+    Column("local_ref", String(400), primary_key=True),
+)
+
+first_load = Table(
+    "first_load",
+    metadata,
+    Column("connector", String(40), primary_key=True),
+    Column("local_ref", String(400), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+first_load_state = Table(
+    "first_load_state",
+    metadata,
+    Column("connector", String(40), primary_key=True),
+    Column("rejected", Integer, nullable=False),
+    Column("signed_by", String(100), nullable=False),
+    # Of exactly what the first person signed for.
+    Column("digest", LargeBinary, nullable=False),
+    Column("at", Integer, nullable=False),
 )

@@ -41,6 +41,7 @@ from nodes.api import ROUTES
 from nodes.api_document import openapi as node_document
 from nodes.bsn import BadBsn, Bsn
 from nodes.connectors import csv
+from nodes.connectors.plan import apply
 from nodes.employees import Employee
 from nodes.errors import SettingsError
 from nodes.keyholder.app import openapi_document as holder_document
@@ -503,7 +504,7 @@ async def test_the_reference_node_can_retract(world: NodeWorld) -> None:
     other = f"{BSN_B};schuldhulp;SH-2;2025-03\n"
     for content, expected in ((head + one + other, {"schuldhulp"}), (head + other, set())):
         planned = csv.plan(content.encode(), source.node.outbox, source.node.rules)
-        await csv.apply(planned, source.node.intake, confirm_shrink=True)
+        await apply(planned, source.node.intake, confirm_shrink=True)
         await source.drain()
         assert await world.sees(BSN_A) == expected
     assert _rows(world, "flag") == 1

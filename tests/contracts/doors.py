@@ -14,6 +14,7 @@ import httpx
 
 from index.app import RULES
 from index.protocol.codec import b64u
+from index.protocol.http import JSON
 from index.protocol.statement import T_OF_PATH, make_statement, sign_statement
 from nodes.api import ROUTES
 from tests.node.world import GEMEENTE, HUB_ID, PORTAAL, SCHULDHULP, NodeWorld
@@ -84,7 +85,7 @@ async def doors(world: NodeWorld) -> AsyncIterator[dict[str, Door]]:
             part: tuple(
                 rule.path.replace("{visit}", VISIT)
                 for rule in ROUTES
-                if rule.part == part and rule.method == "POST"
+                if rule.part == part and rule.method == "POST" and rule.media == JSON
             )
             for part in ("source", "desk")
         }

@@ -202,7 +202,7 @@ class Sweep:
         schema = schemathesis.openapi.from_dict(self.document)
         for result in schema.get_all_operations():
             operation = result.ok()
-            of_source = any(word in operation.path for word in ("flags", "outbox", "disputes"))
+            of_source = any(word in operation.path for word in ("flags", "outbox", "disputes", "sources"))
             of_desk = any(word in operation.path for word in ("visits", "lookups", "crises"))
             if of_source and self.door.name == "desk":
                 continue

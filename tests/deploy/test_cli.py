@@ -61,6 +61,9 @@ def test_every_command_of_the_table_is_there() -> None:
         "hub serve", "hub migrate", "hub init", "hub checkpoint", "keyholder serve", "policy check",
         "receipt verify", "demo token", "bench pseudonymise",
         "node serve", "node publish", "node retract", "node import", "node sync", "node lookup",
+        "node doctor", "node conformance", "node aside list", "node aside replay", "node aside drop",
+        "node first-load deliver", "node first-load sign", "node first-load status",
+        "node first-load give-up",
         "node status", "node apikey add", "node apikey list", "node apikey revoke",
     } <= there  # fmt: skip
 

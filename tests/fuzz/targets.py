@@ -69,6 +69,8 @@ from index.settings import HubSettings
 from nodes import api, hub, pseudonymise
 from nodes.bsn import BadBsn, Bsn
 from nodes.connectors import csv
+from nodes.connectors.facts import Fact
+from nodes.connectors.rows import Mapped, load_mapping, names_of
 from nodes.desk_links import DeskLinks, _digest
 from nodes.employees import Employee, EmployeeTokens
 from nodes.errors import BadInput, NotAllowed, SettingsError
@@ -496,8 +498,9 @@ def rules() -> Rules:
 @target(BadInput)
 def csv_lists(data: bytes) -> object:
     """The first byte chooses the mapping."""
-    mapping = csv.Mapped(kind="schuldhulp") if data[:1] > b"\x7f" else csv.Mapped()
-    checked = [rules().check(row, names=csv._names(mapping)) for _, row in csv._rows(data[1:], mapping)]
+    mapping = Mapped(kind="schuldhulp") if data[:1] > b"\x7f" else Mapped()
+    facts = [read for read in csv.read(data[1:], mapping) if isinstance(read, Fact)]
+    checked = [rules().check(fact.item, names=names_of(mapping)) for fact in facts]
     return any(isinstance(one, Publication) for one in checked)
 
 
@@ -576,7 +579,7 @@ def settings_files(data: bytes) -> object:
 def list_mapping(data: bytes) -> object:
     path = _scratch()
     path.write_bytes(data)
-    return csv.load_mapping(path)
+    return load_mapping(path)
 
 
 @target(VocabularyError)

@@ -48,7 +48,8 @@ def test_every_folder_of_the_map_is_there() -> None:
 def _named_commands() -> list[str]:
     found = set()
     for document in DOCUMENTS:
-        found |= set(re.findall(r"`vlagwijzer ((?:[a-z]+ ?){1,2})", document.read_text(encoding="utf-8")))
+        text = document.read_text(encoding="utf-8")
+        found |= set(re.findall(r"`vlagwijzer ((?:[a-z]+(?:-[a-z]+)* ?){1,2})", text))
     return sorted(command.strip() for command in found)
 
 

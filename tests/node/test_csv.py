@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from nodes.connectors.csv import Mapped, Plan, apply, load_mapping, plan
+from nodes.connectors.csv import plan
+from nodes.connectors.plan import Plan, apply
+from nodes.connectors.rows import Mapped, load_mapping
 from nodes.errors import BadInput, SettingsError, ShrinkStops
 
 from .world import BSN_A, BSN_B, BSN_C, NodeWorld, Source, bsns
@@ -221,7 +223,7 @@ async def test_an_import_that_broke_off_is_simply_repeated(
     world: NodeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = world.source()
-    monkeypatch.setattr("nodes.connectors.csv._BATCH", 2)
+    monkeypatch.setattr("nodes.connectors.plan.BATCH", 2)
     made = planned(source, rows(*many(6)))
     seen: list[int] = []
 

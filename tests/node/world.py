@@ -107,6 +107,7 @@ class NodeWorld:
         self.folder = folder
         self.node_settings = node_settings
         self.login_down = False
+        self.case_system: httpx.AsyncBaseTransport | None = None
         self.login_key = ec.generate_private_key(ec.SECP256R1())
         rotation = crypto_scalarmult_base(secrets.token_bytes(32))
         (folder / "hub").mkdir(parents=True)
@@ -226,6 +227,7 @@ class NodeWorld:
             now=self.clock,
             hub_transport=self.network,
             holder_transport=Others(self),
+            source_transport=self.case_system,
         )
         self.runtimes.append(runtime)
         return runtime

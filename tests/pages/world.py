@@ -42,7 +42,7 @@ from nodes.citizen import (
     Saved,
     Standing,
 )
-from nodes.connectors.csv import Mapped
+from nodes.connectors.rows import Mapped
 from nodes.crises import Crisis, Declared
 from nodes.declarations import Declared as DeclaredSubject
 from nodes.disputes import DisputeView

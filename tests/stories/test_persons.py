@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from nodes.bsn import Bsn
-from nodes.connectors.csv import apply, plan
+from nodes.connectors.csv import plan
+from nodes.connectors.plan import apply
 from nodes.employees import Employee
 from nodes.visits import PersonView
 from tests.attacks.traces import search
