@@ -21,6 +21,7 @@ from .errors import HolderLied, HolderRefused, HoldersUnreachable, NodeError
 from .grid import Grid
 from .runtime import NodeRuntime, open_node
 from .settings import NodeSettings
+from .witness.routes import witness_routes
 
 log = structlog.get_logger()
 
@@ -45,6 +46,8 @@ def create_app(settings: NodeSettings, runtime: NodeRuntime | None = None) -> Fa
     app.state.node = node
     app.router.routes.extend(api_routes(node))
     app.router.routes.extend(_own_routes(node))
+    if node.witness is not None:
+        app.router.routes.extend(witness_routes(node.witness))
     missing = None
     if settings.login is not None:
         from .pages import node_pages

@@ -14,6 +14,7 @@ import httpx
 from nacl.signing import SigningKey
 from sqlalchemy import Engine
 
+from index.protocol.keyfile import KeyFileError, read_key_file
 from policy.vocabulary import Vocabulary, load_vocabulary
 
 from .brp import Brp, HaalCentraal, RegisterFile
@@ -37,6 +38,7 @@ from .source import SourceDesk
 from .store.database import open_engine
 from .trust import Trust, establish
 from .visits import Visits
+from .witness.witness import Witness
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ class NodeRuntime:
     figures: NodeFigures
     now: Callable[[], datetime]
     clients: tuple[httpx.AsyncClient, ...]
+    witness: Witness | None = None
 
     async def close(self) -> None:
         """Let go of connections and the store."""
@@ -194,6 +197,25 @@ def open_node(
         figures=figures,
         now=now,
         clients=(hub_http, holder_http),
+        witness=_witness(settings, engine, now),
+    )
+
+
+def _witness(settings: NodeSettings, engine: Engine, now: Callable[[], datetime]) -> Witness | None:
+    own = settings.witness
+    if own is None:
+        return None
+    try:
+        seed = read_key_file(own.key_file)
+    except KeyFileError as error:
+        raise SettingsError(str(error)) from None
+    return Witness(
+        engine,
+        name=own.name,
+        seed=seed,
+        marker=own.key_file.with_name(own.key_file.name + ".used"),
+        log_vkeys=own.logs or (settings.hub_log_vkey,),
+        now=now,
     )
 
 

@@ -98,6 +98,17 @@ class CsvSettings(_Part):
     """A snapshot that loses a larger share of its rows than this stops and asks."""
 
 
+class WitnessSettings(_Part):
+    """This node cosigns checkpoints of the log, at `/v1/witness/add-checkpoint`."""
+
+    name: str = Field(pattern=r"^[!-*,-~]{1,200}$")
+    """Name of the witness's key, as the policy repeats it: a host name and a path, without spaces or `+`."""
+    key_file: Path
+    """Ed25519 seed for cosigning alone. The file `<key_file>.used` that comes to lie beside it belongs to it."""
+    logs: tuple[str, ...] = ()
+    """Verifier keys of the logs that are cosigned; empty: the hub's."""
+
+
 class NodeSettings(ProcessSettings):
     """Everything that differs between two nodes."""
 
@@ -166,13 +177,21 @@ class NodeSettings(ProcessSettings):
     answer_grid_ms: int = Field(default=50, ge=0)
     """Answers leave on this time grid; 0 only for timing tests."""
     csv: CsvSettings = CsvSettings()
+    witness: WitnessSettings | None = None
+    """Absent: this node cosigns nothing."""
+    log_policy: Path | None = None
+    """The log's published policy (C2SP tlog-policy): who must have confirmed it. Absent: nobody need have."""
+    proofs_kept: int = Field(default=100_000, ge=100)
+    """Confirmed proofs of this node's own questions that are kept; then the oldest goes."""
+    proofs_seconds: float = Field(default=20.0, gt=0)
+    """How often confirmed proofs are fetched."""
     brp: BrpSettings | None = None
     """Portal: absent, the birth date comes from the login and nobody can choose for a child."""
 
     def absolute(self, folder: Path) -> dict[str, Any]:
         """The files named in parts too."""
         found = super().absolute(folder)
-        for name, field in (("login", "client_secret_file"), ("csv", "mapping_file"), *_BRP_FILES):
+        for name, field in _PART_FILES:
             part = found.get(name, getattr(self, name))
             if part is not None and getattr(part, field) is not None:
                 found[name] = part.model_copy(update={field: folder / getattr(part, field)})
@@ -209,7 +228,14 @@ class NodeSettings(ProcessSettings):
             raise SettingsError("hub_consent_key is not 32 bytes of base64url") from None
 
 
-_BRP_FILES = (("brp", "api_key_file"), ("brp", "client_secret_file"), ("brp", "file"))
+_PART_FILES = (
+    ("login", "client_secret_file"),
+    ("csv", "mapping_file"),
+    ("witness", "key_file"),
+    ("brp", "api_key_file"),
+    ("brp", "client_secret_file"),
+    ("brp", "file"),
+)
 
 
 class NodeKeys:
