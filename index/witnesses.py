@@ -186,6 +186,14 @@ class Witnesses:
             return False
         return self._age(self._clock()) >= self._refuse_after
 
+    def once(self) -> None:
+        """Offer to every witness in this thread and store what came of it; what the threads do all the time."""
+        self.tick()
+        with self._client() as client:
+            for courier in self._couriers:
+                self._carry_all(courier, client)
+        self.tick()
+
     # --- the clockwork -----------------------------------------------------------------
 
     def _run(self) -> None:
@@ -338,8 +346,8 @@ class Witnesses:
             courier.sizes[head.year] = size
             return "again", ""
         return "behind", (
-            f"the witness {courier.witness.name} has cosigned {size} entries of {head.year}, this database has "
-            f"{have}: it is behind, as after a restored backup"
+            f"the witness {courier.witness.name} has cosigned {size} entries of {head.year}, this database "
+            f"has {have}: it is behind, as after a restored backup"
         )
 
     def _hear(self, courier: _Courier, heard: tuple[Said, str]) -> None:

@@ -104,7 +104,7 @@ class WitnessSettings(_Part):
     name: str = Field(pattern=r"^[!-*,-~]{1,200}$")
     """Name of the witness's key, as the policy repeats it: a host name and a path, without spaces or `+`."""
     key_file: Path
-    """Ed25519 seed for cosigning alone. The file `<key_file>.used` that comes to lie beside it belongs to it."""
+    """Ed25519 seed for cosigning alone. `<key_file>.used`, which comes to lie beside it, belongs to it."""
     logs: tuple[str, ...] = ()
     """Verifier keys of the logs that are cosigned; empty: the hub's."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nacl.signing import SigningKey
-from sqlalchemy import Connection, Select, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from index.protocol.codec import u64
 from index.protocol.note import Checkpoint, NoteError, origin_of, parse_note, sign_checkpoint, signature_line
@@ -61,7 +61,7 @@ def keep(conn: Connection, found: Iterable[Cosigned], policy: LogPolicy) -> None
             )
         )  # fmt: skip
     for year in years:
-        sizes = list(conn.execute(_sizes(year)).scalars())
+        sizes = _sizes(conn, year)
         covered = next((size for size in sizes if _confirms(conn, year, size, policy)), 0)
         oldest = max([covered, *sizes[_SIZES_KEPT - 1 : _SIZES_KEPT]])
         conn.execute(delete(tables.cosignature).where(c.year == year, c.size < oldest))
@@ -82,7 +82,7 @@ def newest_confirmed(
     A row that somebody wrote into the table is worth nothing: what no witness signed is never
     signed by the log here.
     """
-    for size in conn.execute(_sizes(year)).scalars():
+    for size in _sizes(conn, year):
         for root in _roots(conn, year, size):
             head = with_cosignatures(conn, Checkpoint(origin_of(prefix, year), size, root), year, policy, key)
             if head.confirmed.quorum:
@@ -117,9 +117,11 @@ def _holds(note: str, name: str, policy: LogPolicy) -> bool:
         return False
 
 
-def _sizes(year: int) -> Select[tuple[int]]:
+def _sizes(conn: Connection, year: int) -> list[int]:
+    """Sizes of which there are cosignatures, newest first."""
     c = tables.cosignature.c
-    return select(c.size).where(c.year == year).distinct().order_by(c.size.desc())
+    query = select(c.size).where(c.year == year).distinct().order_by(c.size.desc())
+    return [row.size for row in conn.execute(query)]
 
 
 def _roots(conn: Connection, year: int, size: int) -> list[bytes]:
