@@ -29,17 +29,15 @@ import httpx
 import structlog
 from nacl.signing import SigningKey
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from index.accesslog import cosignatures
 from index.accesslog.cosignatures import Cosigned
-from index.accesslog.errors import LogError
 from index.accesslog.log import AccessLog
 from index.accesslog.reading import LogReader, SignedHead
 from index.accesslog.tiles import Tree
 from index.metrics import HubMetrics
 from index.protocol.addcheckpoint import MAX_ANSWER, PATH, cosignature_in, parse_size, request_bytes
-from index.protocol.merkle import EMPTY_ROOT, MerkleError, consistency_proof
+from index.protocol.merkle import EMPTY_ROOT, consistency_proof
 from index.protocol.note import Checkpoint, origin_of, sign_checkpoint
 from index.protocol.tlogpolicy import LogPolicy, Witness
 from index.store.engine import lock, reading
@@ -187,7 +185,7 @@ class Witnesses:
         return self._age(self._clock()) >= self._refuse_after
 
     def once(self) -> None:
-        """Offer to every witness in this thread and store what came of it; what the threads do all the time."""
+        """Offer to every witness in this thread and store what came; the threads do this all the time."""
         self.tick()
         with self._client() as client:
             for courier in self._couriers:
@@ -200,7 +198,8 @@ class Witnesses:
         while True:
             try:
                 self.tick()
-            except (LogError, SQLAlchemyError, MerkleError, OSError) as error:
+            except Exception as error:
+                # Whatever it was, the next second may be better; the age of the confirmation tells.
                 log.error("witness_feed_failed", error=type(error).__name__)
             if self._over.wait(EVERY_S):
                 return
@@ -273,7 +272,7 @@ class Witnesses:
                 courier.wake.clear()
                 try:
                     self._carry_all(courier, client)
-                except (LogError, SQLAlchemyError, MerkleError, OSError) as error:
+                except Exception as error:
                     log.error("witness_not_offered", witness=courier.witness.name, error=type(error).__name__)
 
     def _carry_all(self, courier: _Courier, client: httpx.Client) -> None:
@@ -394,8 +393,11 @@ def _post(client: httpx.Client, url: str, body: bytes) -> tuple[int, bytes]:
     """
     until = time.monotonic() + _WHOLE_S
     raw = b""
-    with client.stream("POST", url, content=body, headers={"Content-Type": "text/plain"}) as answer:
-        for chunk in answer.iter_raw():
+    headers = {"Content-Type": "text/plain", "Accept-Encoding": "identity"}
+    with client.stream("POST", url, content=body, headers=headers) as answer:
+        if "content-encoding" in answer.headers:
+            raise httpx.ReadError("the answer is compressed, and may be of any length")
+        for chunk in answer.iter_bytes():
             raw += chunk
             if len(raw) > MAX_ANSWER or time.monotonic() > until:
                 raise httpx.ReadError("the answer is too long or too slow")

@@ -8,6 +8,7 @@ ring.crash("w2")         the witness's process is gone; the next request finds i
 import secrets
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -47,6 +48,7 @@ class Ring(World):
         self.now = NOW
         self.seeds = {f"w{n}": secrets.token_bytes(32) for n in range(1, count + 1)}
         self.instead: dict[str, Answers] = {}
+        self._starting = threading.Lock()
         self._open: dict[str, tuple[Witness, Engine]] = {}
         entries = [
             Entry(name, self.witness_key(name), f"https://{name}.test/v1/witness") for name in self.seeds
@@ -65,6 +67,10 @@ class Ring(World):
 
     def witness(self, name: str) -> Witness:
         """The running witness, started where it is not."""
+        with self._starting:
+            return self._started(name)
+
+    def _started(self, name: str) -> Witness:
         if name not in self._open:
             engine = open_engine(self.home(name) / "node.sqlite")
             made = self.make(
