@@ -30,6 +30,7 @@ from .hub import Hub
 from .intake import Intake
 from .outbox import Outbox
 from .policy import HubPolicy
+from .proofs import ConfirmedLog, pinned_policy
 from .pseudonymise import Pseudonymiser
 from .publication import Rules
 from .sender import Sender
@@ -68,6 +69,7 @@ class NodeRuntime:
     figures: NodeFigures
     now: Callable[[], datetime]
     clients: tuple[httpx.AsyncClient, ...]
+    confirmed: ConfirmedLog
     witness: Witness | None = None
 
     async def close(self) -> None:
@@ -113,6 +115,14 @@ def open_node(
     hub_http = _client(settings, hub_transport, base_url=settings.hub_url)
     holder_http = _client(settings, holder_transport)
     figures = NodeFigures()
+    confirmed = ConfirmedLog(
+        hub_http,
+        engine,
+        policy=pinned_policy(settings.log_policy, settings.hub_log_vkey),
+        keep=settings.proofs_kept,
+        figures=figures,
+        now=now,
+    )
     hub = Hub(
         hub_http,
         hub_id=settings.hub_id,
@@ -123,6 +133,7 @@ def open_node(
         receipt_key=settings.receipt_key(),
         now=now,
         observe=figures.hub,
+        proven=confirmed.remember,
     )
     pseudonymiser = Pseudonymiser(
         node=settings.node_id,
@@ -177,7 +188,16 @@ def open_node(
             policy=policy,
             now=now,
         ),
-        citizens=Citizens(hub, pseudonymiser, trust, vocabulary, policy=policy, settings=settings, now=now),
+        citizens=Citizens(
+            hub,
+            pseudonymiser,
+            trust,
+            vocabulary,
+            policy=policy,
+            confirmed=confirmed,
+            settings=settings,
+            now=now,
+        ),
         source=SourceDesk(
             engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
         ),
@@ -197,6 +217,7 @@ def open_node(
         figures=figures,
         now=now,
         clients=(hub_http, holder_http),
+        confirmed=confirmed,
         witness=_witness(settings, engine, now),
     )
 
