@@ -238,7 +238,8 @@ def verify_officer(
 
     Args:
         entries: Rows of `entries.jsonl`, by rising index.
-        since, until: The officer's period by the hub's clock; leaves outside it need not open.
+        since, until: The officer's period by the hub's clock. Leaves outside it need not open, but for
+            the entry on either side: without it nobody can tell where the period begins and ends.
         proofs: Proofs that nodes kept of their own questions, by name.
     """
     reading = _Officer(mirror, node_keys)

@@ -110,7 +110,7 @@ def test_a_leaf_outside_the_officers_period_need_not_open(ring: Ring, copy: Copy
     assert isinstance(mirror, Mirror)
     between = NOW + timedelta(days=1)
     assert verify_officer(mirror, rows[299:], since=between).problems == []
-    assert verify_officer(mirror, rows[:300], until=between).problems == []
+    assert verify_officer(mirror, rows[:301], until=between).problems == []
     assert verify_officer(mirror, rows[299:], since=NOW).problems != []
 
 
