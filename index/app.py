@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from index import choices, citizen, confirm, lookup, objections, public, publish, relations, reviews
+from index import assisted, choices, citizen, confirm, lookup, objections, public, publish, relations, reviews
 from index.accesslog.lasthead import HeadFile
 from index.accesslog.log import AccessLog
 from index.accesslog.reading import LogReader
@@ -58,6 +58,7 @@ RULES: tuple[Rule, ...] = (
     *lookup.RULES,
     *choices.RULES,
     *objections.RULES,
+    *assisted.RULES,
     *citizen.RULES,
 )
 PUBLIC: tuple[Public, ...] = (*public.RULES, *choices.PUBLIC, *reviews.PUBLIC)

@@ -80,6 +80,9 @@ T_OF_PATH: Mapping[str, Activity] = {
     "/v1/relations/confirmations": "relation",
     "/v1/lookups": "lookup",
     "/v1/choices": "choice",
+    "/v1/choices/assisted": "choice",
+    "/v1/codes": "relation",
+    "/v1/codes/state": "relation",
     "/v1/objections": "objection",
     "/v1/objections/open": "objection",
     "/v1/objections/answers": "objection",
@@ -87,6 +90,7 @@ T_OF_PATH: Mapping[str, Activity] = {
     "/v1/citizen/choices": "log_view",
     "/v1/citizen/receipts": "log_view",
     "/v1/citizen/log": "log_view",
+    "/v1/citizen/code": "relation",
     "/v1/subscriptions": "subscription",
     "/v1/enrolments": "key",
 }
