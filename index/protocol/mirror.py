@@ -18,7 +18,7 @@ An officer, besides:
     5. a leaf of the period that does not open lies in the range of an `erase` entry
     6. the numbers of every chain run from 1, each naming the line before it
     7. where nodes' keys are given: every statement bears its node's signature
-    8. every `heads` entry names the chains that changed since the one before
+    8. every `heads` entry names the chains that grew in its range, and where they end
     9. where nodes' proofs are given: each stands in this very history
 
 What is right and yet worth a look is a finding: lookups without a purpose or without a relation
@@ -33,9 +33,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec import UNSET
 
-from .codec import EncodingError, u32, u64, unb64u
-from .entry import Asker, Chain, EntryError, leaf_of, parse_asker, parse_chain, read_handles, statement_of
+from .codec import EncodingError, b64u, u32, u64, unb64u
+from .entry import (
+    Asker,
+    Chain,
+    EntryError,
+    erases,
+    leaf_of,
+    parse_asker,
+    parse_chain,
+    read_handles,
+    statement_of,
+)
 from .export import Line
 from .merkle import EMPTY_ROOT, Frontier, MerkleError, leaf_hash, root_from_inclusion
 from .note import Checkpoint, NoteError, parse_checkpoint, parse_note, verified_checkpoint, year_of
@@ -261,9 +272,9 @@ class _Officer:
         self._node_keys = node_keys
         self._times: dict[int, int] = {}
         self._chains: dict[bytes, tuple[int, int]] = {}
-        self._changed: set[bytes] = set()
+        self._grown: list[tuple[int, bytes, int]] = []
         self._related: set[tuple[bytes, str]] = set()
-        self._erased: list[tuple[int, int]] = []
+        self._erasures: list[Chain] = []
         self._before = -1
         self._gaps: list[tuple[int, int]] = []
 
@@ -295,9 +306,9 @@ class _Officer:
         self._says(place, line.index, asker, chain)
 
     def _says(self, place: str, index: int, asker: Asker, chain: Chain) -> None:
-        if asker.t == "erase" and isinstance(chain.from_, int) and isinstance(chain.to, int):
-            self._erased.append((chain.from_, chain.to))
-        if asker.t == "heads":
+        if asker.t == "erase" and chain.year in (UNSET, self._year):
+            self._erasures.append(chain)
+        if asker.t == "heads" and chain.year in (UNSET, self._year):
             self._heads(place, chain)
         handles = read_handles(asker)
         if len(handles) != len(chain.subj):
@@ -312,7 +323,7 @@ class _Officer:
             ):
                 self._report.problem(f"{place} does not follow the line before it in a chain")
             self._chains[handle] = (n, index)
-            self._changed.add(handle)
+            self._grown.append((index, handle, n))
         self._signed(place, asker)
         self._worth_a_look(place, asker, handles)
 
@@ -336,20 +347,17 @@ class _Officer:
             self._report.problem(f"{place} does not bear its node's signature")
 
     def _heads(self, place: str, chain: Chain) -> None:
-        """8: SHA-256 over the sorted list of handle, number and index of the chains that changed."""
-        rows = sorted(
-            handle + u32(self._chains[handle][0]) + u64(self._chains[handle][1]) for handle in self._changed
-        )
-        digest = hashlib.sha256(b"".join(rows)).digest()
-        self._changed = set()
-        if self._gaps:
+        """8: SHA-256 over the sorted list of handle, number and index; not over lines erased since."""
+        if not isinstance(chain.from_, int) or not isinstance(chain.to, int):
+            self._report.problem(f"{place} does not say which lines it is about")
             return
-        try:
-            said = unb64u(chain.digest, 32) if isinstance(chain.digest, str) else b""
-        except EncodingError:
-            said = b""
-        if said != digest or chain.count != len(rows):
-            self._report.problem(f"{place} names other heads than the chains have")
+        first, last = chain.from_, chain.to
+        ends = {handle: (n, at) for at, handle, n in self._grown if first <= at <= last}
+        rows = b"".join(sorted(handle + u32(n) + u64(at) for handle, (n, at) in ends.items()))
+        digest = b64u(hashlib.sha256(rows).digest())
+        if not self._gap_after(first - 1, last + 1) and (chain.count, chain.digest) != (len(ends), digest):
+            self._report.problem(f"{place} contradicts the ends of the chains it is about")
+        self._grown = [one for one in self._grown if one[0] > last]
 
     def _worth_a_look(self, place: str, asker: Asker, handles: Sequence[bytes]) -> None:
         if asker.t == "relation" and not asker.refused:
@@ -368,7 +376,7 @@ class _Officer:
         first, last = self._period(since, until, size)
         for start, end in self._gaps:
             for index in range(start, end):
-                if any(low <= index <= high for low, high in self._erased):
+                if any(erases(chain, index) for chain in self._erasures):
                     report.erased += 1
                 elif first <= index < last:
                     report.problem(f"entry {self._year}-{index} does not open, and no erasure says why")

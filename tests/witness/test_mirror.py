@@ -1,5 +1,6 @@
 """A copy of the log, checked offline: what holds, what does not and where, and a thousand tamperings."""
 
+import hashlib
 import json
 import os
 import random
@@ -14,7 +15,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from index.protocol.entry import EntryDraft
+from index.protocol.codec import b64u, u32, u64
+from index.protocol.entry import EntryDraft, parse_asker, parse_chain, read_handles
 from index.protocol.mirror import (
     CHECKPOINT,
     ENTRIES,
@@ -112,6 +114,22 @@ def test_a_leaf_outside_the_officers_period_need_not_open(ring: Ring, copy: Copy
     assert verify_officer(mirror, rows[299:], since=between).problems == []
     assert verify_officer(mirror, rows[:301], until=between).problems == []
     assert verify_officer(mirror, rows[299:], since=NOW).problems != []
+
+
+def test_a_heads_entry_that_contradicts_the_chains_is_named(ring: Ring, copy: Copy) -> None:
+    ends = {}
+    for index, entry in ring.read(lambda conn: list(ring.reader.opened(conn, NOW.year, 0, 300))):
+        subjects = parse_chain(entry.chain).subj
+        for handle, (n, _) in zip(read_handles(parse_asker(entry.asker)), subjects, strict=True):
+            ends[handle] = handle + u32(n) + u64(index)
+    digest = b64u(hashlib.sha256(b"".join(sorted(ends.values()))).digest())
+    problems = []
+    for said in (digest, b64u(bytes(32))):
+        more = {"count": len(ends), "digest": said, "from": 0, "to": 299}
+        ring.record([EntryDraft(t="heads", ts=int(NOW.timestamp() * 1000), req="", more=more)])
+        ring.feed().once()
+        problems.append(copy_of(ring).verify().problems)
+    assert problems == [[], ["entry 2026-301 contradicts the ends of the chains it is about"]]
 
 
 def test_a_lookup_without_relation_or_purpose_is_listed(ring: Ring, copy: Copy) -> None:
