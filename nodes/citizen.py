@@ -40,6 +40,7 @@ from index.protocol.messages import (
     ChoiceEntry,
     ChoiceRequest,
     ClosingRequest,
+    LogLine,
     ObjectionRequest,
     OwnClaim,
     OwnCodeAnswer,
@@ -56,11 +57,11 @@ from policy.vocabulary import UnknownCode, Vocabulary
 from .ages import next_boundary, regime_of
 from .bsn import Bsn
 from .codes import digest_of_code
-from .errors import BadInput, LoginExpired, NodeError, NotAllowed, ReceiptInvalid, Refused
+from .errors import BadInput, HubUnreachable, LoginExpired, NodeError, NotAllowed, ReceiptInvalid, Refused
 from .hub import CITIZEN, Asking, Hub, new_message_id
 from .looks import check_lines, leaf_of_line
 from .policy import HubPolicy, InForce
-from .proofs import ConfirmedLog
+from .proofs import Confirmation, ConfirmedLog
 from .pseudonymise import Pseudonymiser
 from .representation import (
     CURATELE_BY_BRP,
@@ -694,16 +695,30 @@ class Citizens:
         head = parse_checkpoint(parse_note(answer.checkpoint).text)
         year = year_of(head.origin)[1]
         confirmed = await self._confirmed.continuing(year, head, wait_s)
-        proofs: dict[int, str] = {}
+        proofs: dict[tuple[int, int], str] = {}
         if confirmed is not None:
             view = replace(view, confirmed_by=confirmed.by, confirmed_at=confirmed.at)
             if wait_s:
-                leaves = {line.index: leaf_of_line(line) for line in answer.lines}
-                proofs = await self._confirmed.proofs(year, sorted(leaves.items()), confirmed)
+                # A tile that cannot be read now costs confirmations, not the citizen's own list.
+                with suppress(HubUnreachable):
+                    proofs = await self._confirmed_proofs(answer.lines, {year: confirmed})
         policy = self._confirmed.policy_text
         return view, await asyncio.to_thread(
             files_of, answer.lines, answer.checkpoint, listed, vkey, proofs=proofs, policy=policy
         )
+
+    async def _confirmed_proofs(
+        self, lines: Sequence[LogLine], known: dict[int, Confirmation]
+    ) -> dict[tuple[int, int], str]:
+        """Proofs of these lines under the confirmed checkpoint of their year; those that have one."""
+        found: dict[tuple[int, int], str] = {}
+        for year in {line.year for line in lines}:
+            confirmed = known.get(year) or await self._confirmed.newest(year)
+            if confirmed is not None:
+                leaves = {line.index: leaf_of_line(line) for line in lines if line.year == year}
+                made = await self._confirmed.proofs(year, sorted(leaves.items()), confirmed)
+                found |= {(year, index): proof for index, proof in made.items()}
+        return found
 
     async def receipts(self, session: CitizenSession) -> dict[str, tuple[str, Receipt]]:
         """A fresh signed receipt of every choice ever made, by group: the token and what it says.

@@ -92,14 +92,14 @@ def files_of(
     lids: Mapping[str, Sequence[bytes]],
     log_vkey: str,
     *,
-    proofs: Mapping[int, str] | None = None,
+    proofs: Mapping[tuple[int, int], str] | None = None,
     policy: str | None = None,
 ) -> dict[str, bytes]:
     """The checkable files of an export by name. A line that concerns several scopes is written once.
 
     Args:
         checkpoint: The note that the lines' own proofs lead to.
-        proofs: By index, proofs under a confirmed checkpoint; they take the place of the lines' own.
+        proofs: By year and index, proofs under a confirmed checkpoint; they take the place of the lines' own.
         policy: The published policy; absent: that of a log without witnesses.
     """
     once = {(line.year, line.index): line for line in lines}
@@ -114,7 +114,7 @@ def files_of(
         POLICY: (policy or policy_text(log_vkey)).encode(),
     }
     for (year, index), line in sorted(once.items()):
-        proof = (proofs or {}).get(index)
+        proof = (proofs or {}).get((year, index))
         if proof is None:
             proof = make_proof(index, [unb64u(step, 32) for step in line.proof], checkpoint)
         found[f"proofs/{year}-{index}.tlog-proof"] = proof.encode()
