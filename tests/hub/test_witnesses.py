@@ -91,12 +91,9 @@ async def test_a_policy_about_another_log_or_none_at_all_stops_the_start(tmp_pat
     class Other(Witnessed):
         other_key = True
 
+    settings = Other(tmp_path).settings
     with pytest.raises(SettingsError, match="another log"):
-        open_hub(Other(tmp_path).settings)
+        open_hub(settings)
     (tmp_path / "log-policy.txt").write_text("quorum none")
     with pytest.raises(SettingsError, match="log_policy"):
-        open_hub(
-            HubSettings(
-                **{**Other(tmp_path / "b").settings.model_dump(), "log_policy": tmp_path / "log-policy.txt"}
-            )
-        )
+        open_hub(settings)
