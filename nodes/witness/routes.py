@@ -29,7 +29,8 @@ def witness_routes(witness: Witness) -> list[Route]:
             if raw is None
             else await asyncio.to_thread(witness.add_checkpoint, raw)
         )
-        return Response(answer.body, answer.status, media_type=answer.media)
+        # As a header: a media type of text would get a charset, and C2SP names this one without.
+        return Response(answer.body, answer.status, headers={"Content-Type": answer.media})
 
     return [Route(PREFIX + PATH, add_checkpoint, methods=["POST"])]
 
