@@ -10,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults fuzz mutants at-once
+.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults tamper fuzz mutants at-once
 
 help: ## Show what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ bench: setup ## Measure; see docs/performance.md (ARGS="pseudonymise --json")
 
 MINUTES ?= 10
 SEED ?= 20261122
+tamper: setup-dev ## A thousand tamperings with a copy of the log (COUNT=1000)
+	@VLAGWIJZER_TAMPERINGS=$(or $(COUNT),1000) $(BIN)/python -m pytest tests/witness/test_mirror.py -k tampering
+
 faults: setup-dev ## The long fault campaign; see docs/reliability.md (MINUTES=10 SEED=1 ARGS="--only overload")
 	@$(BIN)/python -m tests.faults.campaign --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 

@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +36,7 @@ from index.policies import Policies, check_sizes, first_version
 from index.protocol.codec import b64u
 from index.protocol.directory import Directory, Manifest, NotTrusted, parse_directory, parse_manifest
 from index.protocol.http import App, Bounds, Receive, SafeHeaders, Scope, Send, problem_response
+from index.protocol.tlogpolicy import LogPolicy, PolicyFileError, parse_policy
 from index.recheck import Recheck
 from index.rows import EscrowSession, Rows
 from index.sequencer import Sequencer
@@ -45,6 +46,7 @@ from index.store import tables as t
 from index.store.engine import open_engine
 from index.store.scopekeys import ManifestOlder, versions_of_equal_keys
 from index.tickets import Tickets
+from index.witnesses import Witnesses, check_addresses
 
 log = structlog.get_logger()
 
@@ -119,11 +121,29 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
     head = settings.keystore / "last-head"
     access_log = AccessLog(settings.statement_hub, keystore, keeper=HeadFile(head))
 
+    with engine.connect().execution_options(reading=True) as connection:
+        access_log.check_stored(connection)
+    policy = _log_policy(settings, keystore)
+    log_reader = LogReader(settings.statement_hub, keystore, policy)
+    metrics = HubMetrics()
+    hours = settings.refuse_unconfirmed_hours
+    witnesses = Witnesses(
+        policy,
+        engine=engine,
+        reader=log_reader,
+        access_log=access_log,
+        signing=keystore.log_signing,
+        clock=clock,
+        metrics=metrics,
+        first_s=settings.witness_first_seconds,
+        refuse_after=None if hours is None else timedelta(hours=hours),
+    )
+
     def before(connection: Connection, now: datetime) -> None:
+        witnesses.before_signing()
         keystore.keys_for(now)
         escrows.renew(connection, now)
 
-    metrics = HubMetrics()
     sequencer = Sequencer(
         engine,
         access_log,
@@ -149,8 +169,9 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         tickets=Tickets(keystore.secret("k_ticket")),
         engine=engine,
         access_log=access_log,
-        log_reader=LogReader(settings.statement_hub, keystore),
+        log_reader=log_reader,
         sequencer=sequencer,
+        witnesses=witnesses,
         budgets=Budgets(
             settings.node_per_minute,
             settings.employee_per_minute,
@@ -166,6 +187,7 @@ def create_app(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine 
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        hub.witnesses.start()
         hub.sequencer.start()
         recheck = Recheck(hub)
         recheck.start()
@@ -174,6 +196,7 @@ def create_app(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine 
         finally:
             recheck.stop()
             hub.sequencer.stop()
+            hub.witnesses.stop()
             hub.engine.dispose()
 
     app = _HubApp(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
@@ -216,6 +239,23 @@ def _documents(settings: HubSettings, keystore: Keystore) -> tuple[Manifest, Dir
     if b64u(keystore.points_public) not in manifest.hub.x25519:
         raise SettingsError(f"the manifest names another key for points than {keystore.path} holds")
     return manifest, directory
+
+
+def _log_policy(settings: HubSettings, keystore: Keystore) -> LogPolicy | None:
+    if settings.log_policy is None:
+        return None
+    try:
+        policy = parse_policy(_read(settings.log_policy))
+        own = policy.prefix == settings.statement_hub and policy.log.public == bytes(
+            keystore.log_signing.verify_key
+        )
+    except PolicyFileError as error:
+        raise SettingsError(f"log_policy: {error}") from None
+    if not own:
+        raise SettingsError("log_policy: the policy is about another log, or another key of it")
+    if unfit := check_addresses(policy):
+        raise SettingsError(f"log_policy: witness {unfit} is neither at https nor on this machine")
+    return policy
 
 
 def organisation_classes(directory: Directory) -> tuple[str, ...]:

@@ -13,6 +13,7 @@
     ├── Rejected             a rule that names itself: `code` is from a fixed list, never input
     ├── MessageConflict      the same message id with another body
     ├── PolicyStopped        the version in force was stopped: Cedar says otherwise than its table
+    ├── LogUnconfirmed       no quorum of witnesses confirmed the log for as long as the setting allows
     └── LogUnavailable       nothing could be recorded, so nothing was answered
         ├── Overloaded       enough waits already: refused before it was read or decided
         └── PolicyAway       the version in force is not at hand in this process yet
@@ -110,6 +111,12 @@ class PolicyStopped(HubError):
     code = "policy-stopped"
 
 
+class LogUnconfirmed(HubError):
+    """Nobody confirmed the log for too long, and the hub is set to refuse then; recorded like any refusal."""
+
+    code = "log-unconfirmed"
+
+
 class WorkFailed(Exception):
     """Something unexpected inside a work; nothing was changed. Not a refusal: it becomes the constant 500."""
 
@@ -171,6 +178,10 @@ PROBLEMS: Mapping[type[HubError], tuple[Problem, str]] = {
     PolicyStopped: (
         Problem("policy-stopped", 503, "Answers are stopped"),
         "A check found that this version of the policy answers wrongly. Nothing was shown.",
+    ),
+    LogUnconfirmed: (
+        Problem("log-unconfirmed", 503, "The log is not confirmed"),
+        "The organisations that confirm the access log could not be reached for too long. Nothing was shown.",
     ),
     Overloaded: (
         Problem("overloaded", 503, "Too much is waiting"),

@@ -26,7 +26,9 @@ from index.ristretto import is_point
 from index.rows import Rows
 from index.sequencer import Sequencer
 from index.settings import HubSettings
+from index.store.engine import reading
 from index.tickets import Tickets
+from index.witnesses import Witnesses
 from policy.decide import Asker
 from policy.engine import PolicyVersion
 from policy.vocabulary import BASES, Vocabulary
@@ -107,6 +109,7 @@ class Hub:
     log_reader: LogReader
     engine: Engine
     sequencer: Sequencer
+    witnesses: Witnesses
     budgets: Budgets
     metrics: HubMetrics = field(default_factory=HubMetrics)
     unknown_retractions: UnknownRetractions = field(default_factory=UnknownRetractions)
@@ -149,11 +152,7 @@ class Hub:
 
     def reading(self) -> Connection:
         """A connection that never waits for the writer and sees one committed state; close it."""
-        connection = self.engine.connect()
-        if connection.dialect.name == "postgresql":
-            # Reading a log while it grows must not look like rows beyond the signed size.
-            return connection.execution_options(reading=True, isolation_level="REPEATABLE READ")
-        return connection.execution_options(reading=True)
+        return reading(self.engine)
 
     def sources_of(self, role: str, scopes: frozenset[str]) -> list[tuple[int, bytes]]:
         """Number and tag of the nodes that may publish a kind which this role sees in these scopes.

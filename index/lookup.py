@@ -25,7 +25,7 @@ from consent.resolve import Receiver, cases_named, states_of, with_standing
 from consent.state import StateUnreadable, decode
 from index.accesslog.log import Recorded, SealedBatch
 from index.decisions import Reasoned, dec_of, reasoned
-from index.errors import PolicyStopped, TicketRefused
+from index.errors import LogUnconfirmed, PolicyStopped, TicketRefused
 from index.gate import Caller, Rule, Who
 from index.hub import Hub
 from index.protocol.entry import SOMETHING, shown_bits
@@ -133,6 +133,8 @@ class Lookup:
             return record_refused(tx, self.hub, self.caller, self.tickets, TicketRefused())
         if self.hub.policies.stopped:
             return record_refused(tx, self.hub, self.caller, self.tickets, PolicyStopped())
+        if self.hub.witnesses.refuses():
+            return record_refused(tx, self.hub, self.caller, self.tickets, LogUnconfirmed())
         question = Question.of(self.hub, self.caller, tx)
         decided = [question.about(ticket) for ticket in self.tickets]
         recorded = [

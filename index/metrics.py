@@ -71,6 +71,22 @@ class HubMetrics:
         self.refusals = Counter(
             "vlagwijzer_hub_refusals", "Signed requests refused, by code.", ["code"], registry=to
         )
+        self.log_confirmed_age = Gauge(
+            "vlagwijzer_hub_log_confirmed_age_seconds",
+            "Since a quorum of witnesses last confirmed the log, or since the start.",
+            registry=to,
+        )
+        self.log_refused = Gauge(
+            "vlagwijzer_hub_log_refused",
+            "1 while nothing is signed: the log is not the witnessed one.",
+            registry=to,
+        )
+        self.witness_answers = Counter(
+            "vlagwijzer_hub_witness_answers",
+            "Checkpoints offered, by witness and what came of it.",
+            ["witness", "said"],
+            registry=to,
+        )
         self.failed_authentications = Gauge(
             "vlagwijzer_hub_failed_authentications_total", "Calls that were not proven.", registry=to
         )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -83,12 +83,18 @@ class OfficerPage:
 
 @dataclass(frozen=True, slots=True)
 class LogCheck:
-    """How far the log was read back. `problems` names places in the log, never persons."""
+    """How far the log was read back. `problems` names places in the log, never persons.
+
+    `unconfirmed`: no quorum of witnesses for 4 hours, or nothing is signed any more because of `refusal`.
+    """
 
     size: int
     until: datetime | None
     holds: bool
     problems: tuple[str, ...]
+    unconfirmed: bool = False
+    confirmed_at: datetime | None = None
+    refusal: str = ""
 
 
 NOTHING_YET = LogCheck(0, None, True, ())
@@ -162,7 +168,15 @@ class Officers:
     def _status(self) -> LogCheck:
         with self._hub.reading() as connection:
             status = verify_all(connection, self._hub.log_reader, node_keys=self._node_keys)
-        return NOTHING_YET if status is None else _check(status)
+        checked = NOTHING_YET if status is None else _check(status)
+        standing = self._hub.witnesses.standing()
+        refusal = self._hub.access_log.refusal
+        return replace(
+            checked,
+            unconfirmed=bool(refusal) or (standing is not None and standing.banner),
+            confirmed_at=standing.confirmed_at if standing else None,
+            refusal=refusal,
+        )
 
     def _node_keys(self, node: str) -> Sequence[bytes]:
         entry = self._hub.directory.node(node)

@@ -19,6 +19,7 @@ from index.protocol.directory import encode
 from index.protocol.http import problem_response
 from index.protocol.policy import PolicyAnswer, registers_statement, version_statement
 from index.registers import Registers
+from index.witnesses import Standing
 
 
 async def _checkpoint(hub: Hub, _: Request) -> Response:
@@ -94,15 +95,30 @@ async def _manifest(hub: Hub, _: Request) -> Response:
 
 async def _health(hub: Hub, _: Request) -> Response:
     """Whether the writer answers, and how much trust is separated."""
-    policies = hub.policies
-    status = "down" if not hub.sequencer.running else "stopped" if policies.stopped else "up"
+    policies, standing = hub.policies, hub.witnesses.standing()
+    refused = hub.access_log.refusal
+    status = "down" if not hub.sequencer.running else "stopped" if policies.stopped or refused else "up"
     body = {
         "status": status,
         "trustSeparation": hub.settings.trust_separation,
         "keys": hub.manifest.origin,
         "policy": {"number": hub.policy.number, "state": policies.state},
+        "log": _log_health(standing),
     }
     return Response(msgspec.json.encode(body), 200 if status == "up" else 503, media_type="application/json")
+
+
+def _log_health(standing: Standing | None) -> dict[str, object]:
+    """Whether witnesses confirm the log, since when not, and why nothing is signed."""
+    if standing is None:
+        return {"state": "without-witnesses"}
+    at = standing.confirmed_at
+    return {
+        "state": "refused" if standing.refusal else standing.state,
+        "confirmedAt": at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else None,
+        "witnesses": standing.witnesses,
+        "reason": standing.refusal,
+    }
 
 
 async def _metrics(hub: Hub, _: Request) -> Response:

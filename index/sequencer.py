@@ -426,7 +426,9 @@ class Sequencer:
             error,
             (_CommitFailed, _NotConnected, OperationalError, InterfaceError, LogInconsistent, HistoryBroken),
         ) or (isinstance(error, DBAPIError) and error.connection_invalidated):
-            log.error("batch_not_recorded", error=type(error).__name__, works=len(taken))
+            # What the log says of itself names places and heads only; other texts may hold anything.
+            reason = str(error) if isinstance(error, LogInconsistent) else ""
+            log.error("batch_not_recorded", error=type(error).__name__, works=len(taken), reason=reason)
             self._disconnect()
             self._metrics.not_recorded.inc(len(taken))
             _deliver([(waiting, LogUnavailable()) for waiting in taken])

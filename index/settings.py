@@ -63,6 +63,15 @@ class HubSettings(ProcessSettings):
     equated_days: frozenset[date] = frozenset()
     """Days that a royal decree makes like holidays (Algemene termijnenwet, art. 3 paragraph 3)."""
 
+    log_policy: Path | None = None
+    """The log's published policy (C2SP tlog-policy): its witnesses, with their addresses, and the quorum.
+    Absent: nobody confirms the log."""
+    witness_first_seconds: float = Field(default=5.0, ge=0)
+    """How long the first change after a start waits for the witnesses to say how far they are."""
+    refuse_unconfirmed_hours: float | None = Field(default=None, gt=0)
+    """Lookups are refused once no quorum confirmed the log for so long; 24 is meant. Absent: never, for
+    an outage of witnesses must not stop care."""
+
     node_per_minute: int = Field(default=6000, ge=1)
     """Persons that one node may ask about per minute, all its calls together."""
     employee_per_minute: int = Field(default=60, ge=1)

@@ -17,10 +17,11 @@ from index.protocol.http import Bounds, Problem, SafeHeaders, problem_response
 
 from .api import UNKNOWN, api_routes, problem_of
 from .api_document import openapi
-from .errors import HolderLied, HolderRefused, HoldersUnreachable, NodeError
+from .errors import HolderLied, HolderRefused, HoldersUnreachable, HubUnreachable, NodeError
 from .grid import Grid
 from .runtime import NodeRuntime, open_node
 from .settings import NodeSettings
+from .witness.routes import witness_routes
 
 log = structlog.get_logger()
 
@@ -45,6 +46,8 @@ def create_app(settings: NodeSettings, runtime: NodeRuntime | None = None) -> Fa
     app.state.node = node
     app.router.routes.extend(api_routes(node))
     app.router.routes.extend(_own_routes(node))
+    if node.witness is not None:
+        app.router.routes.extend(witness_routes(node.witness))
     missing = None
     if settings.login is not None:
         from .pages import node_pages
@@ -78,7 +81,7 @@ def _lifespan(node: NodeRuntime) -> Callable[[FastAPI], AbstractAsyncContextMana
         except (HoldersUnreachable, HolderRefused, HolderLied) as error:
             # An outage of the key holders does not stop a node: what it has to send waits.
             log.warning("canaries_postponed", reason=type(error).__name__)
-        tasks = [asyncio.create_task(_keep_documents(node))]
+        tasks = [asyncio.create_task(_keep_documents(node)), asyncio.create_task(_keep_proofs(node))]
         if "source" in node.settings.parts or node.declarations.kinds:
             tasks.append(asyncio.create_task(node.sender.run()))
             tasks.append(asyncio.create_task(node.alerts.run()))
@@ -104,6 +107,18 @@ async def _keep_documents(node: NodeRuntime) -> None:
             await node.trust.refresh(node.clients[-1])
         except NodeError as error:
             log.error("documents_not_refreshed", reason=str(error))
+
+
+async def _keep_proofs(node: NodeRuntime) -> None:
+    while True:
+        await asyncio.sleep(node.settings.proofs_seconds)
+        try:
+            await node.confirmed.round()
+        except HubUnreachable:
+            log.warning("log_proofs_postponed")
+        except Exception as error:
+            # Proofs come later; a node goes on without.
+            log.error("log_proofs_failed", error=type(error).__name__)
 
 
 def _own_routes(node: NodeRuntime) -> list[Route]:

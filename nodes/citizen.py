@@ -40,6 +40,7 @@ from index.protocol.messages import (
     ChoiceEntry,
     ChoiceRequest,
     ClosingRequest,
+    LogLine,
     ObjectionRequest,
     OwnClaim,
     OwnCodeAnswer,
@@ -49,16 +50,18 @@ from index.protocol.messages import (
     RelationRequest,
     RightItem,
 )
+from index.protocol.note import parse_checkpoint, parse_note, year_of
 from index.protocol.points import seal_points
 from policy.vocabulary import UnknownCode, Vocabulary
 
 from .ages import next_boundary, regime_of
 from .bsn import Bsn
 from .codes import digest_of_code
-from .errors import BadInput, LoginExpired, NodeError, NotAllowed, ReceiptInvalid, Refused
+from .errors import BadInput, HubUnreachable, LoginExpired, NodeError, NotAllowed, ReceiptInvalid, Refused
 from .hub import CITIZEN, Asking, Hub, new_message_id
-from .looks import check_lines
+from .looks import check_lines, leaf_of_line
 from .policy import HubPolicy, InForce
+from .proofs import Confirmation, ConfirmedLog
 from .pseudonymise import Pseudonymiser
 from .representation import (
     CURATELE_BY_BRP,
@@ -284,6 +287,9 @@ class LooksView:
     checked: int
     total: int
     at: datetime
+    confirmed_by: int = 0
+    """Witnesses that cosigned the history these lines stand in; 0 where no quorum did."""
+    confirmed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,10 +384,12 @@ class Citizens:
         vocabulary: Vocabulary,
         *,
         policy: HubPolicy,
+        confirmed: ConfirmedLog,
         settings: NodeSettings,
         now: Callable[[], datetime],
     ) -> None:
         self._hub = hub
+        self._confirmed = confirmed
         self._policy = policy
         self._pseudonymiser = pseudonymiser
         self._trust = trust
@@ -685,8 +693,13 @@ class Citizens:
         """
         return (await self.own_log(session))[0]
 
-    async def own_log(self, session: CitizenSession) -> tuple[LooksView, dict[str, bytes]]:
+    async def own_log(
+        self, session: CitizenSession, wait_s: float = 0.0
+    ) -> tuple[LooksView, dict[str, bytes]]:
         """As `looks`, with the files by which anybody can check the lines (`index.protocol.export`).
+
+        Args:
+            wait_s: How long to wait for witnesses to confirm the newest line too.
 
         Raises:
             ReceiptInvalid: Not even the checkpoint holds.
@@ -703,7 +716,33 @@ class Citizens:
             at=self._now(),
         )
         listed = {scope: [lid] for scope, lid in own.items()}
-        return view, await asyncio.to_thread(files_of, answer.lines, answer.checkpoint, listed, vkey)
+        head = parse_checkpoint(parse_note(answer.checkpoint).text)
+        year = year_of(head.origin)[1]
+        confirmed = await self._confirmed.continuing(year, head, wait_s)
+        proofs: dict[tuple[int, int], str] = {}
+        if confirmed is not None:
+            view = replace(view, confirmed_by=confirmed.by, confirmed_at=confirmed.at)
+            if wait_s:
+                # A tile that cannot be read now costs confirmations, not the citizen's own list.
+                with suppress(HubUnreachable):
+                    proofs = await self._confirmed_proofs(answer.lines, {year: confirmed})
+        policy = self._confirmed.policy_text
+        return view, await asyncio.to_thread(
+            files_of, answer.lines, answer.checkpoint, listed, vkey, proofs=proofs, policy=policy
+        )
+
+    async def _confirmed_proofs(
+        self, lines: Sequence[LogLine], known: dict[int, Confirmation]
+    ) -> dict[tuple[int, int], str]:
+        """Proofs of these lines under the confirmed checkpoint of their year; those that have one."""
+        found: dict[tuple[int, int], str] = {}
+        for year in {line.year for line in lines}:
+            confirmed = known.get(year) or await self._confirmed.newest(year)
+            if confirmed is not None:
+                leaves = {line.index: leaf_of_line(line) for line in lines if line.year == year}
+                made = await self._confirmed.proofs(year, sorted(leaves.items()), confirmed)
+                found |= {(year, index): proof for index, proof in made.items()}
+        return found
 
     async def receipts(self, session: CitizenSession) -> dict[str, tuple[str, Receipt]]:
         """A fresh signed receipt of every choice ever made, by group: the token and what it says.

@@ -32,6 +32,17 @@ class NodeFigures:
             "node_refusals", "Calls refused, by the code of the problem.", ["code"], registry=self.registry
         )
 
+        self._proofs = Counter(
+            "node_log_proofs",
+            "Own lines of the access log, by what became of them.",
+            ["state"],
+            registry=self.registry,
+        )
+
+    def proof(self, state: str) -> None:
+        """One line of the log that is `confirmed`, or `missing` in what witnesses confirmed."""
+        self._proofs.labels(state).inc()
+
     def refused(self, code: str) -> None:
         """One call of an own system that got a problem; `code` is from the table of problems."""
         self._refusals.labels(code).inc()

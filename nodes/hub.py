@@ -108,6 +108,7 @@ class Hub:
         hub_id: Names the log and is the issuer of receipts.
         log_vkey, receipt_key: Pinned; what the hub signs counts under these only.
         now: Clock, UTC.
+        proven: Told of each line that an answer proved, so that its confirmation can be fetched later.
     """
 
     def __init__(
@@ -122,9 +123,11 @@ class Hub:
         receipt_key: bytes,
         now: Callable[[], datetime],
         observe: Callable[[str, float], None] = lambda _route, _seconds: None,
+        proven: Callable[[CheckedEntry], None] = lambda _entry: None,
     ) -> None:
         self._http = http
         self._observe = observe
+        self._proven = proven
         self._hub_id = hub_id
         self._node = node
         self._oin = oin
@@ -378,7 +381,10 @@ class Hub:
         if not receipts:
             raise ReceiptInvalid("the answer has no log receipt")
         persons = lids if lids is not None else [None] * len(receipts)
-        return [self._checked(receipt, sent, own) for receipt, own in zip(receipts, persons, strict=True)]
+        found = [self._checked(receipt, sent, own) for receipt, own in zip(receipts, persons, strict=True)]
+        for entry in found:
+            self._proven(entry)
+        return found
 
     def _checked(
         self, receipt: LogReceipt, sent: Signed | None, lids: Sequence[bytes] | None

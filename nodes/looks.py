@@ -110,6 +110,12 @@ def _held(
     return asker, n, prev
 
 
+def leaf_of_line(line: LogLine) -> bytes:
+    """The hash of a line's leaf, for lines that were checked."""
+    salts = (unb64u(line.salt, 32), unb64u(line.salt_a, 32), unb64u(line.salt_b, 32))
+    return leaf_hash(leaf_of(*salts, line.asker.encode(), line.chain.encode()))
+
+
 def _runs(chain: Sequence[tuple[int, int, int]]) -> bool:
     before = -1
     for expected, (n, prev, index) in enumerate(chain, 1):

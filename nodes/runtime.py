@@ -14,6 +14,7 @@ import httpx
 from nacl.signing import SigningKey
 from sqlalchemy import Engine
 
+from index.protocol.keyfile import KeyFileError, read_key_file
 from policy.vocabulary import Vocabulary, load_vocabulary
 
 from .alerts import Alerts
@@ -33,6 +34,7 @@ from .hub import Hub
 from .intake import Intake
 from .outbox import Outbox
 from .policy import HubPolicy
+from .proofs import ConfirmedLog, pinned_policy
 from .pseudonymise import Pseudonymiser
 from .publication import Rules
 from .sender import Sender
@@ -41,6 +43,7 @@ from .source import SourceDesk
 from .store.database import open_engine
 from .trust import Trust, establish
 from .visits import Visits
+from .witness.witness import Witness
 
 
 @dataclass(slots=True)
@@ -74,6 +77,8 @@ class NodeRuntime:
     figures: NodeFigures
     now: Callable[[], datetime]
     clients: tuple[httpx.AsyncClient, ...]
+    confirmed: ConfirmedLog
+    witness: Witness | None = None
 
     async def close(self) -> None:
         """Let go of connections and the store."""
@@ -121,6 +126,14 @@ def open_node(
     holder_http = _client(settings, holder_transport)
     source_http = _client(settings, source_transport)
     figures = NodeFigures()
+    confirmed = ConfirmedLog(
+        hub_http,
+        engine,
+        policy=pinned_policy(settings.log_policy, settings.hub_log_vkey),
+        keep=settings.proofs_kept,
+        figures=figures,
+        now=now,
+    )
     hub = Hub(
         hub_http,
         hub_id=settings.hub_id,
@@ -131,6 +144,7 @@ def open_node(
         receipt_key=settings.receipt_key(),
         now=now,
         observe=figures.hub,
+        proven=confirmed.remember,
     )
     pseudonymiser = Pseudonymiser(
         node=settings.node_id,
@@ -182,7 +196,16 @@ def open_node(
     alerts = Alerts(
         settings.alerts, node=settings.node_id, source=source, sources=sources, http=source_http, now=now
     )
-    citizens = Citizens(hub, pseudonymiser, trust, vocabulary, policy=policy, settings=settings, now=now)
+    citizens = Citizens(
+        hub,
+        pseudonymiser,
+        trust,
+        vocabulary,
+        policy=policy,
+        confirmed=confirmed,
+        settings=settings,
+        now=now,
+    )
     sender = Sender(outbox, intake, hub, vocabulary, settings, now=now)
     tokens = None
     if settings.tokens is not None:
@@ -226,6 +249,26 @@ def open_node(
         figures=figures,
         now=now,
         clients=(hub_http, source_http, holder_http),
+        confirmed=confirmed,
+        witness=_witness(settings, engine, now),
+    )
+
+
+def _witness(settings: NodeSettings, engine: Engine, now: Callable[[], datetime]) -> Witness | None:
+    own = settings.witness
+    if own is None:
+        return None
+    try:
+        seed = read_key_file(own.key_file)
+    except KeyFileError as error:
+        raise SettingsError(str(error)) from None
+    return Witness(
+        engine,
+        name=own.name,
+        seed=seed,
+        marker=own.key_file.with_name(own.key_file.name + ".used"),
+        log_vkeys=own.logs or (settings.hub_log_vkey,),
+        now=now,
     )
 
 

@@ -184,6 +184,17 @@ class AlertSettings(_Part):
         return self
 
 
+class WitnessSettings(_Part):
+    """This node cosigns checkpoints of the log, at `/v1/witness/add-checkpoint`."""
+
+    name: str = Field(pattern=r"^[!-*,-~]{1,200}$")
+    """Name of the witness's key, as the policy repeats it: a host name and a path, without spaces or `+`."""
+    key_file: Path
+    """Ed25519 seed for cosigning alone. `<key_file>.used`, which comes to lie beside it, belongs to it."""
+    logs: tuple[str, ...] = ()
+    """Verifier keys of the logs that are cosigned; empty: the hub's."""
+
+
 class NodeSettings(ProcessSettings):
     """Everything that differs between two nodes."""
 
@@ -261,6 +272,14 @@ class NodeSettings(ProcessSettings):
     alerts: AlertSettings = AlertSettings()
     approvers: dict[str, str] = Field(default_factory=dict)
     """Who may sign off a first load: name = Ed25519 public key (`vlagwijzer policy key`). Two are needed."""
+    witness: WitnessSettings | None = None
+    """Absent: this node cosigns nothing."""
+    log_policy: Path | None = None
+    """The log's published policy (C2SP tlog-policy): who must have confirmed it. Absent: nobody need have."""
+    proofs_kept: int = Field(default=100_000, ge=100)
+    """Confirmed proofs of this node's own questions that are kept; then the oldest goes."""
+    proofs_seconds: float = Field(default=20.0, gt=0)
+    """How often confirmed proofs are fetched."""
     brp: BrpSettings | None = None
     """Portal: absent, the birth date comes from the login and nobody can choose for a child."""
     counter: CounterSettings | None = None
@@ -275,7 +294,7 @@ class NodeSettings(ProcessSettings):
     def absolute(self, folder: Path) -> dict[str, Any]:
         """The files named in parts too."""
         found = super().absolute(folder)
-        for name, field in (("login", "client_secret_file"), ("csv", "mapping_file"), *_BRP_FILES):
+        for name, field in _PART_FILES:
             part = found.get(name, getattr(self, name))
             if part is not None and getattr(part, field) is not None:
                 found[name] = part.model_copy(update={field: folder / getattr(part, field)})
@@ -329,7 +348,14 @@ def _absolute(source: SourceSettings, folder: Path) -> SourceSettings:
     return source.model_copy(update=paths)
 
 
-_BRP_FILES = (("brp", "api_key_file"), ("brp", "client_secret_file"), ("brp", "file"))
+_PART_FILES = (
+    ("login", "client_secret_file"),
+    ("csv", "mapping_file"),
+    ("witness", "key_file"),
+    ("brp", "api_key_file"),
+    ("brp", "client_secret_file"),
+    ("brp", "file"),
+)
 
 
 class NodeKeys:

@@ -42,9 +42,11 @@ from index.protocol.directory import (
     sign,
 )
 from index.protocol.keyfile import read_key_file, write_key_file
-from index.protocol.note import ED25519, NoteKey, origin_of
+from index.protocol.note import COSIGNATURE_V1, ED25519, NoteKey, origin_of
+from index.protocol.tlogpolicy import Witness, policy_of
 from nodes.keyholder import installation
 from nodes.oprf.dealer import deal
+from nodes.witness.routes import PREFIX as WITNESS_PREFIX
 
 from ..processes import migrate_hub
 from ..toml_text import toml_text
@@ -313,8 +315,25 @@ def _write_settings(folder: Path, base: int) -> None:
         "hub_receipt_key": b64u(bytes(keystore.receipt_signing.verify_key)),
         "hub_consent_key": b64u(bytes(keystore.consent_signing.verify_key)),
     }
+    public["log_policy"] = "log-policy.txt"
+    policy = _log_policy(folder, base, public["hub_log_vkey"]).encode()
+    _write(folder / "hub" / "log-policy.txt", policy)
     for node in plan.NODES:
+        _write(folder / "nodes" / node.id / "log-policy.txt", policy)
         _toml(folder / "nodes" / node.id / "node.toml", _node_settings(node, base, pinned, public))
+
+
+def _log_policy(folder: Path, base: int, log_vkey: str) -> str:
+    """The witnesses of the log. Their keys come into being once, also in a folder of an earlier demo."""
+    listed = []
+    for node_id in plan.WITNESSES:
+        key_file = folder / "nodes" / node_id / "witness.key"
+        if not key_file.exists():
+            write_key_file(key_file, secrets.token_bytes(32))
+        key = NoteKey(plan.witness_name(node_id), COSIGNATURE_V1, _public(key_file))
+        url = plan.loopback(base, plan.node(node_id).offset) + WITNESS_PREFIX
+        listed.append(Witness(node_id, key, url))
+    return policy_of(log_vkey, listed, plan.WITNESS_QUORUM)
 
 
 def _holder_settings(holder: plan.Holder, base: int, pinned: Mapping[str, str]) -> dict[str, Any]:
@@ -341,6 +360,7 @@ def _hub_settings(home: Path, base: int, pinned: Mapping[str, str]) -> dict[str,
         "keystore": "keys",
         "manifest": "manifest.json",
         "directory": "directory.json",
+        "log_policy": "log-policy.txt",
         "trust_separation": "none",
         "holders": dict(pinned),
         "pages": {
@@ -387,6 +407,8 @@ def _node_settings(
         "practice": True,
         "holders": dict(pinned),
     }
+    if node.id in plan.WITNESSES:
+        settings["witness"] = {"name": plan.witness_name(node.id), "key_file": "witness.key"}
     if "portal" in node.parts:
         settings["grant_url"] = f"{issuer}/token-exchange"
         settings["brp"] = {"file": "brp.json"}

@@ -158,6 +158,9 @@ HOLDERS = (
     Holder(3, "hogeschool", "Hogeschool Rivierenland", 12),
 )
 THRESHOLD = 2
+WITNESSES = ("schuldhulp", "werk-en-inkomen", "jeugdhulp", PORTAL_NODE)
+"""Nodes that confirm the log: one of each organisation."""
+WITNESS_QUORUM = 3
 
 CITIZEN_ISSUER = Issuer("inloggen", 1)
 OFFICER_ISSUER = Issuer("toezicht", 5)
@@ -199,6 +202,11 @@ def issuer_of(oin: str) -> Issuer:
     """The identity provider of an organisation's employees; of citizens for the portal."""
     names = {GEMEENTE: "gemeente", SCHULDHULP: "schuldhulp", JEUGDHULP: "jeugdhulp", PORTAAL: "inloggen"}
     return next(entry for entry in ISSUERS if entry.id == names[oin])
+
+
+def witness_name(node_id: str) -> str:
+    """Name of a node's witness key."""
+    return f"{node_id}.{HUB_ID}/witness"
 
 
 def ports(base: int) -> dict[str, int]:

@@ -33,6 +33,7 @@ GRANT SELECT ON alembic_version TO vlagwijzer_app;
 GRANT SELECT, INSERT ON entry, handle, tile, heads, directive, policy_version, act TO vlagwijzer_app;
 GRANT SELECT, INSERT, UPDATE ON tree TO vlagwijzer_app;
 GRANT SELECT, INSERT, DELETE ON spent TO vlagwijzer_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON cosignature TO vlagwijzer_app;
 GRANT SELECT, INSERT, UPDATE ON
     marker, digest, heartbeat, choice_state, relation, message, escrow_session, standing
     TO vlagwijzer_app;
@@ -42,4 +43,4 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON flag TO vlagwijzer_app;
 GRANT SELECT ("year", "index"), UPDATE (sealed) ON entry TO vlagwijzer_shredder;
 
 -- Officers and their tools read the log. What is sealed in it stays sealed without the log's keys.
-GRANT SELECT ON entry, handle, tile, tree, heads TO vlagwijzer_officer;
+GRANT SELECT ON entry, handle, tile, tree, heads, cosignature TO vlagwijzer_officer;

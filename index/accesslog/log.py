@@ -38,6 +38,7 @@ from .reading import LogReader
 from .spent import Spent
 from .tiles import Edge, Tree
 
+_EMPTY = "the log is empty, yet a head of it was signed before, as after a restored backup; nothing is signed"
 _FORGET_EVERY_S = 60
 _HEADS_AT_ONCE = 512
 _SALTS = 3 * fmt.SALT_SIZE
@@ -157,6 +158,31 @@ class AccessLog(LogReader):
         self._open: _State | None = None
         self._pending: list[Recorded] = []
         self._forgotten_at = 0.0
+        self._refusal = ""
+
+    def refuse(self, reason: str) -> None:
+        """Sign nothing more in this process. `reason` is for operators and names no person."""
+        self._refusal = reason
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing is signed; empty while it is."""
+        return self._refusal
+
+    def check_stored(self, conn: Connection) -> None:
+        """Refuse a database that is not the one whose head was signed last; writes nothing.
+
+        Raises:
+            LogInconsistent: It is behind or beside it, as after a restored backup.
+        """
+        newest = driver.rows(conn, _newest_tree(conn.dialect))
+        if newest:
+            row = _TreeRow(*newest[0])
+            frontier = _frontier_of(row)
+            edge = Edge.load(conn, row.year, row.size)
+            self._check_last_head(conn, _State(row.year, row.batch, frontier, edge))
+        elif self._keeper and self._keeper.last() is not None:
+            raise LogInconsistent(_EMPTY)
 
     # --- one batch -------------------------------------------------------------------
 
@@ -166,6 +192,8 @@ class AccessLog(LogReader):
         Raises:
             LogInconsistent: What is stored is not what was signed last.
         """
+        if self._refusal:
+            raise LogInconsistent(self._refusal)
         newest = driver.rows(conn, _newest_tree(conn.dialect))
         row = _TreeRow(*newest[0]) if newest else None
         self._pending = []
@@ -299,7 +327,7 @@ class AccessLog(LogReader):
     def _new_year(self, conn: Connection, row: _TreeRow | None, now: datetime) -> _State:
         """Open the log of this year; its entry 0 holds the last checkpoint of the year before."""
         if row is None and self._keeper and self._keeper.last() is not None:
-            raise LogInconsistent("the log is empty, yet a head of it was signed before")
+            raise LogInconsistent(_EMPTY)
         state = _State(now.year, row.batch if row else 0, Frontier(), Edge(0, {}), stored=False)
         more: dict[str, str | int] = {}
         if row is not None:

@@ -24,8 +24,10 @@ from index.protocol.entry import Asker, EntryError, Opened
 from index.protocol.merkle import inclusion_proof
 from index.protocol.messages import LogLine
 from index.protocol.note import Checkpoint, origin_of, sign_checkpoint
+from index.protocol.tlogpolicy import LogPolicy
 
 from . import tables
+from .cosignatures import ConfirmedHead, newest_confirmed, with_cosignatures
 from .errors import LogInconsistent
 from .keys import LogKeys
 from .tiles import Tree, tile_bytes
@@ -99,9 +101,15 @@ class Page:
 class LogReader:
     """Reads on any connection, inside or outside the writer's transaction."""
 
-    def __init__(self, prefix: str, keys: LogKeys) -> None:
-        """`prefix` is the origin without its year, `<hub id>/v1/log`."""
+    def __init__(self, prefix: str, keys: LogKeys, policy: LogPolicy | None = None) -> None:
+        """
+        Args:
+            prefix: The origin without its year, `<hub id>/v1/log`.
+            keys: The hub's key store.
+            policy: Who confirms the log; None where nobody does.
+        """
         self.prefix = prefix
+        self.policy = policy
         self._keys = keys
 
     def log_key(self, year: int) -> bytes:
@@ -133,10 +141,26 @@ class LogReader:
         if head is None:
             return None
         if found[2] == "checkpoint":
-            return head.note.encode(), False
+            return self._published(conn, head).encode(), False
         # Without the year the same path means another log next January: not for ever.
         body = tile_bytes(conn, head.year, head.size, found[3])
         return (body[0], bool(found[1])) if body else None
+
+    def confirmed(self, conn: Connection, year: int) -> ConfirmedHead | None:
+        """The newest checkpoint of a year that a quorum of witnesses cosigned."""
+        if self.policy is None:
+            return None
+        return newest_confirmed(conn, self.prefix, year, self.policy, self._keys.log_signing)
+
+    def _published(self, conn: Connection, head: SignedHead) -> str:
+        """The newest confirmed checkpoint; before the first one, the newest with what is there."""
+        if self.policy is None or not self.policy.asks_quorum:
+            return head.note
+        confirmed = self.confirmed(conn, head.year)
+        if confirmed is not None:
+            return confirmed.note
+        newest = Checkpoint(origin_of(self.prefix, head.year), head.size, head.root)
+        return with_cosignatures(conn, newest, head.year, self.policy, self._keys.log_signing).note
 
     # --- the citizen -----------------------------------------------------------------
 

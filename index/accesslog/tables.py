@@ -9,7 +9,7 @@ Source: docs/design/access-log.md, "Storage and the order of things".
 import functools
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, SmallInteger, Table, event
+from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, SmallInteger, String, Table, event
 
 from index.store import driver
 from index.store.metadata import metadata
@@ -75,6 +75,21 @@ heads = Table(
     Column("sealed", LargeBinary, nullable=False),
 )
 """The list behind each `heads` entry, sealed, for officers."""
+
+cosignature = Table(
+    "cosignature",
+    metadata,
+    Column("year", SmallInteger, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("witness", String(200), primary_key=True),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+)
+"""Verified cosignatures only, by the name of the witness's key; `time` is the witness's, Unix seconds.
+
+Those of sizes below the newest confirmed one are removed: a later confirmation covers them.
+"""
 
 _TREE_SHRINKS = (
     "NEW.year <> OLD.year OR NEW.size < OLD.size "

@@ -14,11 +14,11 @@ from sqlalchemy import Connection, select
 
 from index.protocol.codec import u16
 from index.protocol.merkle import HASH_SIZE, Frontier, MerkleError, leaf_hash
+from index.protocol.tilereading import WIDTH, number_path
 
 from . import tables
 from .errors import LogInconsistent
 
-WIDTH = 256
 _TILE_BITS = 8
 _PATH = re.compile(r"(entries|[0-9]|[1-5][0-9])/((?:x[0-9]{3}/){0,5})([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?\Z")
 
@@ -50,14 +50,6 @@ def parse_path(path: str) -> tuple[int | None, int, int | None] | None:
     if number_path(number) != groups + last or (width is not None and int(width) >= WIDTH):
         return None
     return (None if level == "entries" else int(level)), number, (int(width) if width else None)
-
-
-def number_path(number: int) -> str:
-    """A tile number in groups of three digits, all but the last marked `x`."""
-    digits = str(number)
-    digits = digits.zfill(-(-len(digits) // 3) * 3)
-    groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]
-    return "/".join([*(f"x{group}" for group in groups[:-1]), groups[-1]])
 
 
 class Edge:

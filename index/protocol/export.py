@@ -9,14 +9,15 @@ Checked, for every line and in this order:
 
     1. the files are there, of a sane size, and each proof belongs to a line
     2. the checkpoint of its proof is signed by the log of the policy, and its leaf stands in it
-    3. the line concerns the person: one of its handles is computed from the log ids
-    4. per chain the numbers run 1, 2, 3 ... and each line names the index of the one before
-    5. the last line of every chain of the newest year is one and the same own look over all
+    3. the witnesses of the policy's quorum cosigned that checkpoint
+    4. the line concerns the person: one of its handles is computed from the log ids
+    5. per chain the numbers run 1, 2, 3 ... and each line names the index of the one before
+    6. the last line of every chain of the newest year is one and the same own look over all
        scopes, the one that read them: nothing was left out at an end either
 
 Left to the caller: whether the policy is the one that was published, for a thief could put another into the
-file; and the age: lines cut off back to an earlier own look leave what could be saved then, and `last` tells.
-No witness signs yet, so a policy that asks for a quorum fails.
+file; and the age: lines cut off back to an earlier own look leave what could be saved then, and `last` and
+`confirmed` tell.
 
 Source: docs/design/access-log.md, "Views and verification".
 """
@@ -33,8 +34,9 @@ import msgspec
 from .codec import EncodingError, b64u, unb64u
 from .entry import Asker, EntryError, handle, leaf_of, parse_asker, parse_chain, read_handles
 from .messages import LogLine
-from .note import NoteError, NoteKey, key_for_origin, parse_vkey, year_of
+from .note import Note, NoteError, year_of
 from .proof import ProofError, make_proof, parse_proof, verify_proof
+from .tlogpolicy import Confirmed, LogPolicy, PolicyFileError, parse_policy, policy_without_witnesses
 
 LINES, LIDS, POLICY = "lines.jsonl", "lids.json", "policy.txt"
 _PROOF = re.compile(r"proofs/(20[0-9]{2})-(0|[1-9][0-9]{0,15})\.tlog-proof\Z")
@@ -61,12 +63,18 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What held. `last` is the hub's time in the newest line; `problems` is empty when everything did."""
+    """What held; `problems` is empty when everything did.
+
+    `last` is the hub's time in the newest line, `confirmed` the oldest time for which a quorum
+    vouches under one of the proofs, `witnesses` the fewest that cosigned one.
+    """
 
     lines: int
     chains: int
     last: datetime | None
     problems: tuple[str, ...]
+    confirmed: datetime | None = None
+    witnesses: int = 0
 
     @property
     def holds(self) -> bool:
@@ -75,13 +83,25 @@ class Verified:
 
 def policy_text(log_vkey: str) -> str:
     """The policy of a log without witnesses."""
-    return f"log {log_vkey}\nquorum none\n"
+    return policy_without_witnesses(log_vkey)
 
 
 def files_of(
-    lines: Sequence[LogLine], checkpoint: str, lids: Mapping[str, Sequence[bytes]], log_vkey: str
+    lines: Sequence[LogLine],
+    checkpoint: str,
+    lids: Mapping[str, Sequence[bytes]],
+    log_vkey: str,
+    *,
+    proofs: Mapping[tuple[int, int], str] | None = None,
+    policy: str | None = None,
 ) -> dict[str, bytes]:
-    """The checkable files of an export by name. A line that concerns several scopes is written once."""
+    """The checkable files of an export by name. A line that concerns several scopes is written once.
+
+    Args:
+        checkpoint: The note that the lines' own proofs lead to.
+        proofs: By year and index, proofs under a confirmed checkpoint; they take the place of the lines' own.
+        policy: The published policy; absent: that of a log without witnesses.
+    """
     once = {(line.year, line.index): line for line in lines}
     rows = [
         Line(line.year, line.index, line.salt, line.salt_a, line.salt_b, line.asker, line.chain)
@@ -91,11 +111,13 @@ def files_of(
     found = {
         LINES: b"".join(msgspec.json.encode(row) + b"\n" for row in rows),
         LIDS: msgspec.json.encode(listed),
-        POLICY: policy_text(log_vkey).encode(),
+        POLICY: (policy or policy_text(log_vkey)).encode(),
     }
     for (year, index), line in sorted(once.items()):
-        hashes = [unb64u(step, 32) for step in line.proof]
-        found[f"proofs/{year}-{index}.tlog-proof"] = make_proof(index, hashes, checkpoint).encode()
+        proof = (proofs or {}).get((year, index))
+        if proof is None:
+            proof = make_proof(index, [unb64u(step, 32) for step in line.proof], checkpoint)
+        found[f"proofs/{year}-{index}.tlog-proof"] = proof.encode()
     return found
 
 
@@ -110,7 +132,7 @@ def verify_export(raw: bytes, policy: str | None = None) -> Verified:
         ExportInvalid: Not an export at all: 1 of the module's list fails.
     """
     files = _files(raw)  # 1
-    key = _log_of(policy if policy is not None else _text(files, POLICY))
+    pinned = _policy_of(policy if policy is not None else _text(files, POLICY))
     try:
         lids = {
             scope: [unb64u(lid, 16) for lid in listed]
@@ -119,7 +141,7 @@ def verify_export(raw: bytes, policy: str | None = None) -> Verified:
         lines = [msgspec.json.decode(row, type=Line) for row in files[LINES].splitlines()]
     except (msgspec.MsgspecError, EncodingError, UnicodeDecodeError, RecursionError):
         raise ExportInvalid("lines or log ids have another form") from None
-    check = _Check(key, files, lids)
+    check = _Check(pinned, files, lids)
     places = [(line.year, line.index) for line in lines]
     if len(set(places)) != len(places):
         check.problem("a line stands twice")
@@ -130,20 +152,27 @@ def verify_export(raw: bytes, policy: str | None = None) -> Verified:
     for line in lines:
         check.line(line)
     check.chains()
-    return Verified(check.held, len(check.numbers), check.last, tuple(check.problems))
+    return Verified(
+        check.held, len(check.numbers), check.last, tuple(check.problems), check.confirmed, check.witnesses
+    )
 
 
 class _Check:
     """One pass over the lines of a file."""
 
-    def __init__(self, key: NoteKey, files: Mapping[str, bytes], lids: Mapping[str, Sequence[bytes]]) -> None:
+    def __init__(
+        self, policy: LogPolicy, files: Mapping[str, bytes], lids: Mapping[str, Sequence[bytes]]
+    ) -> None:
         self.held = 0
         self.last: datetime | None = None
         self.problems: list[str] = []
         self.numbers: dict[bytes, list[tuple[int, int, int]]] = {}
         self._looks: set[int] = set()
         self._newest = 0
-        self._key, self._files = key, files
+        self.confirmed: datetime | None = None
+        self.witnesses = 0
+        self._policy, self._files = policy, files
+        self._confirmations: dict[str, Confirmed] = {}
         self._lids = [lid for listed in lids.values() for lid in listed]
         self._present = [listed[0] for listed in lids.values() if listed]
 
@@ -152,20 +181,25 @@ class _Check:
             self.problems.append(text)
 
     def line(self, line: Line) -> None:
-        """2 and 3."""
+        """2 to 4."""
         try:
             asker_raw, chain_raw = line.asker.encode(), line.chain.encode()
             salts = (unb64u(line.salt, 32), unb64u(line.salt_a, 32), unb64u(line.salt_b, 32))
             proof = parse_proof(_text(self._files, _proof_name(line)))
             origin = proof.checkpoint.origin
             prefix, year = year_of(origin)
-            if (prefix, year, proof.index) != (_prefix(self._key), line.year, line.index):
+            if (prefix, year, proof.index) != (self._policy.prefix, line.year, line.index):
                 raise ProofError("of another log, year or index")
-            verify_proof(proof, leaf_of(*salts, asker_raw, chain_raw), key_for_origin(self._key, origin))
+            verify_proof(proof, leaf_of(*salts, asker_raw, chain_raw), self._policy.key_of(origin))
             asker, chain = parse_asker(asker_raw), parse_chain(chain_raw)
             handles = read_handles(asker)
-        except (ProofError, NoteError, EntryError, EncodingError, ExportInvalid, UnicodeError):
+        except (
+            ProofError, NoteError, PolicyFileError, EntryError, EncodingError, ExportInvalid, UnicodeError
+        ):  # fmt: skip
             self.problem(f"line {line.year}-{line.index} does not stand in the log as it is written here")
+            return
+        if not self._confirmed(proof.note):
+            self.problem(f"line {line.year}-{line.index} is not confirmed by the witnesses of the policy")
             return
         own = {handle(line.year, lid) for lid in self._lids}
         if len(handles) != len(chain.subj) or not own & set(handles):
@@ -177,6 +211,18 @@ class _Check:
             if found in own:
                 self.numbers.setdefault(found, []).append((n, prev, line.index))
 
+    def _confirmed(self, note: Note) -> bool:
+        """3: the quorum; all lines of a file bear the same few checkpoints."""
+        text = note.text + "".join(f"{one.name} {one.blob.hex()}\n" for one in note.signatures)
+        said = self._confirmations.get(text)
+        if said is None:
+            said = self._confirmations[text] = self._policy.confirmed(note)
+            if said.since is not None:
+                at = datetime.fromtimestamp(said.since, UTC)
+                self.confirmed = at if self.confirmed is None else min(self.confirmed, at)
+                self.witnesses = min(self.witnesses or len(said.times), len(said.times))
+        return said.quorum
+
     def _seen(self, line: Line, asker: Asker) -> None:
         if line.year > self._newest:
             self._newest = line.year
@@ -187,7 +233,7 @@ class _Check:
         self.last = at if self.last is None else max(self.last, at)
 
     def chains(self) -> None:
-        """4 and 5."""
+        """5 and 6."""
         if not self.held:
             self.problem("there is no line")
         for numbers in self.numbers.values():
@@ -205,28 +251,22 @@ class _Check:
             self.problem("the end of a chain is missing: the look that read the lines does not end it")
 
 
-def _prefix(key: NoteKey) -> str:
-    try:
-        return year_of(key.name)[0]
-    except NoteError:
-        return key.name
-
-
 def _proof_name(line: Line) -> str:
     return f"proofs/{line.year}-{line.index}.tlog-proof"
 
 
-def _log_of(policy: str) -> NoteKey:
-    """The key of the one log that a policy names."""
-    lines = [line.split() for line in policy.splitlines() if line.strip() and not line.startswith("#")]
-    logs = [words[1] for words in lines if words[0] == "log" and len(words) >= 2]
-    quorum = [words[1:] for words in lines if words[0] == "quorum"]
-    if len(logs) != 1 or quorum != [["none"]]:
-        raise ExportInvalid("the policy must name one log, and no quorum as long as there are no witnesses")
+def _policy_of(text: str) -> LogPolicy:
+    """The policy, which must name one log.
+
+    Raises:
+        ExportInvalid: It is none.
+    """
     try:
-        return parse_vkey(logs[0])
-    except NoteError:
-        raise ExportInvalid("the policy has no key of a log") from None
+        policy = parse_policy(text)
+        _ = policy.log
+    except PolicyFileError as error:
+        raise ExportInvalid(f"the policy cannot be used: {error}") from None
+    return policy
 
 
 def _files(raw: bytes) -> dict[str, bytes]:

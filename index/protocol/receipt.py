@@ -62,6 +62,9 @@ class CheckedEntry:
     index: int
     asker: Asker
     checkpoint: Checkpoint
+    leaf_hash: bytes
+    note: str
+    """The signed checkpoint of the proof, as text."""
 
 
 def pinned_log_key(vkey: str) -> tuple[str, NoteKey]:
@@ -130,7 +133,8 @@ def verify_log_receipt(
             check_handles(asker, year, lids, later=later)  # 5
     except (NoteError, ProofError, EntryError, EncodingError, UnicodeError) as error:
         raise ReceiptError(str(error)) from None
-    return CheckedEntry(year, receipt.index, asker, checkpoint)
+    note = receipt.proof.partition("\n\n")[2]
+    return CheckedEntry(year, receipt.index, asker, checkpoint, leaf_hash(leaf), note)
 
 
 def check_handles(asker: Asker, year: int, lids: Sequence[bytes], *, later: bool = False) -> None:

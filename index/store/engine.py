@@ -65,6 +65,15 @@ def lock(connection: Connection) -> None:
         driver.rows(connection, "SELECT pg_advisory_xact_lock(%s)", (_WRITER_LOCK,))
 
 
+def reading(engine: Engine) -> Connection:
+    """A connection that never waits for the writer and sees one committed state; close it."""
+    connection = engine.connect()
+    if connection.dialect.name == "postgresql":
+        # Reading a log while it grows must not look like rows beyond the signed size.
+        return connection.execution_options(reading=True, isolation_level="REPEATABLE READ")
+    return connection.execution_options(reading=True)
+
+
 def _sqlite_settings(connection: Any, _: object) -> None:
     # Python's driver would begin a deferred transaction by itself, only at the first write.
     connection.isolation_level = None

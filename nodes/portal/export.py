@@ -37,6 +37,8 @@ from nodes.runtime import NodeRuntime
 
 from .counter import DOCUMENTS
 
+WAIT_FOR_WITNESSES_S = 5.0
+"""The newest line is the export's own look; witnesses confirm it within a second or two."""
 RETENTION_LOG_YEARS = 5
 """NEN 7513 names five years as the least; access-log.md §4."""
 
@@ -69,7 +71,7 @@ async def gather(node: NodeRuntime, session: CitizenSession) -> Everything:
     receipts = await citizens.receipts(session)
     standing = await citizens.standing(session)
     rules = await citizens.rules()
-    looks, files = await citizens.own_log(session)
+    looks, files = await citizens.own_log(session, WAIT_FOR_WITNESSES_S)
     return Everything(
         node.now(), flags, rights, choices, receipts, standing, looks, files, rules, session.speaker.by
     )
@@ -220,6 +222,8 @@ def document(found: Everything, names: Names) -> dict[str, Any]:
             "verified": found.looks.verified,
             "checked": found.looks.checked,
             "total": found.looks.total,
+            "confirmedBy": found.looks.confirmed_by,
+            "confirmedAt": _instant(found.looks.confirmed_at) if found.looks.confirmed_at else None,
         },
         "policy": {
             "number": found.rules.version.number,

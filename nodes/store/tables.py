@@ -232,3 +232,42 @@ first_load_state = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("at", Integer, nullable=False),
 )
+
+witness_head = Table(
+    "witness_head",
+    metadata,
+    # The last checkpoint cosigned in each log. A trigger refuses a smaller one, and another root of one size.
+    Column("origin", String(200), primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("cosigned_at", Integer, nullable=False),
+)
+
+witness_refusal = Table(
+    "witness_refusal",
+    metadata,
+    # Signed by the log and refused: with `ours`, what was cosigned before, proof of two histories.
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Integer, nullable=False),
+    Column("origin", String(200), nullable=False),
+    Column("old", Integer, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("note", Text, nullable=False),
+    Column("ours", Text, nullable=False),
+)
+
+log_proof = Table(
+    "log_proof",
+    metadata,
+    # Lines of the access log that this node's own questions left: `asked` with the checkpoint of the
+    # answer, `confirmed` with a cosigned proof, `missing` where confirmed history does not have them.
+    Column("year", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("leaf_hash", LargeBinary(32), nullable=False),
+    Column("at", Integer, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("proof", Text, nullable=False),
+    Index("log_proof_state", "state", "at"),
+)

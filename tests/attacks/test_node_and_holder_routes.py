@@ -12,13 +12,17 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from nacl.signing import SigningKey
 from starlette.routing import BaseRoute
 
+from index.protocol.addcheckpoint import request_bytes
+from index.protocol.keyfile import write_key_file
+from index.protocol.note import Checkpoint, sign_checkpoint
 from nodes.api import ROUTES
 from nodes.app import create_app
 from nodes.keyholder.app import create_app as create_holder
-from nodes.settings import CounterSettings
-from tests.federation_keys import KeyFederation
+from nodes.settings import CounterSettings, WitnessSettings
+from tests.federation_keys import HUB_ID, KeyFederation
 from tests.node.world import BSN_A, BSN_B, NodeWorld
 from tests.pages.world import node_site
 
@@ -69,6 +73,35 @@ async def test_a_node_has_no_route_without_a_rule_and_the_walk_finds_one(world: 
         assert without_rule(app, ruled) == []
         app.add_api_route("/v1/everything", lambda: {})
         assert [getattr(route, "path", "") for route in without_rule(app, ruled)] == ["/v1/everything"]
+
+
+async def test_a_node_that_is_a_witness_has_one_route_more_and_it_needs_the_logs_signature(
+    world: NodeWorld, tmp_path: Path
+) -> None:
+    key = tmp_path / "witness.key"
+    write_key_file(key, bytes(range(32)))
+    runtime = world.desk(witness=WitnessSettings(name="wijkteam.test/witness", key_file=key))
+    app = create_app(runtime.settings, runtime)
+    ruled = {(rule.method, rule.path) for rule in ROUTES if rule.part == "desk"} | OPEN
+    more = [getattr(route, "path", "") for route in without_rule(app, ruled)]
+    assert more == ["/v1/witness/add-checkpoint"]
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="https://node.test") as client:
+        note = sign_checkpoint(Checkpoint(f"{HUB_ID}/v1/log/2026", 1, bytes(32)), SigningKey.generate())
+        for body, status in (
+            (b"", 400),
+            (b"old 0\n\nx", 400),
+            (b"a" * 70_000, 400),
+            (request_bytes(0, [], note), 403),
+            (request_bytes(0, [], note.replace(HUB_ID, "hub.elsewhere.nl")), 404),
+        ):
+            assert (await client.post(more[0], content=body)).status_code == status
+        right = sign_checkpoint(Checkpoint(f"{HUB_ID}/v1/log/2026", 1, bytes(32)), world.keystore.log_signing)
+        done = await client.post(more[0], content=request_bytes(0, [], right))
+        assert done.status_code == 200
+        again = await client.post(more[0], content=request_bytes(0, [], right))
+    assert (again.status_code, again.text) == (409, "1\n")
+    assert again.headers["content-type"] == "text/x.tlog.size"
 
 
 def test_a_key_holder_has_no_route_without_a_rule(tmp_path: Path) -> None:

@@ -14,12 +14,19 @@ import msgspec
 from consent import receipt as consent_receipt
 from consent.directive import Directive, canonical
 from consent.state import encode, fold
-from index.protocol import entry, evaluate, receipt
+from index.protocol import addcheckpoint, entry, evaluate, receipt
 from index.protocol.codec import b64u, u64
 from index.protocol.directory import encode as encode_document
 from index.protocol.directory import sign
-from index.protocol.merkle import leaf_hash
-from index.protocol.note import Checkpoint, sign_checkpoint
+from index.protocol.merkle import EMPTY_ROOT, leaf_hash
+from index.protocol.note import (
+    COSIGNATURE_V1,
+    Checkpoint,
+    cosigned_bytes,
+    key_id,
+    sign_checkpoint,
+    signature_line,
+)
 from index.protocol.points import plain_points
 from index.protocol.proof import make_proof
 from index.tickets import _HEAD
@@ -65,6 +72,18 @@ def seeds() -> dict[str, list[bytes]]:
             u64(5) + u64(9) + SEED * 2,
             u64(70) + u64(300) + b"".join(base64.b64decode(one) for one in cosigned["consistency_70_300"]),
         ],
+        "log_policy": [
+            f"log {cosigned['log_vkey']}\n".encode()
+            + b"".join(f"witness w{at} {key}\n".encode() for at, key in enumerate(cosigned["witness_vkeys"]))
+            + b"group g 2 w0 w1 w2\nquorum g\n",
+        ],
+        "witness_request": [
+            addcheckpoint.request_bytes(70, [SEED, SEED], cosigned["checkpoint"]),
+            addcheckpoint.request_bytes(0, [], cosigned["checkpoint"]),
+        ],
+        "witness_answer": [b"300\n", _cosignature()],
+        "entries_tile": [b"\x00\x21" + b"\x01" + SEED],
+        "mirror_files": [_empty_log() + b"\n-----\n{}\n"],
         "tile_paths": [b"0/x001/x234/067.p/5", b"entries/000", b"8/003"],
         "log_receipt": [_log_receipt(_asker(said))],
         "signed_manifest": [encode_document(sign(MANIFEST, {"kh-a": SIGNER}))],
@@ -194,6 +213,18 @@ def _answers(said: bytes) -> list[bytes]:
         b"\x02" + msgspec.json.encode({"results": results, "receipt": "x", "log": [log]}),
         b"\x01" + msgspec.json.encode({"tickets": ["AA"], "until": "2026-12-24T10:00:00Z", "log": [log]}),
     ]
+
+
+def _cosignature() -> bytes:
+    """What the witness of the target `witness_answer` says of the checkpoint it is asked about."""
+    text = Checkpoint(f"{HUB}/v1/log/2026", 3, bytes(32)).text()
+    name, at = "witness.example.nl/w", int(NOW.timestamp())
+    blob = u64(at) + SIGNER.sign(cosigned_bytes(text, at)).signature
+    return signature_line(name, key_id(name, COSIGNATURE_V1, PUBLIC), blob).encode()
+
+
+def _empty_log() -> bytes:
+    return sign_checkpoint(Checkpoint(f"{HUB}/v1/log/2026", 0, EMPTY_ROOT), SIGNER).encode()
 
 
 def _asker(said: bytes) -> bytes:

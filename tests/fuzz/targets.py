@@ -37,17 +37,21 @@ from index.accesslog import tiles
 from index.aead import seal_box
 from index.app import RULES
 from index.protocol import (
+    addcheckpoint,
     codec,
     entry,
     evaluate,
     http,
     merkle,
     messages,
+    mirror,
     note,
     points,
     proof,
     receipt,
     statement,
+    tilereading,
+    tlogpolicy,
 )
 from index.protocol.directory import (
     SUITE,
@@ -255,6 +259,51 @@ def merkle_proofs(data: bytes) -> object:
     frontier = merkle.Frontier.decode(old, data[16:])
     assert frontier.encode() == data[16:]
     return frontier.root()
+
+
+@target(tlogpolicy.PolicyFileError)
+def log_policy(data: bytes) -> object:
+    """A policy, and its quorum with none, some and all cosignatures."""
+    found = tlogpolicy.parse_policy(data)
+    names = list(found.witnesses)
+    assert not found.asks_quorum or not found.confirmed_by({}).quorum
+    found.confirmed_by(dict.fromkeys(names[::2], 1))
+    return found.confirmed_by(dict.fromkeys(names, 1))
+
+
+@target(addcheckpoint.RequestError)
+def witness_request(data: bytes) -> object:
+    found = addcheckpoint.parse_request(data)
+    lines = "".join(note.signature_line(s.name, s.key_id, s.blob) for s in found.note.signatures)
+    assert addcheckpoint.request_bytes(found.old, found.proof, f"{found.note.text}\n{lines}") == data
+    return found
+
+
+@target()
+def witness_answer(data: bytes) -> object:
+    """The bodies of a 409 and of a 200."""
+    size = addcheckpoint.parse_size(data)
+    witness = note.NoteKey("witness.example.nl/w", note.COSIGNATURE_V1, PUBLIC)
+    said = note.sign_checkpoint(note.Checkpoint(f"{HUB}/v1/log/2026", 3, bytes(32)), SIGNER)
+    return addcheckpoint.cosignature_in(data, said, witness) is not None or size is not None
+
+
+@target(tilereading.TileError)
+def entries_tile(data: bytes) -> object:
+    return tilereading.leaves_in(data)
+
+
+@target()
+def mirror_files(data: bytes) -> object:
+    """The checkpoint of a mirror, then the rows of its entries, after an empty line of dashes."""
+    head, _, rows = data.partition(b"\n-----\n")
+    vkey = note.NoteKey(f"{HUB}/v1/log", note.ED25519, PUBLIC).text()
+    policy = tlogpolicy.policy_without_witnesses(vkey)
+    found = mirror.verify_mirror({"checkpoint": head}.get, {"own": rows}, policy)
+    if not isinstance(found, mirror.Mirror):
+        return False
+    mirror.verify_officer(found, rows.splitlines(), proofs={"one": rows.decode(errors="replace")})
+    return True
 
 
 @target()

@@ -1,0 +1,1 @@
+"""Witnesses, their quorum, and what shows when somebody rewrites the log."""
