@@ -37,6 +37,7 @@ from index.protocol.codec import b64u
 from index.protocol.directory import Directory, Manifest, NotTrusted, parse_directory, parse_manifest
 from index.protocol.http import App, Bounds, Receive, SafeHeaders, Scope, Send, problem_response
 from index.recheck import Recheck
+from index.retention import Terms
 from index.rows import EscrowSession, Rows
 from index.sequencer import Sequencer
 from index.settings import HubSettings, SettingsError
@@ -101,6 +102,8 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         LogError: The log is not the one that was signed last.
     """
     keystore = load_keystore(settings.keystore)
+    terms = Terms.of(settings)
+    keystore.log_classes = terms.classes
     keystore.keys_for(clock())
     manifest, directory = _documents(settings, keystore)
     engine = engine or open_engine(settings.database_url)
@@ -116,7 +119,7 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         escrows.renew(connection, clock())
     rows = Rows(keystore, escrows.current, clock)
     head = settings.keystore / "last-head"
-    access_log = AccessLog(settings.statement_hub, keystore, keeper=HeadFile(head))
+    access_log = AccessLog(settings.statement_hub, keystore, keeper=HeadFile(head), class_of=terms.class_of)
 
     def before(connection: Connection, now: datetime) -> None:
         keystore.keys_for(now)
@@ -229,6 +232,7 @@ def open_office(settings: HubSettings, clock: Clock = utc_now) -> tuple[Office, 
         KeyFileError, SettingsError, SchemaNotCurrent: As `open_hub`.
     """
     keystore = load_keystore(settings.keystore)
+    keystore.log_classes = Terms.of(settings).classes
     _, directory = _documents(settings, keystore)
     engine = open_engine(settings.database_url)
     migrate.check(engine)

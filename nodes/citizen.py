@@ -638,7 +638,9 @@ class Citizens:
             at=self._now(),
         )
         listed = {scope: [lid] for scope, lid in own.items()}
-        return view, await asyncio.to_thread(files_of, answer.lines, answer.checkpoint, listed, vkey)
+        return view, await asyncio.to_thread(
+            files_of, answer.lines, [answer.checkpoint, *answer.earlier], listed, vkey
+        )
 
     async def receipts(self, session: CitizenSession) -> dict[str, tuple[str, Receipt]]:
         """A fresh signed receipt of every choice ever made, by group: the token and what it says.

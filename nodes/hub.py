@@ -23,7 +23,7 @@ import msgspec
 from nacl.signing import SigningKey
 
 from index.protocol.codec import EncodingError, unb64u
-from index.protocol.entry import EntryError, kinds_shown, statement_of
+from index.protocol.entry import EntryError, kinds_shown, parse_asker, statement_of
 from index.protocol.messages import (
     ChangeReceipt,
     ChoiceAnswer,
@@ -100,6 +100,7 @@ class Hub:
         hub_id: Names the log and is the issuer of receipts.
         log_vkey, receipt_key: Pinned; what the hub signs counts under these only.
         now: Clock, UTC.
+        postpones: Whether notice of a line is postponed, by the asker's role and the kinds it names.
     """
 
     def __init__(
@@ -114,9 +115,11 @@ class Hub:
         receipt_key: bytes,
         now: Callable[[], datetime],
         observe: Callable[[str, float], None] = lambda _route, _seconds: None,
+        postpones: Callable[[str, Sequence[int]], bool] = lambda _role, _shown: False,
     ) -> None:
         self._http = http
         self._observe = observe
+        self._postpones = postpones
         self._hub_id = hub_id
         self._node = node
         self._oin = oin
@@ -344,8 +347,11 @@ class Hub:
         self, receipt: LogReceipt, sent: Signed | None, lids: Sequence[bytes] | None
     ) -> CheckedEntry:
         try:
-            return verify_log_receipt(receipt, log_vkey=self._log_vkey, sent=sent, lids=lids)
-        except ReceiptError as error:
+            # Computed here: a line on a postponed chain that the rule does not postpone would hide a look.
+            asker = parse_asker(receipt.asker.encode())
+            later = self._postpones(asker.role, kinds_shown(unb64u(asker.shown)))
+            return verify_log_receipt(receipt, log_vkey=self._log_vkey, sent=sent, lids=lids, later=later)
+        except (ReceiptError, EntryError, EncodingError, UnicodeError) as error:
             raise ReceiptInvalid(str(error)) from None
 
     async def _ask(

@@ -14,6 +14,7 @@ import httpx
 from nacl.signing import SigningKey
 from sqlalchemy import Engine
 
+from policy.postpone import Postponement
 from policy.vocabulary import Vocabulary, load_vocabulary
 
 from .brp import Brp, HaalCentraal, RegisterFile
@@ -120,6 +121,7 @@ def open_node(
         receipt_key=settings.receipt_key(),
         now=now,
         observe=figures.hub,
+        postpones=Postponement.of(vocabulary).postpones,
     )
     pseudonymiser = Pseudonymiser(
         node=settings.node_id,

@@ -11,7 +11,7 @@ Source: docs/design/access-log.md, "Checkpoints, witnesses, quorum" (read API) a
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as _decrypt
@@ -49,11 +49,16 @@ class SignedHead:
 
 @dataclass(frozen=True, slots=True)
 class OwnLines:
-    """Lines of a citizen's chains; every proof leads to `checkpoint`. `erased` ones are no longer kept."""
+    """Lines of a citizen's chains; a proof leads to the checkpoint of the line's year.
+
+    `checkpoint` is of the newest log, `earlier` of the others, newest first. `erased` lines are no
+    longer kept; the entries that erased them are among `lines`.
+    """
 
     lines: list[LogLine]
     checkpoint: str
     erased: int
+    earlier: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,36 +148,106 @@ class LogReader:
     def lines_of(
         self, conn: Connection, lids: Mapping[str, Sequence[bytes]], year: int | None = None
     ) -> OwnLines:
-        """All lines of the chains of `lids` in one year, by scope and rising number.
+        """All lines of the chains of `lids`, the newest year first, by scope and rising number.
 
-        Postponed chains are not read. A line stands once for each scope it concerns.
+        Of postponed chains only the lines that a `release` names. A line stands once for each
+        scope it concerns.
 
         Args:
             lids: Scope to log ids, newest first (older ones after a rotation).
-            year: The newest log where None.
+            year: Every year that is kept where None.
 
         Raises:
             LogInconsistent: A row does not lead to the line it should.
         """
-        head = self.head(conn, year)
-        if head is None:
+        heads = [self.head(conn, one) for one in self.years(conn) if year in (None, one)]
+        own = [self._lines_of_year(conn, lids, head) for head in heads if head]
+        if not own:
             return OwnLines([], "", 0)
+        lines = [line for found in own for line in found.lines]
+        lines += self._released(conn, lids, lines, year)
+        return OwnLines(
+            lines, own[0].checkpoint, sum(one.erased for one in own), [one.checkpoint for one in own[1:]]
+        )
+
+    def years(self, conn: Connection) -> list[int]:
+        """The years that have a log, the newest first."""
+        return list(conn.execute(select(tables.tree.c.year).order_by(tables.tree.c.year.desc())).scalars())
+
+    def _released(
+        self,
+        conn: Connection,
+        lids: Mapping[str, Sequence[bytes]],
+        lines: Sequence[LogLine],
+        year: int | None,
+    ) -> list[LogLine]:
+        """The postponed lines that these lines release, of the same chains."""
+        named: dict[int, set[int]] = {}
+        for line in lines:
+            place = released_by(line)
+            if place and year in (None, place[0]):
+                named.setdefault(place[0], set()).add(place[1])
+        found: list[LogLine] = []
+        for when, indexes in named.items():
+            head = self.head(conn, when)
+            if head is None:
+                raise LogInconsistent("a release names a line of a log that is not here")
+            own = {fmt.handle(when, lid, True): scope for scope in lids for lid in lids[scope]}
+            tree = Tree(conn, when, head.size)
+            for index, entry in sorted(self._opened_at(conn, when, indexes).items()):
+                scopes = [own.get(one) for one in fmt.read_handles(fmt.parse_asker(entry.asker))]
+                found += [_line(scope, head, index, entry, tree) for scope in scopes if scope]
+        return found
+
+    def _erasures(
+        self, conn: Connection, year: int, gone: Sequence[int], size_of: Mapping[int, SignedHead]
+    ) -> list[tuple[SignedHead, int, Opened]]:
+        """The entries that erased these lines of a year."""
+        c = tables.erasure.c
+        places: dict[int, set[int]] = {}
+        for at in range(0, len(gone), _CHUNK):
+            part = gone[at : at + _CHUNK]
+            near = conn.execute(
+                select(c.log_year, c.index, c.first, c.last).where(
+                    c.year == year, c.first <= part[-1], c.last >= part[0]
+                )
+            )
+            for log_year, index, first, last in near:
+                if any(first <= one <= last for one in part):
+                    places.setdefault(log_year, set()).add(index)
+        return [
+            (size_of[when], index, entry)
+            for when, indexes in places.items()
+            if when in size_of
+            for index, entry in sorted(self._opened_at(conn, when, indexes).items())
+        ]
+
+    def _lines_of_year(
+        self, conn: Connection, lids: Mapping[str, Sequence[bytes]], head: SignedHead
+    ) -> OwnLines:
         secret = self.log_key(head.year)
         chains = [(scope, fmt.handle(head.year, lid)) for scope in lids for lid in lids[scope]]
         places = _places(conn, secret, head.size, [handle for _, handle in chains])
         opened = self._opened_at(conn, head.year, {index for listed in places.values() for index in listed})
         tree = Tree(conn, head.year, head.size)
         lines: list[LogLine] = []
-        erased = 0
+        gone: dict[int, str] = {}
         for scope, handle in chains:
             for n, index in enumerate(places.get(handle, ()), 1):
                 entry = opened.get(index)
                 if entry is None:
-                    erased += 1
+                    gone.setdefault(index, scope)
                     continue
                 _concerns(entry, handle, n)
                 lines.append(_line(scope, head, index, entry, tree))
-        return OwnLines(lines, head.note, erased)
+        if gone:
+            heads = {one: found for one in self.years(conn) if (found := self.head(conn, one))}
+            scope = next(iter(gone.values()))
+            lines += [
+                _line(scope, at, index, entry, Tree(conn, at.year, at.size))
+                for at, index, entry in self._erasures(conn, head.year, sorted(gone), heads)
+            ]
+        return OwnLines(lines, head.note, len(gone))
 
     # --- the officer -----------------------------------------------------------------
 
@@ -278,6 +353,16 @@ class LogReader:
                 if entry is not None:
                     found[index] = entry
         return found
+
+
+def released_by(line: LogLine) -> tuple[int, int] | None:
+    """Year and index of the postponed line that this line releases; None for any other line."""
+    if fmt.parse_asker(line.asker.encode()).t != "release":
+        return None
+    chain = fmt.parse_chain(line.chain.encode())
+    if not isinstance(chain.index, int):
+        return None
+    return chain.year if isinstance(chain.year, int) else line.year, chain.index
 
 
 def _places(conn: Connection, secret: bytes, size: int, handles: Sequence[bytes]) -> dict[bytes, list[int]]:

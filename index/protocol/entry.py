@@ -96,7 +96,8 @@ class Chain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
     `subj` has `[n, prev]` per handle in the asker's order: n counts from 1 without
     gap, prev is the index of the line before and -1 at the first. The other
-    fields belong to single activities: `dec` where something was decided.
+    fields belong to single activities: `dec` where something was decided, `year` beside an
+    `index` or range of it, `lines` a bitmap of what was erased between `from` and `to`.
     """
 
     cause: Annotated[str, Meta(max_length=60)] | UnsetType = UNSET
@@ -107,8 +108,10 @@ class Chain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     from_: Safe | UnsetType = msgspec.field(default=UNSET, name="from")
     index: Safe | UnsetType = UNSET
     lid: BytesText | UnsetType = UNSET
+    lines: Annotated[str, Meta(max_length=560)] | UnsetType = UNSET
     subj: list[tuple[Safe, Safe]]
     to: Safe | UnsetType = UNSET
+    year: Safe | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,6 +516,18 @@ def check_fits(
             raise EntryTooLarge(
                 f"the largest {t} entry of this vocabulary is {size - room(t)} bytes too long"
             )
+
+
+def erases(chain: Chain, index: int) -> bool:
+    """Whether an `erase` entry with this chain part names the line at `index` of the year it is about."""
+    if not isinstance(chain.from_, int) or not isinstance(chain.to, int):
+        return False
+    if not chain.from_ <= index <= chain.to:
+        return False
+    if not isinstance(chain.lines, str):
+        return True
+    bits, at = unb64u(chain.lines), index - chain.from_
+    return at // 8 < len(bits) and bool(bits[at // 8] >> at % 8 & 1)
 
 
 def read_handles(asker: Asker) -> list[bytes]:

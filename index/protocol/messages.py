@@ -506,8 +506,14 @@ class LogLine(Message, frozen=True):
 
 
 class OwnLogAnswer(Message, frozen=True):
-    """`checkpoint` is the signed note that all inclusion proofs lead to."""
+    """`checkpoint` is the signed note that the proofs of the newest year's lines lead to.
+
+    `earlier` has those of the years before, newest first. A line that a `release` among the
+    others names stands on a postponed chain; an `erase` entry is about nobody and says
+    which lines are no longer kept.
+    """
 
     lines: list[LogLine]
     checkpoint: str
     log: list[LogReceipt]
+    earlier: list[str] = []

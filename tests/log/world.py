@@ -25,7 +25,8 @@ PREFIX = "hub.example.nl/v1/log"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NODE_KEY = SigningKey(b"\x04" * 32)
 LOG_TABLES = [
-    getattr(index.accesslog.tables, name) for name in ("entry", "handle", "tile", "tree", "spent", "heads")
+    getattr(index.accesslog.tables, name)
+    for name in ("entry", "handle", "tile", "tree", "spent", "heads", "erasure")
 ]
 
 
