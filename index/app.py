@@ -46,6 +46,7 @@ from index.store import tables as t
 from index.store.engine import open_engine
 from index.store.scopekeys import ManifestOlder, versions_of_equal_keys
 from index.tickets import Tickets
+from index.upkeep import Upkeep
 
 log = structlog.get_logger()
 
@@ -171,9 +172,12 @@ def create_app(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine 
         hub.sequencer.start()
         recheck = Recheck(hub)
         recheck.start()
+        upkeep = Upkeep(hub)
+        upkeep.start()
         try:
             yield
         finally:
+            upkeep.stop()
             recheck.stop()
             hub.sequencer.stop()
             hub.engine.dispose()

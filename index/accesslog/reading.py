@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as _decrypt
 from nacl.exceptions import CryptoError
@@ -99,6 +100,15 @@ class Page:
 
     entries: list[OfficerEntry]
     next: int | None
+
+
+class Found(NamedTuple):
+    """An opened entry and its place."""
+
+    year: int
+    index: int
+    asker: Asker
+    opened: Opened
 
 
 class LogReader:
@@ -277,6 +287,49 @@ class LogReader:
                 if len(found) == wanted.limit:
                     return Page(found, index if index else None)
         return Page(found, lowest if lowest else None)
+
+    def between(self, conn: Connection, begin: datetime, end: datetime) -> Iterator[Found]:
+        """Every entry that is kept with `begin <= time < end` by the hub's clock, by rising place."""
+        first, last = _ms(begin), _ms(end)
+        for year in self.years(conn)[::-1]:
+            if not begin.year - 1 <= year <= end.year:
+                continue
+            head = self.head(conn, year)
+            if head is None:
+                continue
+            start = self._first_after(conn, head, begin - _CLOCK_SLACK)
+            stop = _ms(end + _CLOCK_SLACK)
+            for index, entry in self.opened(conn, year, start, head.size):
+                asker = fmt.parse_asker(entry.asker)
+                if asker.ts > stop:
+                    break
+                if first <= asker.ts < last:
+                    yield Found(year, index, asker, entry)
+
+    def at(self, conn: Connection, year: int, index: int) -> Found | None:
+        """One entry; None where it is not there or no longer kept."""
+        found = next(self.opened(conn, year, index, index + 1), None)
+        return None if found is None else Found(year, index, fmt.parse_asker(found[1].asker), found[1])
+
+    def on_handles(self, conn: Connection, year: int, handles: Sequence[bytes]) -> list[Found]:
+        """The kept lines of these chains of one year, by rising place.
+
+        Raises:
+            LogInconsistent: A chain has a gap, or leads to a line of another one.
+        """
+        head = self.head(conn, year)
+        if head is None:
+            return []
+        places = _places(conn, self.log_key(year), head.size, handles)
+        indexes = {index for listed in places.values() for index in listed}
+        opened = self._opened_at(conn, year, indexes)
+        for handle, listed in places.items():
+            for n, index in enumerate(listed, 1):
+                if index in opened:
+                    _concerns(opened[index], handle, n)
+        return [
+            Found(year, index, fmt.parse_asker(entry.asker), entry) for index, entry in sorted(opened.items())
+        ]
 
     def _first_after(self, conn: Connection, head: SignedHead, instant: datetime) -> int:
         """An index from which all entries are later than `instant`, by bisection over readable entries."""
