@@ -122,6 +122,11 @@ def waiting(hub: Hub) -> list[Waiting]:
     return sorted(found, key=lambda group: (not group.due, group.first, group.id))
 
 
+def places(hub: Hub) -> frozenset[tuple[int, int]]:
+    """Year and index of every line that waits. Blocks."""
+    return frozenset((line.year, line.index) for _, line in _all(hub))
+
+
 def keys_of(hub: Hub, group: str, *, due_only: bool) -> list[bytes]:
     """The lines of a group, the oldest first, at most `AT_ONCE`. Blocks."""
     now, step = int(hub.clock().timestamp()), step_of(hub)

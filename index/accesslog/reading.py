@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as _decrypt
 from nacl.exceptions import CryptoError
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from index.protocol import entry as fmt
 from index.protocol.codec import b64u, unb64u
@@ -305,6 +305,22 @@ class LogReader:
                     break
                 if first <= asker.ts < last:
                     yield Found(year, index, asker, entry)
+
+    def unreadable_between(self, conn: Connection, begin: datetime, end: datetime) -> int:
+        """How many entries near this period are no longer kept; of the erased ones nobody knows the time."""
+        count = 0
+        for year in self.years(conn):
+            head = self.head(conn, year)
+            if head is None or not begin.year <= year <= end.year:
+                continue
+            first = self._first_after(conn, head, begin - _CLOCK_SLACK)
+            last = self._first_after(conn, head, end + _CLOCK_SLACK)
+            column = tables.entry.c
+            gone = select(func.count()).where(
+                column.year == year, column.index >= first, column.index < last, column.sealed.is_(None)
+            )
+            count += conn.execute(gone).scalar() or 0
+        return count
 
     def at(self, conn: Connection, year: int, index: int) -> Found | None:
         """One entry; None where it is not there or no longer kept."""
