@@ -22,7 +22,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from index import choices, citizen, confirm, lookup, objections, public, publish, relations, reviews
+from index import (
+    choices,
+    citizen,
+    confirm,
+    inquiries,
+    lookup,
+    objections,
+    public,
+    publish,
+    relations,
+    reviews,
+)
 from index.accesslog.lasthead import HeadFile
 from index.accesslog.log import AccessLog
 from index.accesslog.reading import LogReader
@@ -59,6 +70,7 @@ RULES: tuple[Rule, ...] = (
     *choices.RULES,
     *objections.RULES,
     *citizen.RULES,
+    *inquiries.RULES,
 )
 PUBLIC: tuple[Public, ...] = (*public.RULES, *choices.PUBLIC, *reviews.PUBLIC)
 

@@ -86,7 +86,7 @@ def written(form: Form, entries: Iterable[Found], vocabulary: Vocabulary) -> Ite
     else:
         yield _row(("maand", "onderwerp", "aantal"))
         codes = {kind.number: kind.code for kind in vocabulary.kinds}
-        seen = Counter(
+        seen: Counter[tuple[str, ...]] = Counter(
             (moment(one.asker.ts // 1000)[:7], codes[number])
             for one in entries
             if one.asker.t == "lookup"

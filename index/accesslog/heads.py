@@ -74,8 +74,9 @@ def newest_at(conn: Connection, reader: LogReader) -> int | None:
     ).first()
     if row is None:
         return None
-    found = next(reader.opened(conn, row.year, row.index, row.index + 1), None)
-    return fmt.parse_asker(found[1].asker).ts if found else None
+    year, index = row
+    found = reader.at(conn, year, index)
+    return found.asker.ts if found else None
 
 
 def ends_of(entries: Iterable[tuple[int, Opened]]) -> dict[bytes, tuple[int, int]]:
