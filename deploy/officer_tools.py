@@ -94,6 +94,7 @@ def breach(
     import msgspec
 
     from index import breach as kit
+    from index import exports
     from index.acts import Refused
 
     if out is not None and out.exists() and any(out.iterdir()):
@@ -104,7 +105,7 @@ def breach(
     except kit.UnknownSuspect as error:
         raise Refused(str(error)) from None
     raw = msgspec.json.format(msgspec.json.encode(found), indent=1)
-    _record(hub.office, "breach", len(found.lines), raw)
+    exports.record(hub.office, "breach", len(found.lines), raw)
     if out is not None:
         labels = {kind.code: kind.label for kind in hub.vocabulary.kinds}
         _write(out, "breach.json", raw)
@@ -155,22 +156,9 @@ def export(
         )
         raw = "".join(exports.written(known, entries, hub.vocabulary)).encode()
     count = raw.count(b"\n") - (known != "ldv")
-    _record(hub.office, f"export-{known}", count, raw)
+    exports.record(hub.office, f"export-{known}", count, raw)
     _write(out.parent, out.name, raw)
     return {"rows": count, "bytes": len(raw), "file": str(out)}, f"{count} rows in {out}."
-
-
-def _record(office: Office, cause: str, count: int, raw: bytes) -> None:
-    """What leaves the hub is in its log first."""
-    import hashlib
-
-    from index.protocol.codec import b64u
-    from index.protocol.entry import EntryDraft
-
-    digest = b64u(hashlib.sha256(raw).digest())
-    with office.sitting() as sitting:
-        more: dict[str, str | int] = {"cause": cause, "count": count, "digest": digest}
-        sitting.append(EntryDraft(t="admin", ts=0, req="", more=more))
 
 
 def _write(folder: Path, name: str, raw: bytes) -> None:

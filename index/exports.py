@@ -27,8 +27,9 @@ import msgspec
 
 from index.accesslog.reading import Found
 from index.breach import moment
-from index.protocol.codec import unb64u
-from index.protocol.entry import SOMETHING, kinds_shown
+from index.acts import Office
+from index.protocol.codec import b64u, unb64u
+from index.protocol.entry import SOMETHING, EntryDraft, kinds_shown
 from policy.vocabulary import Vocabulary
 
 Form = Literal["ldv", "nen7513", "counts", "steering"]
@@ -94,6 +95,14 @@ def written(form: Form, entries: Iterable[Found], vocabulary: Vocabulary) -> Ite
             if number in codes
         )
         yield from _counted(seen, vocabulary.limits.count_threshold)
+
+
+def record(office: Office, cause: str, count: int, raw: bytes) -> None:
+    """What leaves the hub is in its log first: what it was, how many rows, and a digest of all of it."""
+    digest = b64u(hashlib.sha256(raw).digest())
+    with office.sitting() as sitting:
+        more: dict[str, str | int] = {"cause": cause, "count": count, "digest": digest}
+        sitting.append(EntryDraft(t="admin", ts=0, req="", more=more))
 
 
 def _labels() -> Callable[[list[str]], str]:
