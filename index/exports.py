@@ -26,8 +26,8 @@ from typing import Literal, get_args
 import msgspec
 
 from index.accesslog.reading import Found
-from index.breach import moment
 from index.acts import Office
+from index.breach import moment
 from index.protocol.codec import b64u, unb64u
 from index.protocol.entry import SOMETHING, EntryDraft, kinds_shown
 from policy.vocabulary import Vocabulary

@@ -89,7 +89,7 @@ class OfficersWork:
         said = await self._do(lambda: done.append(inquiries.close(self._hub, unb64u(id_, 16), outcome)))
         return "gone" if said == "done" and not done[0] else said
 
-    async def notices(self) -> Sequence[notices.Waiting]:
+    async def postponed(self) -> Sequence[notices.Waiting]:
         """What is postponed, by node, role and activity."""
         return await asyncio.to_thread(notices.waiting, self._hub)
 
@@ -122,7 +122,7 @@ class OfficersWork:
 
     # --- O6 ---------------------------------------------------------------------------
 
-    async def openings(self) -> Sequence[openings.WishView]:
+    async def wishes(self) -> Sequence[openings.WishView]:
         """Every wish to open a person's entries."""
         return await asyncio.to_thread(openings.views, self._hub)
 

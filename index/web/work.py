@@ -7,8 +7,9 @@ Source: screens.md §8 (O2, O4, O5, O6, O8, O9).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -30,12 +31,12 @@ class Work(Protocol):
     async def asked(self) -> Sequence[inquiries.View]: ...
     async def ask(self, place: str, why: inquiries.Why, officer: str) -> Said: ...
     async def close(self, id_: str, outcome: inquiries.Outcome) -> Said: ...
-    async def notices(self) -> Sequence[notices.Waiting]: ...
+    async def postponed(self) -> Sequence[notices.Waiting]: ...
     async def release(self, group: str) -> Said: ...
     async def postpone(self, group: str, reason: str) -> Said: ...
     async def questions(self, organisation: str) -> Sequence[indicators.QuestionToAsk]: ...
     async def replay(self, place: str) -> replaying.Replayed | None: ...
-    async def openings(self) -> Sequence[openings.WishView]: ...
+    async def wishes(self) -> Sequence[openings.WishView]: ...
     async def request(self, place: str, reason: openings.OpenReason, officer: str, org: str) -> Said: ...
     async def approve(self, id_: str, officer: str, org: str) -> Said: ...
     async def opened(self, id_: str, officer: str) -> Sequence[OfficerLine] | None: ...
@@ -45,17 +46,20 @@ class Work(Protocol):
     async def retention(self) -> RetentionView: ...
 
 
-class Person(Protocol):
-    """The officer who is logged in."""
+@dataclass(frozen=True, slots=True)
+class Officer:
+    """A privacy officer who is logged in; `id` is what a review keeps of them.
 
-    @property
-    def id(self) -> str: ...
-    @property
-    def organisation(self) -> str: ...
+    `organisation` is the OIN that the identity provider states (claim `oin`), empty where it states none.
+    """
+
+    id: str = field(default="", repr=False)
+    name: str = field(default="", repr=False)
+    organisation: str = field(default="", repr=False)
 
 
 def add_to(
-    pages: Pages[Person], routes: APIRouter, work: Work, vocabulary: Vocabulary, named: Mapping[str, str]
+    pages: Pages[Officer], routes: APIRouter, work: Work, vocabulary: Vocabulary, named: Mapping[str, str]
 ) -> None:
     """Add these screens to the officer's pages."""
     screens = Screens(work, vocabulary, named)
@@ -74,11 +78,11 @@ def add_to(
     pages.add(routes, "/openen/{wens}", screens.opened, who=_officer)
 
 
-def _officer(person: Person) -> bool:
-    return bool(person.id)
+def _officer(person: Officer) -> bool:
+    return isinstance(person, Officer)
 
 
-OfficerVisitor = Visitor[Person]
+OfficerVisitor = Visitor[Officer]
 
 
 class Screens:
@@ -87,7 +91,7 @@ class Screens:
     def __init__(self, work: Work, vocabulary: Vocabulary, named: Mapping[str, str]) -> None:
         self._work, self._vocabulary, self._named = work, vocabulary, named
 
-    def _show(self, visitor: OfficerVisitor, template: str, **context: object) -> Response:
+    def _show(self, visitor: OfficerVisitor, template: str, **context: Any) -> Response:
         said = str(visitor.drawer.pop("said", ""))
         names = Names(self._vocabulary, visitor.words.language)
         return visitor.show(f"officer/{template}.html", names=names, said=said, **context)
@@ -105,7 +109,7 @@ class Screens:
             "sample",
             view=await self._work.sample(),
             asked=await self._work.asked(),
-            waiting=await self._work.notices(),
+            waiting=await self._work.postponed(),
             outcomes=inquiries.OUTCOMES,
             reasons=REASONS,
         )
@@ -142,7 +146,7 @@ class Screens:
         return self._show(
             visitor,
             "opening",
-            wishes=await self._work.openings(),
+            wishes=await self._work.wishes(),
             reasons=openings.OPEN_REASONS,
             me=visitor.person,
         )
