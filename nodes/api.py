@@ -41,6 +41,8 @@ from .api_document import (
     DisputesAnswer,
     Empty,
     FlagAnswer,
+    InquiriesAnswer,
+    InquiryItem,
     ItemError,
     LookupFlag,
     LookupPerson,
@@ -70,6 +72,7 @@ from .errors import (
     SettingsError,
     ShrinkStops,
     UnknownCrisis,
+    UnknownInquiry,
     UnknownReference,
     UnknownVisit,
     Wrong,
@@ -95,6 +98,7 @@ PROBLEMS: dict[type[NodeError], Problem] = {
     UnknownReference: Problem("unknown-reference", 404, "This flag was never published here"),
     UnknownVisit: Problem("unknown-visit", 404, "There is no such open visit of this employee"),
     UnknownCrisis: Problem("unknown-crisis", 404, "No such break-glass was declared at this node"),
+    UnknownInquiry: Problem("unknown-inquiry", 404, "Nothing of this id is asked of this employee"),
     CrisisSettled: Problem("crisis-settled", 409, "Nothing can be said of this break-glass any more"),
     NotAllowed: Problem("not-allowed", 403, "The caller may not do this"),
     LoginExpired: Problem("login-expired", 401, "The login has ended"),
@@ -438,6 +442,33 @@ async def confirm_crisis(call: Call) -> Response:
     return _json(CrisisState(settled.id, "reported" if outcome == "reported" else "confirmed"))
 
 
+async def inquiries(call: Call) -> Response:
+    """GET /v1/inquiries, of this employee."""
+    views = await call.node.inquiries.of(call.person)
+    items = [
+        InquiryItem(
+            id=view.id,
+            at=instant(view.at),
+            due=instant(view.due),
+            purpose=view.purpose,
+            why=view.why,  # type: ignore[arg-type]  # one of the protocol's codes
+            case_reference=view.case,
+        )
+        for view in views
+    ]
+    return _json(InquiriesAnswer(items))
+
+
+async def answer_inquiry(call: Call) -> Response:
+    """POST /v1/inquiries/{id}/answers."""
+    body, wrong = _object(call.body, {"answer"})
+    answer = _text(body, "answer", wrong)
+    if wrong:
+        raise BadItems(wrong)
+    await call.node.inquiries.answer(call.person, call.request.path_params["inquiry"], answer)
+    return _json(Empty())
+
+
 def _person(view: PersonView) -> LookupPerson:
     flags = [_flag(seen) for seen in view.flags]
     return LookupPerson(
@@ -524,6 +555,8 @@ ROUTES: tuple[ApiRoute, ...] = (
     ApiRoute("POST", "/v1/lookups", "desk", look, employee=True),
     ApiRoute("POST", "/v1/crises", "desk", declare, employee=True),
     ApiRoute("POST", "/v1/crises/{crisis}/confirmations", "desk", confirm_crisis, employee=True),
+    ApiRoute("GET", "/v1/inquiries", "desk", inquiries, employee=True),
+    ApiRoute("POST", "/v1/inquiries/{inquiry}/answers", "desk", answer_inquiry, employee=True),
 )
 
 

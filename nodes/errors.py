@@ -7,6 +7,7 @@
     ├── UnknownReference             no flag with this local reference was ever published here
     ├── UnknownVisit                 no open visit with this id for this employee
     ├── UnknownCrisis                no declared break-glass with this id at this node
+    ├── UnknownInquiry               nothing with this id is asked of this employee
     ├── CrisisSettled(reason)        a colleague was earlier, or the time for it is over
     ├── NotAllowed(reason)           this system or employee may not do this
     ├── LoginExpired                 the session of a citizen or employee has ended
@@ -88,6 +89,10 @@ class UnknownVisit(NodeError):
 
 class UnknownCrisis(NodeError):
     """No break-glass with this id was declared at this node."""
+
+
+class UnknownInquiry(NodeError):
+    """Nothing with this id is asked of this employee, or not any more."""
 
 
 class CrisisSettled(NodeError):

@@ -35,6 +35,11 @@ from index.protocol.messages import (
     ColleagueRequest,
     ConfirmationAnswer,
     ConfirmationRequest,
+    Inquiry,
+    InquiryAnswer,
+    InquiryList,
+    InquiryReply,
+    InquiryRequest,
     LogReceipt,
     LookupAnswer,
     LookupRequest,
@@ -247,6 +252,18 @@ class Hub:
         answer, sent = await self._ask("/v1/relations/confirmations", request, ColleagueAnswer, asking)
         self._check_all(answer.log, sent, [[]])
         return answer
+
+    async def inquiries(self) -> list[Inquiry]:
+        """What the privacy officer asks this node about its own looks."""
+        answer, sent = await self._ask("/v1/inquiries", InquiryRequest(), InquiryList, SOURCE)
+        self._check_all(answer.log, sent, None)
+        return answer.inquiries
+
+    async def answer_inquiry(self, reply: InquiryReply, actor: str) -> None:
+        """The answer of the employee `actor`, who must be the one who looked."""
+        asking = Asking(actor=actor, role=SOURCE.role)
+        answer, sent = await self._ask("/v1/inquiries/answers", reply, InquiryAnswer, asking)
+        self._check_all(answer.log, sent, None)
 
     async def look(
         self,

@@ -27,6 +27,7 @@ from .employees import EmployeeTokens
 from .errors import SettingsError
 from .figures import NodeFigures
 from .hub import Hub
+from .inquiries import Inquiries
 from .intake import Intake
 from .outbox import Outbox
 from .policy import HubPolicy
@@ -49,6 +50,7 @@ class NodeRuntime:
     vocabulary: Vocabulary
     visits: Visits
     crises: Crises
+    inquiries: Inquiries
     citizens: Citizens
     source: SourceDesk
     disputes: Disputes
@@ -176,6 +178,7 @@ def open_node(
             policy=policy,
             now=now,
         ),
+        inquiries=Inquiries(hub, visits),
         citizens=Citizens(hub, pseudonymiser, trust, vocabulary, policy=policy, settings=settings, now=now),
         source=SourceDesk(
             engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
