@@ -191,7 +191,7 @@ class CrisisState(Message, frozen=True):
 
 
 class InquiryItem(Message, frozen=True):
-    """A question of the privacy officer to the employee of the token. `case` is empty once the visit is over."""
+    """A question to the employee of the token. `caseReference` is empty once the visit is over."""
 
     id: str
     at: Instant

@@ -1,6 +1,6 @@
 """What the privacy officer asks this node's employees about their own looks, and their answer: a code.
 
-    hub: what is asked of this node -> those of this employee, with the own case number where it is still known
+    hub: what is asked of this node -> those of this employee, with the own case number where known
     -> a code as answer, signed with this employee's id
 
 Nothing is kept here: what is open is asked each time.
@@ -24,7 +24,7 @@ GONE = frozenset({"unknown-inquiry", "already-settled"})
 
 @dataclass(frozen=True, slots=True)
 class InquiryView:
-    """One question to the employee who looked. `case` is the own case number, empty once the visit is over."""
+    """One question to the employee who looked. `case`: the own case number, empty once the visit is over."""
 
     id: str
     at: datetime
