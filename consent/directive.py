@@ -57,6 +57,10 @@ class Directive:
     or to the signed form when `channel` is `formulier`; it counts before
     `evidence_until`. `text` is the SHA-256 of the text that was confirmed,
     `policy` the version it was read under.
+
+    `relation` is the id (16 bytes) of the case relation whose code the giver used: the grant
+    ends with it. `entered` holds the numbers of node, team and role where an employee
+    entered it for the giver, at a desk or from a signed form.
     """
 
     number: int
@@ -77,6 +81,8 @@ class Directive:
     text: bytes = b""
     policy: int = 0
     withdraws: bytes = b""
+    relation: bytes = b""
+    entered: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("from_", "until", "evidence_until"):
@@ -98,6 +104,10 @@ class Directive:
             raise DirectiveInvalid("a regime entry names a representative, evidence and an end")
         if self.text and len(self.text) != 32:
             raise DirectiveInvalid("text is a SHA-256")
+        if self.relation and (len(self.relation) != 16 or self.effect != "grant"):
+            raise DirectiveInvalid("relation has 16 bytes, and only a grant has one")
+        if len(self.entered) not in (0, 3):
+            raise DirectiveInvalid("entered has three numbers")
 
     @property
     def provisional(self) -> bool:
@@ -199,6 +209,8 @@ def _directive_fields(directive: Directive) -> dict[str, Any]:
         "text": _text(directive.text),
         "policy": directive.policy,
         "withdraws": _text(directive.withdraws),
+        "relation": _text(directive.relation),
+        "entered": list(directive.entered),
     }
 
 
@@ -268,6 +280,8 @@ def _from_json(entry: dict[str, Any]) -> Directive:
         text=_bytes(entry.get("text", "")),
         policy=entry.get("policy", 0),
         withdraws=_bytes(entry.get("withdraws", "")),
+        relation=_bytes(entry.get("relation", "")),
+        entered=tuple(entry.get("entered", ())),
     )
 
 

@@ -13,7 +13,7 @@ Source: docs/design/consent.md, "Resolution".
 """
 
 from calendar import monthrange
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -32,6 +32,14 @@ _SURELY_LASTS = timedelta(days=365)
 """Not longer than any `GRANT_MONTHS` months: before that only a grant's own `until` ends it."""
 FORM_HOURS = 72
 """An unconfirmed paper form lapses then; `limits.assisted_consent_hours`."""
+FORM_AGAIN_DAYS = 30
+"""So long no second form is taken for what the first one said, unless that one was confirmed."""
+AFTER_CASE_MONTHS = 1
+"""A grant given through a visit's code ends so long after the visit; `limits.consent_after_case_months`."""
+
+CaseEnds = Mapping[bytes, datetime]
+"""When each case relation ended or will end (UTC), by the id that a directive carries."""
+NO_CASES: CaseEnds = {}
 
 Effect = Literal["grant", "deny", "none"]
 
@@ -80,6 +88,7 @@ def resolve(
     at: datetime,
     *,
     measures: frozenset[str] = frozenset(),
+    case_ends: CaseEnds = NO_CASES,
 ) -> Resolution:
     """The effect of the choices in force, whether a flag exists or not.
 
@@ -87,8 +96,9 @@ def resolve(
         state: The folded choices in the kind's scope; None when nothing was ever chosen.
         at: UTC; the instant that dates the decision and its log entry.
         measures: Measures in force besides those that the state has a regime entry of.
+        case_ends: Of the relations in `cases_named`; a grant whose relation is not there counts as none.
     """
-    return _Question(state, receiver, purpose, at).resolve(kind, measures)
+    return _Question(state, receiver, purpose, at, case_ends).resolve(kind, measures)
 
 
 def states_of(
@@ -99,9 +109,10 @@ def states_of(
     at: datetime,
     *,
     measures: frozenset[str] = frozenset(),
+    case_ends: CaseEnds = NO_CASES,
 ) -> dict[int, KindState]:
     """`resolve` for every kind of a scope, with the rights in use about any publisher."""
-    question = _Question(state, receiver, purpose, at)
+    question = _Question(state, receiver, purpose, at, case_ends)
     claims = Claims(state.claims if state else (), at)
     return {
         kind.number: with_standing(question.resolve(kind, measures).kind_state, claims.of(kind))
@@ -116,18 +127,35 @@ def with_standing(said: KindState, standing: Standing) -> KindState:
     return KindState(said.consent, said.explicit, standing.restricted, standing.objection)
 
 
+def cases_named(state: ChoiceState | None, receiver: Receiver, purpose: Purpose) -> list[bytes]:
+    """The relations whose ends decide whether a grant for this receiver and purpose still holds."""
+    named = (
+        directive.relation
+        for directive in (state.directives if state else ())
+        if directive.relation and _concerns(directive, receiver, purpose)
+    )
+    return list(dict.fromkeys(named))
+
+
 class _Question:
     """One receiver, purpose and moment: what does not depend on the kind is looked at once."""
 
-    def __init__(self, state: ChoiceState | None, receiver: Receiver, purpose: Purpose, at: datetime) -> None:
+    def __init__(
+        self,
+        state: ChoiceState | None,
+        receiver: Receiver,
+        purpose: Purpose,
+        at: datetime,
+        case_ends: CaseEnds,
+    ) -> None:
         held = state.directives if state else ()
         self._measures = measures_of(state, at)
         self._taken = [
             directive
             for directive in held
-            if receiver.path[: len(directive.receiver)] == directive.receiver
-            and purpose.path[: len(directive.purpose)] == directive.purpose
+            if _concerns(directive, receiver, purpose)
             and _in_force(directive, purpose, at)
+            and not _case_over(directive, at, case_ends)
         ]
         self._known: dict[tuple[tuple[int, ...], str], Resolution] = {}
 
@@ -190,6 +218,21 @@ def _in_force(directive: Directive, purpose: Purpose, at: datetime) -> bool:
     # A no needs no proof of authority; a yes without it counts as none.
     proven = bool(directive.evidence) or (directive.by == "zelf" and not directive.provisional)
     return proven and purpose.consent_possible
+
+
+def _concerns(directive: Directive, receiver: Receiver, purpose: Purpose) -> bool:
+    return (
+        receiver.path[: len(directive.receiver)] == directive.receiver
+        and purpose.path[: len(directive.purpose)] == directive.purpose
+    )
+
+
+def _case_over(directive: Directive, at: datetime, case_ends: CaseEnds) -> bool:
+    """Whether the case by whose code it was given is over, and the time after it too."""
+    if not directive.relation:
+        return False
+    end = case_ends.get(directive.relation)
+    return end is None or at >= add_months(end, AFTER_CASE_MONTHS)
 
 
 def _counts_for(directive: Directive, kind: Kind) -> bool:

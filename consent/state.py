@@ -10,14 +10,14 @@ Layout of the encoding, version 3, big-endian:
     u8(3) | head(32) | u32(number) | u8(n) n * text | u8(m) m * directive | u8(k) k * claim
     text      = u8(length) | UTF-8
     directive = group(16) | u32(number) | u32(from) | u32(until) | u32(evidence until)
-                | u8(effect, by: 4 bits each) | u8(regime, explicit, provisional, evidence)
-                | u8(giver) | u8(lengths of the paths) | their texts, u8 each
+                | u8(effect, by: 4 bits each) | u8(regime, explicit, provisional, evidence, relation)
+                | u8(giver) | u8(lengths of the paths) | their texts, u8 each | relation(16), where marked
 
     claim     = group(16) | u32(number) | u32(publisher) | u32(opened) | u32(until) | u32(answered)
                 | u8(right: 4 bits, answer: 4 bits) | u8(by: 4 bits, extended) | u8(kind) | u8(giver)
 
 Times are Unix seconds, 0 for none; texts by their place in the list. Version 2
-had no claims; version 1, from before regime entries, 2 bits for the effect.
+had no claims and no relations; version 1, from before regime entries, 2 bits for the effect.
 Both are still read.
 
 Source: docs/design/consent.md, "Folded state".
@@ -195,6 +195,7 @@ def _encode_one(directive: Directive, texts: dict[str, int]) -> bytes:
         | directive.explicit << 2
         | directive.provisional << 3
         | bool(directive.evidence) << 4
+        | bool(directive.relation) << 5
     )
     return _DIRECTIVE.pack(
         directive.group,
@@ -206,7 +207,7 @@ def _encode_one(directive: Directive, texts: dict[str, int]) -> bytes:
         marks,
         _place(directive.giver, texts),
         lengths,
-    ) + bytes(_place(text, texts) for path in paths for text in path)
+    ) + b"".join((bytes(_place(text, texts) for path in paths for text in path), directive.relation))
 
 
 def decode(encoded: bytes) -> ChoiceState:
@@ -282,6 +283,8 @@ def _decode_one(encoded: bytes, at: int, texts: list[str], bits: int) -> tuple[D
         if len(paths[-1]) != size:
             raise ValueError("short")
         at += size
+    relation = encoded[at : at + 16] if marks & 32 else b""
+    at += len(relation)
     directive = Directive(
         number=number,
         group=group,
@@ -298,6 +301,7 @@ def _decode_one(encoded: bytes, at: int, texts: list[str], bits: int) -> tuple[D
         evidence="+" if marks & 16 else "",
         evidence_until=_moment(evidence_until),
         channel="formulier" if marks & 8 else "portaal",
+        relation=relation,
     )
     return directive, at
 
@@ -310,6 +314,7 @@ def as_resolved(directive: Directive) -> Directive:
         channel="formulier" if directive.provisional else "portaal",
         text=b"",
         policy=0,
+        entered=(),
     )
 
 

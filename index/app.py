@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from index import (
+    assisted,
     choices,
     citizen,
     confirm,
@@ -69,6 +70,7 @@ RULES: tuple[Rule, ...] = (
     *lookup.RULES,
     *choices.RULES,
     *objections.RULES,
+    *assisted.RULES,
     *citizen.RULES,
     *inquiries.RULES,
 )

@@ -12,9 +12,10 @@ Source: docs/design/policy-and-consent.md, "Choices".
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,8 @@ from index.gate import Caller, Public, Rule, Who
 from index.protocol.codec import SCOPES, EncodingError, b64u, unb64u
 from index.protocol.messages import ChoiceAnswer, ChoiceEntry, ChoiceRequest
 from index.publish import json_answer
-from index.relations import in_force, record_refused, ticket_needs, use_session
+from index.relations import LOOKUP, Held, in_force, record_refused, ticket_needs, use_session
+from index.rows import Relation, RowError
 from index.sessions import SAY, bytes16, instant_of, open_session, same_person
 from index.tickets import Ticket
 from index.transaction import ChoiceRow, DirectiveRow, Finish, Needs, Tx
@@ -53,6 +55,8 @@ _CLOCKS_DIFFER = timedelta(days=1)
 """A portal may end a year at the end of the citizen's day; resolution never counts more than the year."""
 _REGIME_MONTHS = 60
 """A regime entry is proven anew after five years at the latest."""
+CODE_REFUSED = "code-refused"
+"""A code that opens nothing for this citizen at this portal now; why is told to nobody."""
 _OWN_YES_IS_NOT_ENOUGH = frozenset({"curatele", "mentorschap"})
 
 
@@ -75,15 +79,15 @@ def refusal_of(entry: ChoiceEntry, body: ChoiceRequest, hub: Hub, now: datetime)
         empty = not (entry.category or entry.receiver or entry.purpose or entry.until)
         return "" if empty and bytes16(entry.withdraws) else "withdraw-form"
     return (
-        _category_refusal(entry, hub)  # 2
-        or _receiver_refusal(entry, hub)  # 3
-        or _purpose_refusal(entry.purpose, hub)  # 4
+        category_refusal(entry, hub)  # 2
+        or receiver_refusal(entry, hub)  # 3
+        or purpose_refusal(entry.purpose, hub)  # 4
         or _period_refusal(entry, body, hub, now)  # 5
         or _giver_refusal(entry, body)  # 6
     )
 
 
-def _category_refusal(entry: ChoiceEntry, hub: Hub) -> str:
+def category_refusal(entry: ChoiceEntry, hub: Hub) -> str:
     if not entry.category:
         return ""
     if entry.category[0] != entry.scope or len(entry.category) > 2:
@@ -99,7 +103,7 @@ def _category_refusal(entry: ChoiceEntry, hub: Hub) -> str:
     return "no-consent-for-kind" if entry.effect == "grant" and not kind.consent_possible else ""
 
 
-def _receiver_refusal(entry: ChoiceEntry, hub: Hub) -> str:
+def receiver_refusal(entry: ChoiceEntry, hub: Hub) -> str:
     if not entry.receiver:
         return ""
     organisation = hub.directory.organisation(entry.receiver[0])
@@ -117,7 +121,7 @@ def _receiver_refusal(entry: ChoiceEntry, hub: Hub) -> str:
     return ""
 
 
-def _purpose_refusal(path: Sequence[str], hub: Hub) -> str:
+def purpose_refusal(path: Sequence[str], hub: Hub) -> str:
     wanted = tuple(path)
     below = [purpose for purpose in hub.vocabulary.purposes if purpose.path[: len(wanted)] == wanted]
     if not below:
@@ -168,15 +172,89 @@ def _inside(entry: ChoiceEntry, mandate: Directive) -> bool:
     return all(tuple(narrow[: len(broad)]) == broad for narrow, broad in axes)
 
 
-# --- one choice ---------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class InScope:
     """What is asked in one scope: its entries in order, and where they are to be written."""
 
     where: Where
     entries: tuple[ChoiceEntry, ...]
+
+
+# --- a choice by a visit's code -------------------------------------------------------
+
+
+def opened_cases(tx: Tx, hub: Hub, caller: Caller, ticket: Ticket, code: bytes) -> dict[str, Held]:
+    """By scope, the person's own visits whose code this very session opened; none for no code.
+
+    Raises:
+        Rejected: There is none: another's code, or one that is used, over or unknown, all alike.
+    """
+    if not code:
+        return {}
+    found = cases_of(tx, hub, caller, ticket, code)
+    codes = [one.relation.code for one in found.values()]
+    if not codes or any(given.session != ticket.opened or given.done for given in codes):
+        raise Rejected(CODE_REFUSED)
+    return found
+
+
+def cases_of(tx: Tx, hub: Hub, caller: Caller, ticket: Ticket, code: bytes) -> dict[str, Held]:
+    """By scope, the open visits of the session's person that gave this code for this portal.
+
+    Only the person's own relations are read: a code of somebody else's visit is not found here.
+    """
+    found: dict[str, Held] = {}
+    for scope, (_, keys) in ticket.scopes.items():
+        for row in tx.relations(keys.idx_rel):
+            try:
+                relation = hub.rows.open_relation(row, scope)
+            except RowError:
+                continue
+            given = relation.code
+            if (
+                relation.class_number == LOOKUP
+                and not relation.closed
+                and tx.seconds < relation.until
+                and given.portal == caller.node.number
+                and hmac.compare_digest(given.tag, code)
+            ):
+                found[scope] = Held(scope, row, relation)
+    return found
+
+
+def check_within(hub: Hub, part: InScope, cases: Mapping[str, Held]) -> None:
+    """A choice by code is about the visit's own team, and a yes about its purpose.
+
+    Raises:
+        Rejected: Another scope, team or purpose.
+    """
+    case = cases.get(part.where.scope)
+    if case is None:
+        raise Rejected("code-other-scope")
+    place = place_of_relation(hub, case.relation)
+    for entry in part.entries:
+        if entry.effect == "withdraw":
+            continue
+        if place is None or entry.effect not in ("grant", "deny") or entry.receiver[:2] != place[:2]:
+            raise Rejected("code-other-team")
+        purpose = hub.vocabulary.purpose(place[3])
+        if entry.effect == "grant" and tuple(entry.purpose) != purpose.path:
+            raise Rejected("code-other-purpose")
+
+
+def place_of_relation(hub: Hub, relation: Relation) -> list[str] | None:
+    """OIN, team, role and purpose of a visit; None when directory or vocabulary has lost one."""
+    node = hub.directory.node_by_number(relation.node)
+    if node is None:
+        return None
+    team = hub.directory.organisation_of(node).team_by_number(relation.team)
+    words = hub.vocabulary
+    role = next((role.code for role in words.roles if role.number == relation.role), "")
+    purpose = next((one.code for one in words.purposes if one.number == relation.purpose), "")
+    return [node.oin, team.id, role, purpose] if team and role and purpose else None
+
+
+# --- one choice ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +288,7 @@ class Choose:
     body: ChoiceRequest
     parts: tuple[InScope, ...]
     code: str
+    visit_code: bytes = field(default=b"", repr=False)
     persons: int = 1
 
     def needs(self) -> Needs:
@@ -227,7 +306,10 @@ class Choose:
         if self.code:
             return self._refuse(tx, Rejected(self.code))
         try:
-            drafted = [self._draft(tx, part) for part in self.parts]
+            cases = opened_cases(tx, self.hub, self.caller, self.ticket, self.visit_code)
+            for part in self.parts if self.visit_code else ():
+                check_within(self.hub, part, cases)
+            drafted = [self._draft(tx, part, cases.get(part.where.scope)) for part in self.parts]
         except StateFull:
             return self._refuse(tx, ChoicesFull())
         except DirectiveInvalid:
@@ -242,8 +324,11 @@ class Choose:
             ask_publishers(tx, self.hub, part.where, scope.before, scope.after)
         return self._answer(tx, drafted)
 
-    def _draft(self, tx: Tx, part: InScope) -> Drafted:
+    def _draft(self, tx: Tx, part: InScope, case: Held | None) -> Drafted:
         """Fold the entries of one scope; nothing is written here.
+
+        Args:
+            case: The visit by whose code this is chosen.
 
         Raises:
             StateFull: The choices in force would not fit their row.
@@ -259,7 +344,7 @@ class Choose:
         written: list[tuple[str, Entry, bytes]] = []
         ended: dict[tuple[str, bytes], tuple[Directive, ...]] = {}
         for entry in part.entries:
-            directive = self._directive(entry, state, tx.now)
+            directive = self._directive(entry, state, tx.now, case)
             groups = {held.group for held in state.directives}
             if directive.withdraws and directive.withdraws not in groups:
                 raise Rejected("unknown-group")
@@ -302,7 +387,9 @@ class Choose:
             raise Rejected("no-say")
         return max(covering, key=lambda held: held.until or now)
 
-    def _directive(self, entry: ChoiceEntry, state: ChoiceState, now: datetime) -> Directive:
+    def _directive(
+        self, entry: ChoiceEntry, state: ChoiceState, now: datetime, case: Held | None
+    ) -> Directive:
         until = instant_of(entry.until) if entry.until else None
         if entry.effect == "grant" and until is None:
             until = add_months(now, self.hub.vocabulary.limits.consent_default_months)
@@ -329,10 +416,11 @@ class Choose:
             giver=self.body.giver,
             evidence=evidence,
             evidence_until=lasts,
-            channel=self.body.channel,
+            channel=self.body.channel if case is None else "code",
             text=self.text,
             policy=self.hub.policy.number,
             withdraws=bytes16(entry.withdraws),
+            relation=case.row.key if case is not None and entry.effect == "grant" else b"",
         )
 
     def _refuse(self, tx: Tx, refusal: HubError) -> Finish:
@@ -400,12 +488,15 @@ async def choices(hub: Hub, caller: Caller, body: ChoiceRequest) -> Response:
         text = b""
     code = "malformed-group" if not group else "malformed-text" if not text else ""
     refused = (refusal_of(entry, body, hub, caller.at) for entry in body.entries)  # 3
+    visit_code = bytes16(body.code) if body.code else b""
+    if body.code and not visit_code:
+        code = code or "malformed-code"
     parts = tuple(
         InScope(Where(scope, ticket.scopes[scope][1], n), tuple(e for e in body.entries if e.scope == scope))
         for scope, n in zip(scopes, points, strict=True)
     )
     code = code or next((found for found in refused if found), "")
-    return await hub.sequencer.submit(Choose(hub, caller, ticket, group, text, body, parts, code))
+    return await hub.sequencer.submit(Choose(hub, caller, ticket, group, text, body, parts, code, visit_code))
 
 
 RULES = (

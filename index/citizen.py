@@ -15,7 +15,7 @@ import asyncio
 import hmac
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,7 +32,7 @@ from consent.directive import (
     directive_hash,
     parse_canonical,
 )
-from consent.resolve import end_of
+from consent.resolve import AFTER_CASE_MONTHS, add_months, end_of
 from consent.state import ChoiceState, decode
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import SealedBatch
@@ -55,7 +55,7 @@ from index.protocol.messages import (
     OwnReceiptsAnswer,
 )
 from index.publish import has_postponed_notice, json_answer, retention_end
-from index.relations import in_force, record_refused, ticket_needs, use_session
+from index.relations import case_ends, in_force, record_refused, ticket_needs, use_session
 from index.rows import OPEN_END, RowError, SearchKeys, month_text
 from index.sessions import open_session
 from index.tickets import Ticket
@@ -206,7 +206,7 @@ class OwnChoices(OwnView):
         state, entries = self._checked(tx, scope, keys)
         counted = {held.number for held in state.directives}
         return state, [
-            _own_directive(scope, entry, entry.number in counted, tx.now)
+            _own_directive(scope, self._capped(tx, scope, keys, entry), entry.number in counted, tx.now)
             for entry, _ in entries
             if isinstance(entry, Directive)
         ]
@@ -233,6 +233,15 @@ class OwnChoices(OwnView):
         if (head, len(found)) != (state.head, state.number):
             raise LedgerBroken("the folded state has another head than the ledger")
         return state, found
+
+    def _capped(self, tx: Tx, scope: str, keys: SearchKeys, directive: Directive) -> Directive:
+        """The directive with the end that its case gives it now; one whose case is gone is over."""
+        if not directive.relation:
+            return directive
+        ends = case_ends(tx, self.hub, scope, keys.idx_rel, [directive.relation])
+        case = ends.get(directive.relation)
+        end = add_months(case, AFTER_CASE_MONTHS) if case else directive.from_
+        return replace(directive, until=min(directive.until or end, end))
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +287,7 @@ def _own_directive(scope: str, directive: Directive, counted: bool, now: datetim
         proven=bool(directive.evidence),
         proven_until=_instant(proven_until) if proven_until else None,
         channel=directive.channel,
+        entered=list(directive.entered),
     )
 
 

@@ -37,11 +37,16 @@ RIGHTS: tuple[Right, ...] = get_args(Right)
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The ledger of one person in one scope, and `N`, which only the escrow of new rows needs."""
+    """The ledger of one person in one scope, and `N`, which only the escrow of new rows needs.
+
+    `escrow` and `claim_escrow`: made at an earlier call in place of `n`, for the ledger and for claims.
+    """
 
     scope: str
     keys: SearchKeys = field(repr=False)
     n: bytes = field(repr=False)
+    escrow: bytes = field(default=b"", repr=False)
+    claim_escrow: bytes = field(default=b"", repr=False)
 
 
 def ask_publishers(tx: Tx, hub: Hub, where: Where, before: ChoiceState, now: ChoiceState) -> None:
@@ -51,7 +56,7 @@ def ask_publishers(tx: Tx, hub: Hub, where: Where, before: ChoiceState, now: Cho
     for key in asked_before.keys() - asked_now.keys():
         tx.delete_claim(key)
     for key in asked_now.keys() - asked_before.keys():
-        tx.put_claim(hub.rows.new_claim(asked_now[key], where.n))
+        tx.put_claim(hub.rows.new_claim(asked_now[key], where.n, where.claim_escrow))
 
 
 def _all_asked(hub: Hub, where: Where, state: ChoiceState) -> dict[bytes, Asked]:
@@ -138,7 +143,7 @@ def ledger_row(hub: Hub, where: Where, entry: Entry, prev: bytes, head: bytes) -
     """
     keys, raw = where.keys, canonical(entry, prev)
     sealed = hub.rows.seal_directive(
-        where.scope, keys.idx_dir, entry.number, n=where.n, lid=keys.lid, entry=raw
+        where.scope, keys.idx_dir, entry.number, n=where.n, lid=keys.lid, entry=raw, escrow=where.escrow
     )
     return DirectiveRow(keys.idx_dir, entry.number, sealed.sealed, sealed.escrow, prev, head)
 
@@ -150,5 +155,7 @@ def state_row(hub: Hub, where: Where, state: ChoiceState) -> ChoiceRow:
         StateFull: It does not fit.
     """
     keys = where.keys
-    sealed = hub.rows.seal_choice(where.scope, keys.idx_dir, n=where.n, lid=keys.lid, state=encode(state))
+    sealed = hub.rows.seal_choice(
+        where.scope, keys.idx_dir, n=where.n, lid=keys.lid, state=encode(state), escrow=where.escrow
+    )
     return ChoiceRow(keys.idx_dir, sealed.sealed, sealed.escrow)

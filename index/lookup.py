@@ -22,7 +22,7 @@ import structlog
 from starlette.responses import Response
 
 from consent.claims import Claims
-from consent.resolve import Receiver, states_of, with_standing
+from consent.resolve import Receiver, cases_named, states_of, with_standing
 from consent.state import StateUnreadable, decode
 from index.accesslog.log import Recorded, SealedBatch
 from index.errors import PolicyStopped, TicketRefused
@@ -32,7 +32,7 @@ from index.protocol.entry import SOMETHING, decision_bytes, shown_bits
 from index.protocol.messages import LogReceipt, LookupAnswer, LookupRequest, PersonAnswer, VisibleFlag
 from index.protocol.statement import LOG_INDEX_HEADER
 from index.publish import retention_end
-from index.relations import CRISIS, LOOKUP, Held, fits, in_force, open_ticket, record_refused
+from index.relations import CRISIS, LOOKUP, Held, case_ends, fits, in_force, open_ticket, record_refused
 from index.rows import (
     INCAPABLE,
     NO_FLAG,
@@ -226,7 +226,9 @@ class Question:
         row = self.tx.choice(keys.idx_dir)
         rows = self.hub.rows
         state = decode(rows.open_no_choice() if row is None else rows.open_choice(row, scope)[1])
-        states = states_of(state, kinds, self.receiver, self.purpose, self.tx.now)
+        named = () if row is None else cases_named(state, self.receiver, self.purpose)
+        ends = case_ends(self.tx, self.hub, scope, keys.idx_rel, named)
+        states = states_of(state, kinds, self.receiver, self.purpose, self.tx.now, case_ends=ends)
         claims = Claims(state.claims, self.tx.now)
         return (dict.fromkeys(states, _NEVER_CHOSE), _NO_CLAIMS) if row is None else (states, claims)
 

@@ -81,6 +81,7 @@ def refusal_of(item: PublicationItem, caller: Caller, vocabulary: Vocabulary, no
     3. The caller's organisation is registered for it, the caller's node has its
        scope, and only a citizen's portal reports what citizens say of themselves.
     4. `until` is not before `since`, and neither lies absurdly far ahead.
+    5. What citizens say of themselves ends, within a year.
     """
     try:  # 2
         kind = vocabulary.kind(item.kind)
@@ -99,6 +100,11 @@ def refusal_of(item: PublicationItem, caller: Caller, vocabulary: Vocabulary, no
         return "since-far-future"
     if until != OPEN_END and until > this_month + _FAR_END_MONTHS:
         return "until-far-future"
+    if kind.self_declared:  # 5
+        if until == OPEN_END:
+            return "until-missing"
+        if until > this_month + vocabulary.limits.self_declared_max_months:
+            return "until-far-future"
     return ""
 
 

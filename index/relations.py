@@ -19,6 +19,7 @@ import msgspec
 import structlog
 from starlette.responses import Response
 
+from consent.resolve import CaseEnds
 from index.accesslog.log import SealedBatch
 from index.accesslog.spent import tag_of
 from index.errors import (
@@ -46,7 +47,7 @@ from index.protocol.messages import (
 )
 from index.protocol.statement import LOG_INDEX_HEADER
 from index.reviews import check_may_declare, declared
-from index.rows import INCAPABLE, OTHERS_AT_RISK, Relation, RowError, SearchKeys
+from index.rows import INCAPABLE, NO_CODE, OTHERS_AT_RISK, Relation, RowError, SearchKeys
 from index.tickets import Ticket
 from index.transaction import Finish, Needs, RelationRow, ReviewRow, Tx
 from policy.decide import scopes_for
@@ -57,6 +58,8 @@ log = structlog.get_logger()
 LOOKUP, CRISIS, CITIZEN = (class_number(name) for name in ("lookup", "crisis", "citizen"))
 PORTAL_CLASS = "portaal"
 RECEIPT_LIMIT = 256 * 1024
+CASES_FLOOR = 1
+"""Relation rows besides the ticket's own that a question opens in each scope, at least."""
 _RECEIPT_LEEWAY_S = 10
 _CLOCK_SLACK_S = 60
 """The node counted its days by its own clock."""
@@ -151,7 +154,7 @@ def use_session(tx: Tx, hub: Hub, ticket: Ticket) -> None:
     if len(open_now) != len(ticket.scopes):
         raise TicketRefused
     for one in open_now.values():
-        _put(tx, hub, one, replace(one.relation, used=tx.seconds))
+        put(tx, hub, one, replace(one.relation, used=tx.seconds))
 
 
 def _same(relation: Relation, ticket: Ticket) -> bool:
@@ -166,7 +169,32 @@ def _same(relation: Relation, ticket: Ticket) -> bool:
     )
 
 
-def _put(tx: Tx, hub: Hub, one: Held, relation: Relation) -> None:
+def end_of_relation(relation: Relation) -> datetime:
+    """When a relation ended or will end, UTC: its closing, or its `until`."""
+    return datetime.fromtimestamp(min(relation.closed or relation.until, relation.until), UTC)
+
+
+def case_ends(tx: Tx, hub: Hub, scope: str, idx_rel: bytes, named: Sequence[bytes]) -> CaseEnds:
+    """The ends of the relations that grants name in one scope; one that is gone or unreadable is left out.
+
+    One row is opened at least, real or dummy, as in `held`.
+    """
+    rows = {row.key: row for row in tx.relations(idx_rel)}
+    ends: dict[bytes, datetime] = {}
+    for key in named:
+        row = rows.get(key)
+        try:
+            if row is not None:
+                ends[key] = end_of_relation(hub.rows.open_relation(row, scope))
+        except RowError:
+            log.error("relation_unreadable")
+    for _ in range(CASES_FLOOR - len(ends)):
+        hub.rows.open_dummy("relation")
+    return ends
+
+
+def put(tx: Tx, hub: Hub, one: Held, relation: Relation) -> None:
+    """Write a relation of a ticket as it is from now on."""
     tx.put_relation(hub.rows.changed_relation(one.row, one.scope, relation))
 
 
@@ -325,9 +353,11 @@ def _prepare(
             raise ScopesRefused
         keys = hub.rows.keys_of(scope, n)
         opened_scopes[scope] = (kid, keys)
+        visit = blank.class_number == LOOKUP
+        escrows = [hub.rows.escrow(scope, keys.idx_dir, n) for _ in range(2)] if visit else []
         relation = Relation(
             blank.class_number, blank.node, blank.team, blank.role, blank.purpose, blank.case_tag,
-            blank.opened, blank.until, 0, blank.opened, keys.lid, risk,
+            blank.opened, blank.until, 0, blank.opened, keys.lid, risk, NO_CODE, *escrows,
         )  # fmt: skip
         rows.append(hub.rows.new_relation(scope, keys.idx_rel, n, relation))
     return replace(blank, scopes=opened_scopes), rows
@@ -424,7 +454,7 @@ class Closing:
         for ticket in self.tickets:
             still = [one for one in held(tx, self.hub, ticket) if not one.relation.closed]
             for one in still:
-                _put(tx, self.hub, one, replace(one.relation, closed=tx.seconds))
+                put(tx, self.hub, one, replace(one.relation, closed=tx.seconds))
             closed += bool(still)
             recorded.append(tx.record(_draft(tx, self.hub, self.caller, ticket, "closed")))
 
@@ -470,7 +500,7 @@ class Renewal:
             return record_refused(tx, self.hub, self.caller, self.tickets, TicketRefused())
         for found in open_now:
             for one in found.values():
-                _put(tx, self.hub, one, replace(one.relation, until=self.until))
+                put(tx, self.hub, one, replace(one.relation, until=self.until))
         return _recorded(tx, self.hub, self.caller, self.tickets, self.until, cause="renewed")
 
 

@@ -39,7 +39,7 @@ OPEN_END = 0xFFFF
 
 ESCROW_LIFE = timedelta(hours=24)
 WEEK_S = 7 * 24 * 3600
-FLAG_SIZE, DIRECTIVE_SIZE, CHOICE_SIZE, RELATION_SIZE = 64, 512, 2048, 256
+FLAG_SIZE, DIRECTIVE_SIZE, CHOICE_SIZE, RELATION_SIZE = 64, 512, 2048, 320
 CLAIM_SIZE, REVIEW_SIZE = 160, 768
 _NO_CHOICE = encode_state(fold(None, Directive(1, bytes(16), "deny")))
 _NONCE = 24
@@ -139,6 +139,26 @@ class Names(Protocol):
     def opened(self) -> int: ...
 
 
+class Code(NamedTuple):
+    """A one-time code of a visit: for which portal, until when, who used it, and whether they are done.
+
+    `tag` is a digest of it, 16 bytes. `session` is when the session that used it was opened,
+    Unix seconds; 0 while it is unused.
+    """
+
+    tag: bytes
+    until: int
+    portal: int
+    session: int
+    done: int
+
+    def __repr__(self) -> str:
+        return "<Code>"
+
+
+NO_CODE = Code(bytes(16), 0, 0, 0, 0)
+
+
 _IDENTITY = struct.Struct(">IIIIB16sQ")
 
 
@@ -149,7 +169,10 @@ class Relation:
     Numbers are those of directory and vocabulary, 0 where there is none; times
     are Unix seconds. `closed` is 0 while it is open; `used` is kept for citizen
     sessions, which end without use. `risk` is what a crisis relation was declared
-    with: `OTHERS_AT_RISK` and `INCAPABLE`, added; 0 in all others.
+    with: `OTHERS_AT_RISK` and `INCAPABLE`, added; 0 in all others. `code` is what the
+    desk gave the citizen last. `ledger_escrow` and `claim_escrow` are escrows of `N`
+    for the citizen's ledger in this scope: with them a desk may add a no without
+    asking for the number again. All empty in rows of earlier versions.
     """
 
     class_number: int
@@ -164,6 +187,9 @@ class Relation:
     used: int
     lid: bytes = field(repr=False)
     risk: int = 0
+    code: "Code" = field(default_factory=lambda: NO_CODE, repr=False)
+    ledger_escrow: bytes = field(default=b"", repr=False)
+    claim_escrow: bytes = field(default=b"", repr=False)
 
 
 OTHERS_AT_RISK, INCAPABLE = 1, 2
@@ -174,6 +200,8 @@ _FLAG = struct.Struct(">BHIHHH16s")
 _ASKED = struct.Struct(">BBBHI16s32s32s16sB")
 # `risk` stands in what was filling before, so that rows of earlier versions read as 0.
 _RELATION = struct.Struct(">BBIIHH16sQQQQ16sB")
+# At a place of its own in what was filling before, so that rows of earlier versions read as no code.
+_AT_TABLE, _AT_TABLE_FROM = struct.Struct(">16sQIQB76s76s"), 96
 
 
 def month_number(text: str) -> int:
@@ -300,9 +328,17 @@ class Rows:
 
     # --- any row ---------------------------------------------------------------------
 
-    def seal(self, place: Place, n: bytes, plain: bytes) -> Sealed:
-        """A new row: its escrow, and its plain text sealed under this month's data key."""
-        escrow = self._escrow().seal(place.scope, place.search_key, n)
+    def escrow(self, scope: str, search_key: bytes, n: bytes) -> bytes:
+        """An escrow of `n` for any row of this person under this search key."""
+        return self._escrow().seal(scope, search_key, n)
+
+    def seal(self, place: Place, n: bytes, plain: bytes, escrow: bytes = b"") -> Sealed:
+        """A new row: its escrow, and its plain text sealed under this month's data key.
+
+        Args:
+            escrow: Made before by `escrow` for this search key; then no `n` is needed.
+        """
+        escrow = escrow or self.escrow(place.scope, place.search_key, n)
         return Sealed(self.reseal(place, escrow, plain), escrow)
 
     def reseal(self, place: Place, escrow: bytes, plain: bytes) -> bytes:
@@ -390,14 +426,16 @@ class Rows:
 
     # --- choices ---------------------------------------------------------------------
 
-    def seal_choice(self, scope: str, idx_dir: bytes, *, n: bytes, lid: bytes, state: bytes) -> Sealed:
-        """A choice state: `consent.state.encode`, with the log id in front.
+    def seal_choice(
+        self, scope: str, idx_dir: bytes, *, n: bytes, lid: bytes, state: bytes, escrow: bytes = b""
+    ) -> Sealed:
+        """A choice state: `consent.state.encode`, with the log id in front; `escrow` as in `seal`.
 
         Raises:
             TooLarge: More than 2,029 bytes.
         """
         place = Place("choice_state", idx_dir, idx_dir, scope)
-        return self.seal(place, n, _framed(lid, state, CHOICE_SIZE))
+        return self.seal(place, n, _framed(lid, state, CHOICE_SIZE), escrow)
 
     def open_choice(self, row: ChoiceRow, scope: str) -> tuple[bytes, bytes]:
         """Log id and encoded state; RowError as in `open`."""
@@ -409,15 +447,23 @@ class Rows:
         return _unframed(self.open_dummy("choice_state"))[1]
 
     def seal_directive(
-        self, scope: str, idx_dir: bytes, number: int, *, n: bytes, lid: bytes, entry: bytes
+        self,
+        scope: str,
+        idx_dir: bytes,
+        number: int,
+        *,
+        n: bytes,
+        lid: bytes,
+        entry: bytes,
+        escrow: bytes = b"",
     ) -> Sealed:
-        """A ledger entry in its canonical bytes.
+        """A ledger entry in its canonical bytes; `escrow` as in `seal`.
 
         Raises:
             TooLarge: More than 493 bytes.
         """
         place = Place("directive", idx_dir + u32(number), idx_dir, scope)
-        return self.seal(place, n, _framed(lid, entry, DIRECTIVE_SIZE))
+        return self.seal(place, n, _framed(lid, entry, DIRECTIVE_SIZE), escrow)
 
     def open_directive(self, row: DirectiveRow, scope: str) -> tuple[bytes, bytes]:
         """Log id and canonical entry; RowError as in `open`."""
@@ -452,7 +498,11 @@ class Rows:
     def open_relation(self, row: RelationRow, scope: str) -> Relation:
         """RowError as in `open`."""
         plain = self.open(Place("relation", row.key, row.idx_rel, scope), row.escrow, row.sealed)
-        return Relation(*_RELATION.unpack_from(plain)[1:])
+        # Rows of earlier versions are shorter.
+        *code, ledger, claims = _AT_TABLE.unpack_from(plain.ljust(RELATION_SIZE, b"\0"), _AT_TABLE_FROM)
+        # Constructed at once: a question opens a dozen of these.
+        escrows = (ledger.rstrip(b"\0") and ledger, claims.rstrip(b"\0") and claims)
+        return Relation(*(*_RELATION.unpack_from(plain)[1:], Code._make(code), *escrows))
 
     def seal_directive_beside(
         self, scope: str, choice: ChoiceRow, number: int, *, lid: bytes, entry: bytes
@@ -482,13 +532,14 @@ class Rows:
         about = u32(asked.publisher) + u16(asked.kind) + bytes((asked.right,)) + asked.group + asked.idx_dir
         return hmac.digest(self._k_pub, b"claim-key/v1" + about, "sha256")[:16]
 
-    def new_claim(self, asked: Asked, n: bytes) -> ClaimRow:
+    def new_claim(self, asked: Asked, n: bytes, escrow: bytes = b"") -> ClaimRow:
         """A row that the publisher's next question about its flags finds.
 
-        Its escrow is that of `idx_dir` made anew, so that nothing at rest joins it with the ledger.
+        Its escrow is that of `idx_dir` made anew, so that nothing at rest joins it with the ledger;
+        or one that was made for claims before, where nobody brings `n`.
         """
         key, tag = self.claim_key(asked), self.claim_tag(asked.publisher)
-        escrow = self._escrow().seal(SCOPES[asked.scope], asked.idx_dir, n)
+        escrow = escrow or self._escrow().seal(SCOPES[asked.scope], asked.idx_dir, n)
         plain = asked_bytes(asked).ljust(CLAIM_SIZE, b"\0")
         return ClaimRow(key, tag, self.reseal(Place("claim", key, tag, ""), escrow, plain), escrow)
 
@@ -628,7 +679,8 @@ def _relation_plain(relation: Relation) -> bytes:
         _VERSION, r.class_number, r.node, r.team, r.role, r.purpose, r.case_tag,
         r.opened, r.until, r.closed, r.used, r.lid, r.risk,
     )  # fmt: skip
-    return packed.ljust(RELATION_SIZE, b"\0")
+    at_table = _AT_TABLE.pack(*r.code, r.ledger_escrow, r.claim_escrow)
+    return (packed.ljust(_AT_TABLE_FROM, b"\0") + at_table).ljust(RELATION_SIZE, b"\0")
 
 
 def _framed(lid: bytes, content: bytes, size: int) -> bytes:

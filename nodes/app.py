@@ -79,7 +79,7 @@ def _lifespan(node: NodeRuntime) -> Callable[[FastAPI], AbstractAsyncContextMana
             # An outage of the key holders does not stop a node: what it has to send waits.
             log.warning("canaries_postponed", reason=type(error).__name__)
         tasks = [asyncio.create_task(_keep_documents(node))]
-        if "source" in node.settings.parts:
+        if "source" in node.settings.parts or node.declarations.kinds:
             tasks.append(asyncio.create_task(node.sender.run()))
         log.info("node_started", node=node.settings.node_id, parts=sorted(node.settings.parts))
         try:

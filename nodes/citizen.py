@@ -14,9 +14,11 @@ import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, NoReturn, TypeVar
+
+import msgspec
 
 from consent.claims import ANY, Claim, may_object, objection_with
 from consent.directive import Directive, Giver, Right
@@ -40,6 +42,8 @@ from index.protocol.messages import (
     ClosingRequest,
     ObjectionRequest,
     OwnClaim,
+    OwnCodeAnswer,
+    OwnCodeRequest,
     OwnDirective,
     OwnFlag,
     RelationRequest,
@@ -50,6 +54,7 @@ from policy.vocabulary import UnknownCode, Vocabulary
 
 from .ages import next_boundary, regime_of
 from .bsn import Bsn
+from .codes import digest_of_code
 from .errors import BadInput, LoginExpired, NodeError, NotAllowed, ReceiptInvalid, Refused
 from .hub import CITIZEN, Asking, Hub, new_message_id
 from .looks import check_lines
@@ -164,6 +169,40 @@ class ChoiceView:
     in_force: bool
     by: Giver = "zelf"
     mine: bool = True
+    provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CodeView:
+    """The visit that a code opened: a choice under it is about this team, and a yes for this purpose."""
+
+    code: str = field(repr=False)
+    receiver: ReceiverView
+    role: str
+    purpose: str
+    scopes: tuple[str, ...]
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EnteredView:
+    """What an employee entered for the citizen, with the team and role that did."""
+
+    group: str
+    effect: str
+    kind: str
+    receiver: str
+    purpose: str
+    by: str
+    role: str
+    made_at: datetime
+    until: datetime | None
+    in_force: bool
+
+    @property
+    def waits(self) -> bool:
+        """A yes from a form that the citizen has not confirmed."""
+        return self.effect == "grant" and self.in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -584,6 +623,7 @@ class Citizens:
             if choice.mine
             and choice.effect == "grant"
             and choice.in_force
+            and not choice.provisional
             and choice.until is not None
             and choice.until <= soon
         ]
@@ -610,6 +650,7 @@ class Citizens:
             in_force=any(copy.in_force for copy in copies),
             by=first.by,
             mine=session.mine(first),
+            provisional=first.channel == "formulier",
         )
 
     async def looks(self, session: CitizenSession) -> LooksView:
@@ -744,11 +785,11 @@ class Citizens:
             _cells(rules, given.opened), _cells(rules, given.by_law), _cells(rules, possible.opened)
         )
 
-    async def preview(self, session: CitizenSession, change: Change) -> Effects:
-        """What the change would open and close; nothing is written."""
+    async def preview(self, session: CitizenSession, change: Change, code: CodeView | None = None) -> Effects:
+        """What the change would open and close; nothing is written. `code` as for `choose`."""
         # Anew each time: another who has a say may have chosen since.
         standing = await self._ledger(session)
-        entries = self._entries(session, change)
+        entries = self._entries(session, within(change, code), code.scopes if code else SCOPES)
         if change.effect != "grant":
             entries = _with_closings(entries, standing, session)
         return await self._after(session, standing, entries)
@@ -837,10 +878,122 @@ class Citizens:
             for scope, state in states.items()
         }
 
+    # --- by a visit's code, or after a form -----------------------------------------------
+
+    def pseudonym(self, session: CitizenSession, scope: str) -> Pseudonym:
+        """The person's pseudonym in one scope, for as long as the session holds."""
+        self._use(session)
+        return session._pseudonyms[scope]
+
+    async def open_code(self, session: CitizenSession, code: str) -> CodeView:
+        """The visit behind a code that a desk gave this person, once and within its minutes.
+
+        Raises:
+            BadInput: `code`: it opens nothing here; why is not told.
+        """
+        answer = await self._own_code(session, code, done=False)
+        return CodeView(
+            code,
+            ReceiverView(Receiver(answer.organisation, answer.team), readable(answer.team)),
+            answer.role,
+            answer.purpose,
+            tuple(answer.scopes),
+            datetime.fromisoformat(answer.until),
+        )
+
+    async def code_done(self, session: CitizenSession, code: str) -> None:
+        """Tell the desk that this person is done, and nothing else."""
+        await self._own_code(session, code, done=True)
+
+    async def _own_code(self, session: CitizenSession, code: str, *, done: bool) -> OwnCodeAnswer:
+        ticket, lids = self._use(session)
+        request = OwnCodeRequest(ticket, b64u(digest_of_code(code)), done)
+        try:
+            return await self._asked(session, self._hub.own_code(request, lids, session.asking))
+        except Refused as error:
+            if error.reason == "code-refused":
+                raise BadInput("code", "code", "This code does not work.") from None
+            raise
+
+    async def entered(self, session: CitizenSession, *, fresh: bool = True) -> list[EnteredView]:
+        """What employees entered for this person, newest first, with the role and team that did.
+
+        Args:
+            fresh: Ask the hub, which is a recorded look; else the ledger read last will do.
+        """
+        known = None if fresh else session._directives
+        found: dict[str, OwnDirective] = {}
+        for own in await self._ledger(session) if known is None else known:
+            if own.entered and own.effect != "withdraw":
+                found.setdefault(own.group, own)
+        views = [self._entered(own) for own in found.values()]
+        return sorted(views, key=lambda view: view.made_at, reverse=True)
+
+    def _entered(self, own: OwnDirective) -> EnteredView:
+        number, team, role = own.entered
+        node = self._trust.directory.node_by_number(number)
+        found = self._trust.directory.organisation_of(node).team_by_number(team) if node else None
+        return EnteredView(
+            group=own.group,
+            effect=own.effect,
+            kind=own.category[1] if len(own.category) > 1 else "",
+            receiver=readable(own.receiver[1]) if len(own.receiver) > 1 else "",
+            purpose=own.purpose[-1] if own.purpose else "",
+            by=readable(found.id) if found else "",
+            role=next((one.code for one in self._vocabulary.roles if one.number == role), ""),
+            made_at=datetime.fromisoformat(own.from_),
+            until=None if own.until is None else datetime.fromisoformat(own.until),
+            in_force=own.in_force,
+        )
+
+    async def form_of(self, session: CitizenSession, code: str) -> EnteredView:
+        """The form that a letter's code confirms, while it still holds.
+
+        Raises:
+            BadInput: `code`: no form of this person waits for it.
+        """
+        group = b64u(digest_of_code(code)) if code else ""
+        for view in await self.entered(session):
+            if view.group == group and view.waits:
+                return view
+        raise BadInput("code", "code", "This code does not work.")
+
+    async def confirm(
+        self, session: CitizenSession, group: str, months: Literal[3, 6, 12], text_shown: str
+    ) -> Saved:
+        """Write an own yes in place of the form that an employee entered.
+
+        Raises:
+            BadInput: No form of this group waits any more.
+            NotAllowed: As for any choice.
+        """
+        own = await self._ledger(session)
+        form = next((one for one in own if one.group == group and one.channel == "formulier"), None)
+        if form is None or not form.in_force:
+            raise BadInput("group", "unknown-group", "This form does not wait any more.")
+        change = Change("grant", kind=form.category[-1], months=months)
+        check_choice(
+            session.speaker,
+            session.known,
+            "grant",
+            scopes=[form.scope],
+            measures=self._measures(own, [form.scope]),
+            now=self._now(),
+        )
+        (entry,) = self._entries(session, change)
+        yes = msgspec.structs.replace(entry, receiver=form.receiver, purpose=form.purpose)
+        return await self._write(
+            session, [yes, ChoiceEntry(form.scope, "withdraw", withdraws=group)], text_shown
+        )
+
     # --- choosing ----------------------------------------------------------------------
 
-    async def choose(self, session: CitizenSession, change: Change, text_shown: str) -> Saved:
+    async def choose(
+        self, session: CitizenSession, change: Change, text_shown: str, code: CodeView | None = None
+    ) -> Saved:
         """Write the choice in all its scopes or in none. `text_shown` is what the citizen confirmed.
+
+        With `code` it is about that visit: its scopes, and a yes for its purpose.
 
         A no also ends every narrower yes of one's own inside it: narrower beats
         broader, so without that a no for everything would leave it open.
@@ -850,7 +1003,7 @@ class Citizens:
             NotAllowed: Who speaks here may not decide this; see `representation.check_choice`.
             Refused: The hub refuses; nothing was written, and the refusal is in the citizen's log.
         """
-        entries = self._entries(session, change)
+        entries = self._entries(session, within(change, code), code.scopes if code else SCOPES)
         own = session._directives
         if own is None or change.effect != "grant":
             own = await self._ledger(session)
@@ -861,7 +1014,7 @@ class Citizens:
         )
         if change.effect != "grant":
             entries = _with_closings(entries, own, session)
-        return await self._write(session, entries, text_shown)
+        return await self._write(session, entries, text_shown, code=code.code if code else "")
 
     def _measures(self, own: Sequence[OwnDirective], scopes: Sequence[str]) -> frozenset[str]:
         states = self._folded(own)
@@ -971,7 +1124,9 @@ class Citizens:
         self._check_receipt(answer.receipt, group, [item.scope])
         return Saved(answer.receipt, group, self._now())
 
-    def _entries(self, session: CitizenSession, change: Change) -> list[ChoiceEntry]:
+    def _entries(
+        self, session: CitizenSession, change: Change, scopes: Sequence[str] = SCOPES
+    ) -> list[ChoiceEntry]:
         """One entry per scope that the change touches and that this speaker has a say about."""
         words, speaker = self._vocabulary, session.speaker
         end = end_of_choice(
@@ -994,7 +1149,9 @@ class Citizens:
             elif change.domain:
                 places = [(change.domain, [change.domain])]
             else:
-                places = [(scope.code, []) for scope in words.scopes if scope.code in said]
+                places = [
+                    (scope.code, []) for scope in words.scopes if scope.code in said and scope.code in scopes
+                ]
         except UnknownCode:
             raise BadInput("choice", "unknown-code", "This subject or purpose does not exist.") from None
         if path != receiver[: len(path)]:
@@ -1039,6 +1196,7 @@ class Citizens:
         speaker: Speaker | None = None,
         *,
         at_counter: bool = False,
+        code: str = "",
     ) -> Saved:
         speaker = speaker or session.speaker
         ticket, _ = self._use(session)
@@ -1060,6 +1218,7 @@ class Citizens:
             giver=speaker.giver,
             evidence=speaker.evidence,
             channel="balie" if at_counter else "portaal",
+            code=b64u(digest_of_code(code)) if code else "",
         )
         session._directives = None
         lids = [session._lids[scope] for scope in scopes]
@@ -1204,6 +1363,14 @@ def _given_back(
         and (yes.by, yes.giver) == (session.speaker.by, session.speaker.giver)
         and (yes.until is None or datetime.fromisoformat(yes.until) > now)
     ]
+
+
+def within(change: Change, code: CodeView | None) -> Change:
+    """A change as a visit's code allows it: for its team only, and a yes for its purpose only."""
+    if code is None:
+        return change
+    purpose = code.purpose if change.effect == "grant" else ""
+    return replace(change, receiver=code.receiver.receiver, purpose=purpose)
 
 
 def readable(team: str) -> str:

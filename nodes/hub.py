@@ -25,12 +25,18 @@ from nacl.signing import SigningKey
 from index.protocol.codec import EncodingError, unb64u
 from index.protocol.entry import EntryError, kinds_shown, parse_asker, statement_of
 from index.protocol.messages import (
+    AssistedAnswer,
+    AssistedRequest,
     ChangeReceipt,
     ChoiceAnswer,
     ChoiceRequest,
     CitizenRequest,
     ClosingAnswer,
     ClosingRequest,
+    CodeAnswer,
+    CodeRequest,
+    CodeStateAnswer,
+    CodeStateRequest,
     ColleagueAnswer,
     ColleagueRequest,
     ConfirmationAnswer,
@@ -48,6 +54,8 @@ from index.protocol.messages import (
     OpenAnswer,
     OpenRequest,
     OwnChoicesAnswer,
+    OwnCodeAnswer,
+    OwnCodeRequest,
     OwnFlagsAnswer,
     OwnLogAnswer,
     OwnReceiptsAnswer,
@@ -290,6 +298,38 @@ class Hub:
             if person.refused != entry.asker.refused:
                 raise ReceiptInvalid("the entry does not say that this was refused")
         return answer.persons
+
+    # --- at the table ------------------------------------------------------------------
+
+    async def give_code(self, request: CodeRequest, asking: Asking, lids: Sequence[bytes]) -> CodeAnswer:
+        """Put the digest of a code into a visit of one person."""
+        answer, sent = await self._ask("/v1/codes", request, CodeAnswer, asking)
+        self._check_all(answer.log, sent, [lids])
+        return answer
+
+    async def code_state(
+        self, request: CodeStateRequest, asking: Asking, lids: Sequence[bytes]
+    ) -> CodeStateAnswer:
+        """Whether the citizen is done."""
+        answer, sent = await self._ask("/v1/codes/state", request, CodeStateAnswer, asking)
+        self._check_all(answer.log, sent, [lids])
+        return answer
+
+    async def assist(
+        self, request: AssistedRequest, asking: Asking, message_id: str, lids: Sequence[bytes]
+    ) -> None:
+        """Enter a no, a slot or a form; `lids` of the scopes written, in scope order."""
+        body = msgspec.json.encode(request)
+        answer, sent = await self._call("/v1/choices/assisted", body, AssistedAnswer, asking, message_id)
+        self._check_all(answer.log, sent, [lids])
+
+    async def own_code(
+        self, request: OwnCodeRequest, lids: Sequence[bytes], asking: Asking = CITIZEN
+    ) -> OwnCodeAnswer:
+        """Open a code that a desk gave, or be done with it."""
+        answer, sent = await self._ask("/v1/citizen/code", request, OwnCodeAnswer, asking)
+        self._check_all(answer.log, sent, [lids])
+        return answer
 
     # --- the citizen -------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class Intake:
 
         The scope of each follows from its kind. An unverified result never gets here.
         """
-        requests = [(publication.bsn, (publication.scope,)) for publication in publications]
+        requests = [(one.bsn, (one.scope,)) for one in publications if one.bsn is not None]
         try:
             found = await self._pseudonymiser.pseudonymise(requests, "publish", done=done)
         except (HoldersUnreachable, HolderRefused) as error:

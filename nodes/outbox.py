@@ -180,6 +180,10 @@ class Outbox:
         """Keyed digest that stands for a person in the node's own memory."""
         return person_tag(self._keys.secret, bsn)
 
+    def person_of(self, publication: Publication) -> bytes:
+        """What stands for its person: a keyed digest of the BSN, or what the portal has in its place."""
+        return publication.person if publication.bsn is None else self.person(publication.bsn)
+
     def flags(self, local_refs: Iterable[str]) -> dict[str, Flag]:
         """What is known of these references."""
         with reading(self._engine) as connection:
@@ -200,7 +204,7 @@ class Outbox:
             known.kind == publication.kind
             and known.since == publication.since
             and known.until == publication.until
-            and secrets.compare_digest(known.person, self.person(publication.bsn))
+            and secrets.compare_digest(known.person, self.person_of(publication))
         )
 
     def queue(
@@ -256,7 +260,7 @@ class Outbox:
         old = plan.known.get(publication.local_ref)
         if old is not None and old.meant_live and self._equal(old, publication):
             return
-        person = self.person(publication.bsn)
+        person = self.person_of(publication)
         if old is not None and (old.person != person or old.kind != publication.kind):
             # Another person, or another scope: the old flag goes first, then the new one comes.
             self._plan_retraction(plan, old)
@@ -294,6 +298,8 @@ class Outbox:
             connection.execute(insert(waiting), [self._waiting(part, p) for part, p, _ in plan.publish])
 
     def _waiting(self, part: Item, publication: Publication) -> dict[str, Any]:
+        if publication.bsn is None:
+            raise ValueError("without a number nothing can be evaluated later")
         return {
             "seq": part.seq,
             "local_ref": part.local_ref,

@@ -132,7 +132,10 @@ def node_pages(node: NodeRuntime) -> tuple[NodePages, APIRouter]:
 
     The first of the pair has `missing`, for the process's 404 handler.
     """
+    from .desk.choice_pages import router as choice_router
     from .desk.pages import router as desk_router
+    from .portal.code_pages import router as code_router
+    from .portal.declare_pages import router as declare_router
     from .portal.pages import router as portal_router
     from .source_pages.pages import router as source_router
 
@@ -163,8 +166,11 @@ def node_pages(node: NodeRuntime) -> tuple[NodePages, APIRouter]:
     routes = pages.router()
     if portal:
         routes.include_router(portal_router(pages, node))
+        routes.include_router(code_router(pages, node))
+        routes.include_router(declare_router(pages, node))
     if "desk" in node.settings.parts:
         routes.include_router(desk_router(pages, node))
+        routes.include_router(choice_router(pages, node))
     if "source" in node.settings.parts:
         routes.include_router(source_router(pages, node))
     return pages, routes

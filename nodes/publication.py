@@ -30,14 +30,18 @@ FIELDS = ("bsn", "kind", "localRef", "since", "until")
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A checked fact. The BSN is in it until the pseudonymiser has seen it, and shows nowhere."""
+    """A checked fact. The BSN is in it until the pseudonymiser has seen it, and shows nowhere.
+
+    A portal's has none: `person` stands in the outbox in place of a digest of it, 16 bytes.
+    """
 
     local_ref: str = field(repr=False)
     kind: str
     scope: str
     since: str
     until: str | None
-    bsn: Bsn = field(repr=False)
+    bsn: Bsn | None = field(repr=False)
+    person: bytes = field(default=b"", repr=False)
 
 
 def holds_bsn(text: str) -> bool:

@@ -17,10 +17,12 @@ from sqlalchemy import Engine
 from policy.postpone import Postponement
 from policy.vocabulary import Vocabulary, load_vocabulary
 
+from .assisted import Assisted
 from .brp import Brp, HaalCentraal, RegisterFile
 from .citizen import Citizens
 from .connectors.csv import Mapped, load_mapping
 from .crises import Crises
+from .declarations import Declarations
 from .desk_links import DeskLinks
 from .disputes import Disputes
 from .employees import EmployeeTokens
@@ -51,7 +53,9 @@ class NodeRuntime:
     visits: Visits
     crises: Crises
     inquiries: Inquiries
+    assisted: Assisted
     citizens: Citizens
+    declarations: Declarations
     source: SourceDesk
     disputes: Disputes
     trust: Trust
@@ -147,11 +151,6 @@ def open_node(
         log_vkey=settings.hub_log_vkey,
         directory=lambda: trust.directory,
     )
-    tokens = None
-    if settings.tokens is not None:
-        tokens = EmployeeTokens(
-            settings.tokens, holder_http, audience=settings.node_id, node_secret=keys.secret, now=now
-        )
     visits = Visits(
         engine,
         keys,
@@ -163,6 +162,13 @@ def open_node(
         policy=policy,
         now=now,
     )
+    citizens = Citizens(hub, pseudonymiser, trust, vocabulary, policy=policy, settings=settings, now=now)
+    sender = Sender(outbox, intake, hub, vocabulary, settings, now=now)
+    tokens = None
+    if settings.tokens is not None:
+        tokens = EmployeeTokens(
+            settings.tokens, holder_http, audience=settings.node_id, node_secret=keys.secret, now=now
+        )
     return NodeRuntime(
         settings=settings,
         keys=keys,
@@ -179,7 +185,9 @@ def open_node(
             now=now,
         ),
         inquiries=Inquiries(hub, visits),
-        citizens=Citizens(hub, pseudonymiser, trust, vocabulary, policy=policy, settings=settings, now=now),
+        assisted=Assisted(visits, hub, trust, vocabulary, settings, now=now),
+        citizens=citizens,
+        declarations=Declarations(citizens, outbox, sender, trust, vocabulary, secret=keys.secret, now=now),
         source=SourceDesk(
             engine, hub=hub, intake=intake, trust=trust, vocabulary=vocabulary, http=holder_http, now=now
         ),
@@ -191,7 +199,7 @@ def open_node(
         intake=intake,
         pseudonymiser=pseudonymiser,
         hub=hub,
-        sender=Sender(outbox, intake, hub, vocabulary, settings, now=now),
+        sender=sender,
         tokens=tokens,
         links=DeskLinks(vocabulary.limits.desk_link_seconds),
         csv_mapping=mapping,

@@ -142,6 +142,10 @@ class NodeSettings(ProcessSettings):
     practice: bool = False
     """Demo: every page says that no real people are in it."""
 
+    portal_node: str = ""
+    """Desk: id of the portal whose address stands in a code for the citizen's phone.
+    Empty: the only portal of the directory."""
+
     login: OidcSettings | None = None
     """Login of the desk's employees and the source's managers, or of citizens at a portal."""
     tokens: TokenSettings | None = None

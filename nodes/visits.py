@@ -140,6 +140,16 @@ class _Open:
         return list(range(len(self.kept.persons)))
 
 
+@dataclass(frozen=True, slots=True)
+class AtTable:
+    """One person of an open visit, for a call about that person: never shown, never kept."""
+
+    asking: Asking
+    ticket: str = field(repr=False)
+    lids: list[bytes] = field(repr=False)
+    scopes: tuple[str, ...]
+
+
 class Visits:
     """Opens and uses visits of this node's employees.
 
@@ -374,6 +384,19 @@ class Visits:
             LookupRequest(found.tickets(places), detail), asking, found.lids(places), self._number
         )
         return [self._view(employee, answer) for answer in answers]
+
+    async def person(self, employee: Employee, visit_id: str, place: int) -> AtTable:
+        """One person (0-based place) of an open visit, with what a call about them needs.
+
+        Raises:
+            UnknownVisit: Not an open visit of this employee, or no such person in it.
+        """
+        found = await asyncio.to_thread(self._get, employee, visit_id)
+        if place not in found.everybody:
+            raise UnknownVisit
+        asking = self.asking(employee, found.visit.purpose, found.visit.case_reference)
+        scopes = await self._scopes(asking)
+        return AtTable(asking, found.tickets([place])[0], found.lids([place])[0], scopes)
 
     def _number(self, code: str) -> int:
         return self._vocabulary.kind(code).number if self._vocabulary.has_kind(code) else -1

@@ -116,7 +116,21 @@ ORGANISATIONS = (
         (KindPlan("jeugdhulp", "Jeugdhulp Rivierenland", "14 000, keuze 5"),),
         ("jeugd",),
     ),
-    Organisation(4, PORTAAL, "Portaal van de inwoner", "portaal"),
+    Organisation(
+        4,
+        PORTAAL,
+        "Portaal van de inwoner",
+        "portaal",
+        tuple(
+            KindPlan(kind, "Door de inwoner zelf gemeld", "")
+            for kind in (
+                "zelf_gemeld_geldzorgen",
+                "zelf_gemeld_werk",
+                "zelf_gemeld_mantelzorg",
+                "zelf_gemeld_opvoeden",
+            )
+        ),
+    ),
 )
 
 _SOURCE = ("publish", "lookup")
@@ -132,7 +146,7 @@ NODES = (
     Node(5, "leerplicht", GEMEENTE, ("source",), ("leerplicht",), ("publish",),
          ("onderwijs",), 24, "Gemeente Waterrijk, Leerplicht"),
     Node(6, DESK_NODE, GEMEENTE, ("desk",), (), ("lookup", "crisis"), ALL_SCOPES, 25, "Wijkteam Waterrijk"),
-    Node(7, PORTAL_NODE, PORTAAL, ("portal",), (), ("citizen", "inzage"), ALL_SCOPES, 26,
+    Node(7, PORTAL_NODE, PORTAAL, ("portal",), (), ("publish", "citizen", "inzage"), ALL_SCOPES, 26,
          "Wie mag wat zien?"),
 )  # fmt: skip
 

@@ -279,6 +279,7 @@ class ChoiceRequest(Message, frozen=True):
     `text` is the SHA-256 of the text that was confirmed. `by` is who decides, `giver` tells
     two of one sort apart (an id of the portal's own, no name or number), `evidence` refers to
     the proof that they may; both are empty for `zelf`. `regime` is the person's age regime now.
+    `code` is the digest of a visit's code that this session opened: then all is about that visit.
     """
 
     ticket: B64
@@ -292,6 +293,7 @@ class ChoiceRequest(Message, frozen=True):
     giver: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,22}\Z")] = ""
     evidence: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:/-]{0,32}\Z")] = ""
     channel: Literal["portaal", "balie"] = "portaal"
+    code: B64 = ""
 
 
 class ChoiceAnswer(Message, frozen=True):
@@ -451,6 +453,82 @@ class InquiryAnswer(Message, frozen=True):
     log: list[LogReceipt]
 
 
+# --- POST /v1/codes, /v1/codes/state, /v1/citizen/code -------------------------------
+
+
+class CodeRequest(Message, frozen=True):
+    """A desk gives the one person of `ticket` a code for their own phone. The code itself is not sent.
+
+    `code` is its digest, 16 bytes; `portal` the id of the only node where it may be used.
+    A later code of the same visit ends the earlier one.
+    """
+
+    ticket: B64
+    code: B64
+    portal: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.\-]{0,62}\Z")]
+
+
+class CodeAnswer(Message, frozen=True):
+    until: Instant
+    log: list[LogReceipt]
+
+
+class CodeStateRequest(Message, frozen=True):
+    ticket: B64
+
+
+class CodeStateAnswer(Message, frozen=True):
+    """`done`: the citizen said to be ready. Never what was chosen, nor whether anything was."""
+
+    done: bool
+    log: list[LogReceipt]
+
+
+class OwnCodeRequest(Message, frozen=True):
+    """A citizen opens a code, or is done with it. Found among the citizen's own relations only."""
+
+    ticket: B64
+    code: B64
+    done: bool = False
+
+
+class OwnCodeAnswer(Message, frozen=True):
+    """Whose visit it is, and until when that runs. `scopes`: where a choice under the code counts."""
+
+    organisation: str
+    team: str
+    role: str
+    purpose: str
+    scopes: list[ScopeCode]
+    until: Instant
+    log: list[LogReceipt]
+
+
+# --- POST /v1/choices/assisted -------------------------------------------------------
+
+
+class AssistedRequest(Message, frozen=True):
+    """What an employee enters for the one person of `ticket`: a no or slot, or a yes from a signed form.
+
+    A yes names one kind, the own team and the visit's purpose, and `form` is the form's
+    reference. `group` is 16 bytes; with a form it is the digest of the code in the letter.
+    `regime` is the age regime that the employee established.
+    """
+
+    ticket: B64
+    group: B64
+    text: B64
+    entries: Annotated[list[ChoiceEntry], Meta(min_length=1, max_length=40)]
+    regime: Literal["zelf", "samen", "ouder"]
+    form: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:/-]{0,32}\Z")] = ""
+
+
+class AssistedAnswer(Message, frozen=True):
+    """Nothing but the proof of its entry: the receipt of a choice is the citizen's."""
+
+    log: list[LogReceipt]
+
+
 # --- POST /v1/citizen/flags, /v1/citizen/choices, /v1/citizen/log -------------------
 
 
@@ -475,6 +553,8 @@ class OwnDirective(Message, frozen=True):
     """A directive as it stands in one scope's ledger; `number` is its seq there.
 
     `proven`: it carries evidence of the giver's authority, which counts before `proven_until`.
+    `entered`: numbers of node, team and role of the employee who entered it for the giver.
+    `until` is as of now: of a grant given through a visit's code it follows that visit's end.
     """
 
     scope: ScopeCode
@@ -495,6 +575,7 @@ class OwnDirective(Message, frozen=True):
     proven: bool = False
     proven_until: Instant | None = None
     channel: Literal["portaal", "code", "formulier", "balie"] = "portaal"
+    entered: Annotated[list[int], Meta(max_length=3)] = []
 
 
 class OwnReceiptsAnswer(Message, frozen=True):

@@ -231,7 +231,7 @@ def _step(old: Flag | None, new: Publication, outbox: Outbox, line: int) -> Step
         action = "publish"
     elif outbox.is_same(old, new):
         action = "unchanged"
-    elif old.person != outbox.person(new.bsn):
+    elif old.person != outbox.person_of(new):
         action = "correct"
     else:
         action = "update"

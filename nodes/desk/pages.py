@@ -68,7 +68,7 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
 
     desk = Desk(node, pages.settings.blank_minutes * 60)
     routes = APIRouter()
-    may = _may_look
+    may = may_look
     pages.doors.append(Door("/kijken", "desk.nav", may))
     pages.doors.append(Door("/bezoeken", "desk.nav_visits", may))
     may_declare = _may_declare(node)
@@ -99,7 +99,8 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     return routes
 
 
-def _may_look(guest: Guest) -> bool:
+def may_look(guest: Guest) -> bool:
+    """Whether somebody is here as an employee."""
     return guest.employee is not None
 
 
@@ -108,6 +109,11 @@ def _may_declare(node: NodeRuntime) -> Callable[[Guest], bool]:
 
 
 def employee_of(visitor: DeskVisitor) -> Employee:
+    """The employee who is logged in.
+
+    Raises:
+        NotForYou: Somebody else is.
+    """
     if visitor.person.employee is None:
         raise NotForYou
     return visitor.person.employee

@@ -32,6 +32,7 @@ from nodes.citizen import (
     Cell,
     Change,
     CitizenSession,
+    CodeView,
     Effects,
     LookLine,
     OwnFlagView,
@@ -99,6 +100,13 @@ class Wish:
     effect: Literal["grant", "deny"]
     receiver: ReceiverView = field(repr=False)
     kind: str = field(repr=False)
+    visit: CodeView | None = field(default=None, repr=False)
+    """The visit by whose code this is chosen."""
+
+    @property
+    def back(self) -> str:
+        """The page on which the click was made."""
+        return "/mijn/team" if self.visit else "/mijn/keuzes"
 
     def change(self, months: Literal[3, 6, 12]) -> Change:
         return Change(self.effect, kind=self.kind, receiver=self.receiver.receiver, months=months)
@@ -112,6 +120,7 @@ class Done:
     receipts: tuple[str, ...] = field(repr=False)
     at: str = ""
     undo: str = ""
+    back: str = "/mijn/keuzes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +167,9 @@ def _right_of(text: str) -> Right | None:
 
 def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     """The pages of the portal, for citizens."""
-    portal = _Portal(node)
+    portal = Portal(node)
     routes = APIRouter()
-    may = _is_citizen
+    may = is_citizen
     for path, label in (
         ("/mijn", "portal.nav"),
         ("/mijn/keuzes", "portal.nav_choices"),
@@ -190,27 +199,34 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     return routes
 
 
-def _is_citizen(guest: Guest) -> bool:
+def is_citizen(guest: Guest) -> bool:
+    """Whether somebody is here as a citizen."""
     return guest.citizen is not None
 
 
-def _session(visitor: PortalVisitor) -> CitizenSession:
+def session_of(visitor: PortalVisitor) -> CitizenSession:
+    """The session about the person whose choices these are.
+
+    Raises:
+        NotForYou: No citizen is logged in.
+    """
     if visitor.person.citizen is None:
         raise NotForYou
     return visitor.person.citizen
 
 
-class _Portal:
+class Portal:
     """The handlers; each is one screen or one button."""
 
     def __init__(self, node: NodeRuntime) -> None:
-        self._node = node
+        self.node = node
 
     def _names(self, visitor: PortalVisitor) -> Names:
-        return Names(self._node.vocabulary, visitor.words.language)
+        return Names(self.node.vocabulary, visitor.words.language)
 
-    def _show(self, visitor: PortalVisitor, template: str, status: int = 200, **more: object) -> Response:
-        family, speaker = visitor.person.family, _session(visitor).speaker
+    def show(self, visitor: PortalVisitor, template: str, status: int = 200, **more: object) -> Response:
+        """A page of the portal, with for whom is chosen at its top."""
+        family, speaker = visitor.person.family, session_of(visitor).speaker
         return visitor.show(
             f"portal/{template}",
             status,
@@ -224,22 +240,27 @@ class _Portal:
     async def begin(self, visitor: PortalVisitor) -> Response:
         """P1."""
         family = visitor.person.family
-        return self._show(
+        return self.show(
             visitor,
             "begin.html",
-            closed=await self._node.citizens.closed_to(("politie_justitie", "schuldeiser", "verhuurder")),
-            messages=len(await self._node.citizens.notices(_session(visitor))),
+            closed=await self.node.citizens.closed_to(("politie_justitie", "schuldeiser", "verhuurder")),
+            messages=await self._count_messages(session_of(visitor)),
             others=bool(family and family.children),
         )
 
+    async def _count_messages(self, session: CitizenSession) -> int:
+        told = await self.node.citizens.notices(session)
+        entered = await self.node.citizens.entered(session, fresh=False)
+        return len(told) + sum(view.waits for view in entered)
+
     async def choices(self, visitor: PortalVisitor) -> Response:
         """P2: subjects by receiver, over all kinds; by law without a switch."""
-        standing = await self._node.citizens.standing(_session(visitor))
+        standing = await self.node.citizens.standing(session_of(visitor))
         blocks = [
-            ReceiverBlock(place, view.name, _subjects(standing, view.receiver))
-            for place, view in enumerate(self._node.citizens.receivers())
+            ReceiverBlock(place, view.name, subjects_of(standing, view.receiver))
+            for place, view in enumerate(self.node.citizens.receivers())
         ]
-        return self._show(
+        return self.show(
             visitor,
             "choices.html",
             blocks=[block for block in blocks if block.subjects],
@@ -249,17 +270,24 @@ class _Portal:
     async def wish(self, visitor: PortalVisitor) -> Response:
         """A click on Ja or Nee: nothing is saved yet, the effect comes first."""
         effect, kind = visitor.field("keuze"), visitor.field("onderwerp")
-        receivers = self._node.citizens.receivers()
-        place = visitor.field("ontvanger")
-        fits = place.isascii() and place.isdigit() and len(place) < 5 and int(place) < len(receivers)
-        if effect not in ("grant", "deny") or not fits:
+        receiver, visit = self._receiver(visitor)
+        if effect not in ("grant", "deny") or receiver is None:
             return visitor.say(State("form", 400))
-        if kind and not (self._node.vocabulary.has_kind(kind)):
+        if kind and not (self.node.vocabulary.has_kind(kind)):
             return visitor.say(State("form", 400))
         token = secrets.token_urlsafe(12)
-        wish = Wish(cast('Literal["grant", "deny"]', effect), receivers[int(place)], kind)
+        wish = Wish(cast('Literal["grant", "deny"]', effect), receiver, kind, visit)
         visitor.drawer["wish"] = (token, wish)
         return visitor.go(f"/mijn/keuze?keuze={token}")
+
+    def _receiver(self, visitor: PortalVisitor) -> tuple[ReceiverView | None, CodeView | None]:
+        """The receiver that was clicked on: of the list, or of the visit whose code is open."""
+        place, visit = visitor.field("ontvanger"), visitor.drawer.get("visit")
+        if place == "bezoek" and isinstance(visit, CodeView):
+            return visit.receiver, visit
+        receivers = self.node.citizens.receivers()
+        fits = place.isascii() and place.isdigit() and len(place) < 5 and int(place) < len(receivers)
+        return (receivers[int(place)] if fits else None), None
 
     def _wish(self, visitor: PortalVisitor, token: str) -> Wish | None:
         kept = visitor.drawer.get("wish")
@@ -278,14 +306,14 @@ class _Portal:
     async def _effect(
         self, visitor: PortalVisitor, token: str, wish: Wish, *, wrong: bool = False
     ) -> Response:
-        effects = await self._node.citizens.preview(_session(visitor), wish.change(12))
+        effects = await self.node.citizens.preview(session_of(visitor), wish.change(12), wish.visit)
         mine = visitor.request.query_params.get("mijn") == "1"
         if mine:
             effects = _only(effects, {flag.kind for flag in await self._own_flags(visitor)})
         concerned = [cell for cell in effects.by_law if _at(cell, wish.receiver.receiver)]
         if wish.kind:
             concerned = [cell for cell in concerned if cell.kind == wish.kind]
-        return self._show(
+        return self.show(
             visitor,
             "effect.html",
             400 if wrong else 200,
@@ -302,23 +330,23 @@ class _Portal:
         )
 
     async def _own_flags(self, visitor: PortalVisitor) -> list[OwnFlagView]:
-        return await self._node.citizens.flags(_session(visitor))
+        return await self.node.citizens.flags(session_of(visitor))
 
     def _needs_both(self, visitor: PortalVisitor) -> bool:
         """Whether one yes is not enough: from 12 to 15, and while the age is not known."""
-        session = _session(visitor)
-        young = regime_of(session.known.born, self._node.now()) == "samen"
+        session = session_of(visitor)
+        young = regime_of(session.known.born, self.node.now()) == "samen"
         return young and session.speaker.by in ("zelf", "ouder")
 
     def _latest(self, visitor: PortalVisitor, wish: Wish) -> str:
         """The day on which this choice ends at the latest, where age makes that earlier than usual."""
-        session, now = _session(visitor), self._node.now()
+        session, now = session_of(visitor), self.node.now()
         ends = end_of_choice(
             session.speaker,
             session.known,
             wish.effect,
             months=12,
-            boundaries=self._node.vocabulary.limits.age_boundaries,
+            boundaries=self.node.vocabulary.limits.age_boundaries,
             now=now,
         )
         usual = add_months(now, 12) if wish.effect == "grant" else None
@@ -341,15 +369,17 @@ class _Portal:
         visitor.drawer.pop("wish", None)  # a second click on the button saves nothing twice
         waits = False
         if wish.effect == "grant" and self._needs_both(visitor):
-            promised = await self._node.citizens.preview(_session(visitor), wish.change(months))
+            promised = await self.node.citizens.preview(session_of(visitor), wish.change(months), wish.visit)
             waits = not promised.opened
         try:
-            saved = await self._node.citizens.choose(_session(visitor), wish.change(months), shown)
+            saved = await self.node.citizens.choose(
+                session_of(visitor), wish.change(months), shown, wish.visit
+            )
         except HubUnreachable:
             return visitor.say(State("not_saved", 503))
         sentence = visitor.words(f"portal.saved.{'waits' if waits else wish.effect}", receiver=name)
         return self._go_saved(
-            visitor, Done(sentence, (saved.receipt,), _moment(visitor, saved.at), saved.group)
+            visitor, Done(sentence, (saved.receipt,), moment_of(visitor, saved.at), saved.group, wish.back)
         )
 
     def _text_shown(self, visitor: PortalVisitor, wish: Wish, months: int) -> str:
@@ -357,7 +387,7 @@ class _Portal:
         return confirmed_text(
             visitor.words,
             self._names(visitor),
-            by=_session(visitor).speaker.by,
+            by=session_of(visitor).speaker.by,
             effect=wish.effect,
             receiver=wish.receiver.name,
             kind=wish.kind,
@@ -377,9 +407,9 @@ class _Portal:
         if done.undo:
             # The end of a no may open something: that is said before the button, not after it.
             with suppress(BadInput):
-                undone = await self._node.citizens.preview_withdrawal(_session(visitor), done.undo)
+                undone = await self.node.citizens.preview_withdrawal(session_of(visitor), done.undo)
                 again = _by_kind(undone.opened)
-        return self._show(visitor, "saved.html", done=done, again=again)
+        return self.show(visitor, "saved.html", done=done, again=again)
 
     async def undo(self, visitor: PortalVisitor) -> Response:
         """Take back the choice that was just saved."""
@@ -388,11 +418,11 @@ class _Portal:
             return visitor.go("/mijn/keuzes")
         text = visitor.words("portal.saved.undo")
         try:
-            saved = await self._node.citizens.withdraw(_session(visitor), done.undo, text)
+            saved = await self.node.citizens.withdraw(session_of(visitor), done.undo, text)
         except HubUnreachable:
             return visitor.say(State("not_saved", 503))
         sentence = visitor.words("portal.saved.undone")
-        return self._go_saved(visitor, Done(sentence, (saved.receipt,), _moment(visitor, saved.at)))
+        return self._go_saved(visitor, Done(sentence, (saved.receipt,), moment_of(visitor, saved.at)))
 
     async def receipt(self, visitor: PortalVisitor) -> Response:
         """The signed proof of what was just saved, as a file whose name names nobody."""
@@ -404,35 +434,35 @@ class _Portal:
 
     async def stop(self, visitor: PortalVisitor) -> Response:
         """P5: what closes, and what the law still shows."""
-        standing = await self._node.citizens.standing(_session(visitor))
-        names = {_place(view.receiver): view.name for view in self._node.citizens.receivers()}
+        standing = await self.node.citizens.standing(session_of(visitor))
+        names = {_place(view.receiver): view.name for view in self.node.citizens.receivers()}
         closes: dict[str, list[str]] = {}
         for cell in standing.by_consent:
             name = names.get((cell.organisation, cell.team))
             if name is not None and cell.kind not in closes.setdefault(name, []):
                 closes[name].append(cell.kind)
-        return self._show(visitor, "stop.html", closes=closes, law=_by_law(standing.by_law))
+        return self.show(visitor, "stop.html", closes=closes, law=_by_law(standing.by_law))
 
     async def stop_all(self, visitor: PortalVisitor) -> Response:
         """End every yes that is in force, all or none."""
         text = visitor.words("portal.stop.button")
         try:
-            saved = await self._node.citizens.stop_all(_session(visitor), text)
+            saved = await self.node.citizens.stop_all(session_of(visitor), text)
         except HubUnreachable:
             return visitor.say(State("not_saved", 503))
         receipts = (saved.receipt,) if saved else ()
-        at = _moment(visitor, saved.at) if saved else ""
+        at = moment_of(visitor, saved.at) if saved else ""
         return self._go_saved(visitor, Done(visitor.words("portal.saved.stopped"), receipts, at))
 
     async def check(self, visitor: PortalVisitor) -> Response:
         """P9: the own check, and everything as one file."""
-        view = await self._node.citizens.looks(_session(visitor))
-        return self._show(visitor, "check.html", view=view)
+        view = await self.node.citizens.looks(session_of(visitor))
+        return self.show(visitor, "check.html", view=view)
 
     async def export(self, visitor: PortalVisitor) -> Response:
         """Everything about this person as one file; its name names nobody."""
-        found = await gather(self._node, _session(visitor))
-        settings, names, t = self._node.settings, self._names(visitor), visitor.words
+        found = await gather(self.node, session_of(visitor))
+        settings, names, t = self.node.settings, self._names(visitor), visitor.words
         keys = {"kid": settings.hub_id, "consent": settings.hub_consent_key}
         page = await asyncio.to_thread(rendered, visitor.pages.templates, found, t, names)
         raw = await asyncio.to_thread(packed, found, names, page, keys)
@@ -454,7 +484,7 @@ class _Portal:
             )
             for place, child in enumerate(family.children if family else [])
         ]
-        return self._show(visitor, "whom.html", children=children)
+        return self.show(visitor, "whom.html", children=children)
 
     async def choose_whom(self, visitor: PortalVisitor) -> Response:
         """Choose for somebody else from now on, or for oneself again."""
@@ -464,7 +494,7 @@ class _Portal:
         if wanted == "zelf":
             citizen = family.own
         elif wanted.isascii() and wanted.isdigit() and len(wanted) < 3 and int(wanted) < len(family.children):
-            citizen = await session_for(self._node, family, int(wanted))
+            citizen = await session_for(self.node, family, int(wanted))
         else:
             return visitor.say(State("form", 400))
         visitor.drawer.clear()  # a choice under way was about another person
@@ -472,10 +502,20 @@ class _Portal:
         return visitor.go("/mijn")
 
     async def inbox(self, visitor: PortalVisitor) -> Response:
-        """P11: what ends soon. Computed at this login; nothing is renewed without a new yes."""
-        notices = await self._node.citizens.notices(_session(visitor))
-        places = {view.receiver: place for place, view in enumerate(self._node.citizens.receivers())}
-        names = {view.receiver: view.name for view in self._node.citizens.receivers()}
+        """P11."""
+        return await self.messages(visitor)
+
+    async def messages(self, visitor: PortalVisitor, *, wrong: bool = False) -> Response:
+        """P11: what ends soon, what an employee entered, and the field for a letter's code.
+
+        Computed at this login; nothing is renewed without a new yes.
+
+        Args:
+            wrong: A code was typed that does not work.
+        """
+        notices = await self.node.citizens.notices(session_of(visitor))
+        places = {view.receiver: place for place, view in enumerate(self.node.citizens.receivers())}
+        names = {view.receiver: view.name for view in self.node.citizens.receivers()}
         messages = [
             Message(
                 visitor.words.day(notice.at),
@@ -486,16 +526,21 @@ class _Portal:
             )
             for notice in notices
         ]
-        return self._show(visitor, "inbox.html", messages=messages)
+        entered = await self.node.citizens.entered(session_of(visitor), fresh=False)
+        return self.show(
+            visitor, "inbox.html", 400 if wrong else 200, messages=messages, entered=entered, wrong=wrong
+        )
 
     async def known(self, visitor: PortalVisitor) -> Response:
         """P6: own flags, what was asked about each, and what can be asked."""
-        flags, others = await self._node.citizens.what_is_known(_session(visitor))
+        flags, others = await self.node.citizens.what_is_known(session_of(visitor))
         shown = [KnownFlag(flag, self._can_ask(flag), flag.rights) for flag in flags]
-        return self._show(visitor, "known.html", flags=shown, others=others)
+        return self.show(
+            visitor, "known.html", flags=shown, others=others, declares=bool(self.node.declarations.kinds)
+        )
 
     def _can_ask(self, flag: OwnFlagView) -> tuple[Right, ...]:
-        if self._node.vocabulary.kind(flag.kind).self_declared:
+        if self.node.vocabulary.kind(flag.kind).self_declared:
             return ()
         used = {
             right.right
@@ -503,7 +548,7 @@ class _Portal:
             if not right.answer or (right.right, right.answer) == ("objection", "rejected")
         }
         offered: list[Right] = ["dispute", "restriction"]
-        if self._node.citizens.may_object(flag.kind):
+        if self.node.citizens.may_object(flag.kind):
             offered.insert(1, "objection")
         return tuple(right for right in offered if right not in used)
 
@@ -512,11 +557,11 @@ class _Portal:
         right = _right_of(visitor.field("recht"))
         kind, source = visitor.field("onderwerp"), visitor.field("bron")
         fits = source.isascii() and source.isdigit() and len(source) < 10
-        if right is None or not fits or not self._node.vocabulary.has_kind(kind):
+        if right is None or not fits or not self.node.vocabulary.has_kind(kind):
             return visitor.say(State("form", 400))
         shown = "\n".join([visitor.words(f"portal.rights.{right}"), self._names(visitor).kind(kind)])
         try:
-            saved = await self._node.citizens.use_right(_session(visitor), right, kind, int(source), shown)
+            saved = await self.node.citizens.use_right(session_of(visitor), right, kind, int(source), shown)
         except HubUnreachable:
             return visitor.say(State("not_saved", 503))
         return self._right_saved(visitor, f"portal.rights.saved_{right}", saved)
@@ -528,22 +573,24 @@ class _Portal:
             return visitor.say(State("form", 400))
         shown = visitor.words("portal.rights.end")
         try:
-            saved = await self._node.citizens.end_right(_session(visitor), visitor.field("wat"), right, shown)
+            saved = await self.node.citizens.end_right(
+                session_of(visitor), visitor.field("wat"), right, shown
+            )
         except HubUnreachable:
             return visitor.say(State("not_saved", 503))
         return self._right_saved(visitor, "portal.rights.saved_end", saved)
 
     def _right_saved(self, visitor: PortalVisitor, sentence: str, saved: Saved) -> Response:
-        at = _moment(visitor, saved.at)
+        at = moment_of(visitor, saved.at)
         return self._go_saved(visitor, Done(visitor.words(sentence), (saved.receipt,), at))
 
     async def looks(self, visitor: PortalVisitor) -> Response:
         """P7: what others did first, own views folded below; each line was checked by the node."""
-        view = await self._node.citizens.looks(_session(visitor))
+        view = await self.node.citizens.looks(session_of(visitor))
         wanted = visitor.request.query_params.get("tot", "")
         most = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 6 else LINES_A_PAGE
         others = _folded(line for line in view.lines if not line.own)
-        return self._show(
+        return self.show(
             visitor,
             "looks.html",
             view=view,
@@ -562,12 +609,16 @@ def _at(cell: Cell, receiver: Receiver) -> bool:
     return cell.organisation == receiver.oin and (not cell.team or cell.team == receiver.team)
 
 
-def _subjects(standing: Standing, receiver: Receiver) -> list[Subject]:
-    """Every kind this receiver could see with a yes, in the vocabulary's order, and how it stands."""
+def subjects_of(standing: Standing, receiver: Receiver, purpose: str = "") -> list[Subject]:
+    """Every kind this receiver could see with a yes, in the vocabulary's order, and how it stands.
+
+    Args:
+        purpose: The only one that counts; empty for all.
+    """
     now = {(cell.kind, cell.role, cell.purpose) for cell in standing.by_consent if _at(cell, receiver)}
     squares: dict[str, list[Cell]] = {}
     for cell in standing.possible:
-        if _at(cell, receiver):
+        if _at(cell, receiver) and purpose in ("", cell.purpose):
             squares.setdefault(cell.kind, []).append(cell)
     subjects = []
     for kind, cells in squares.items():
@@ -636,5 +687,6 @@ def _unique(codes: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(codes))
 
 
-def _moment(visitor: PortalVisitor, at: datetime) -> str:
+def moment_of(visitor: PortalVisitor, at: datetime) -> str:
+    """When something was saved, as a sentence."""
     return visitor.words("portal.saved.at", date=visitor.words.day(at), time=visitor.words.clock(at))

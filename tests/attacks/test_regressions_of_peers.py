@@ -267,7 +267,7 @@ async def test_no_capability_in_a_url(world: NodeWorld) -> None:
     await world.allow(BSN_A)
     await world.sees(BSN_A)
 
-    assert {path for path, _, _ in world.network.sent} <= {*T_OF_PATH, "/health"}
+    assert {path for path, _, _ in world.network.sent} <= {*T_OF_PATH, "/health", "/v1/policy"}
     assert {url.path for url in asked} <= {"/v1/evaluate", "/v1/manifest", "/health"}
     assert {url.query for url in asked} == {b""}
     for rule in (*RULES, *PUBLIC, *ROUTES):

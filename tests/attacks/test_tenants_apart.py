@@ -181,6 +181,30 @@ def _colleague(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], 
     return {"outcome": "confirmed"}, ""
 
 
+def _code(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    """Put a code of one's own into another's visit."""
+    return {"ticket": thing.ticket, "code": b64u(bytes(16)), "portal": "portaal"}, ""
+
+
+def _code_state(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    return {"ticket": thing.ticket}, ""
+
+
+def _own_code(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    return {"ticket": thing.ticket, "code": b64u(bytes(16))}, ""
+
+
+def _assisted(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    """Close everything of the person of another's visit."""
+    return {
+        "ticket": thing.ticket,
+        "group": b64u(secrets.token_bytes(16)),
+        "text": b64u(bytes(32)),
+        "entries": [{"scope": "geld", "effect": "slot"}],
+        "regime": "zelf",
+    }, ""
+
+
 def _retract(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
     return {"items": [{"seq": 9_000_001, "secret": b64u(thing.secret)}]}, ""
 
@@ -235,6 +259,10 @@ TRIES: tuple[Try, ...] = (
     Try("/v1/lookups", _batch_body, "ticket"),
     Try("/v1/choices", _choice, "ticket"),
     Try("/v1/relations/confirmations", _colleague, "ticket"),
+    Try("/v1/codes", _code, "ticket"),
+    Try("/v1/codes/state", _code_state, "ticket"),
+    Try("/v1/choices/assisted", _assisted, "ticket"),
+    Try("/v1/citizen/code", _own_code, "ticket"),
     Try("/v1/objections", _objection, "ticket"),
     Try("/v1/objections/open", _objections_open, "flag"),
     Try("/v1/objections/answers", _answer_of, "flag"),

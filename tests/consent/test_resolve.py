@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consent.resolve import FORM_HOURS, GRANT_MONTHS, Receiver, add_months, resolve, states_of
+from consent.resolve import (
+    AFTER_CASE_MONTHS,
+    FORM_HOURS,
+    GRANT_MONTHS,
+    Receiver,
+    add_months,
+    resolve,
+    states_of,
+)
 from consent.state import ChoiceState
 from policy import load_vocabulary
 
@@ -223,6 +231,7 @@ def test_a_month_later_is_the_last_day_where_the_month_is_short():
 def test_the_periods_are_those_of_the_vocabulary():
     assert VOCABULARY.limits.consent_default_months == GRANT_MONTHS
     assert VOCABULARY.limits.assisted_consent_hours == FORM_HOURS
+    assert VOCABULARY.limits.consent_after_case_months == AFTER_CASE_MONTHS
 
 
 # --- what cannot be consented to, and on whose word --------------------------------

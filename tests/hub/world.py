@@ -397,6 +397,7 @@ class World:
             "wijkteam-twee": Node(self, "wijkteam-twee", GEMEENTE, SigningKey.generate()),
             "portaal": Node(self, "portaal", PORTAAL, SigningKey.generate()),
             "crisis": Node(self, "crisis", SCHULDHULP, SigningKey.generate()),
+            "portaal-twee": Node(self, "portaal-twee", PORTAAL, SigningKey.generate()),
         }
         self.bron, self.inkomen = self.nodes["bron"], self.nodes["inkomen"]
         self.wijkteam, self.portaal = self.nodes["wijkteam"], self.nodes["portaal"]
@@ -488,6 +489,7 @@ class World:
             "wijkteam-twee": ["lookup"],
             "portaal": ["publish", "citizen", "inzage"],
             "crisis": ["lookup", "crisis"],
+            "portaal-twee": ["citizen"],
         }
         nodes = [
             NodeEntry(

@@ -130,7 +130,7 @@ class NodeWorld:
         return [
             node_entry("bron", 1, keys["bron"], classes=["publish"], oin=SCHULDHULP),
             node_entry("wijkteam", 2, keys["wijkteam-noord"], classes=["lookup", "crisis"], oin=GEMEENTE),
-            node_entry("portaal", 3, keys["portaal"], classes=["citizen", "inzage"], oin=PORTAAL),
+            node_entry("portaal", 3, keys["portaal"], classes=["publish", "citizen", "inzage"], oin=PORTAAL),
         ]
 
     def organisations(self) -> list[OrganisationEntry]:
@@ -142,7 +142,16 @@ class NodeWorld:
         return [
             OrganisationEntry(1, GEMEENTE, "gemeente", [], [TeamEntry(1, "wijkteam-noord")]),
             OrganisationEntry(2, SCHULDHULP, "hulpverlening", known, []),
-            OrganisationEntry(3, PORTAAL, "portaal", [], []),
+            OrganisationEntry(
+                3,
+                PORTAAL,
+                "portaal",
+                [
+                    KindEntry("zelf_gemeld_geldzorgen", "Zelf gemeld", ""),
+                    KindEntry("zelf_gemeld_mantelzorg", "Zelf gemeld", ""),
+                ],
+                [],
+            ),
         ]
 
     def hub_changes(self) -> dict[str, Any]:

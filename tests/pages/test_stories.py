@@ -53,6 +53,7 @@ def test_reload_back_and_language_ask_nothing(page: Page, desk: Site, enter: Ent
     enter(page, desk, "jan")
     ask(page, desk, WITH_FLAGS)
     page.get_by_role("button", name="Toon de onderwerpen").click()
+    page.get_by_text("sinds maart 2025").first.wait_for()
     page.reload()
     page.get_by_role("link", name="English").click()
     assert page.get_by_text("Debt help, since March 2025.").is_visible()

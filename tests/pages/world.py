@@ -22,13 +22,16 @@ from consent.receipt import Receipt
 from index.officer import LogCheck, OfficerLine, OfficerPage, OfficerQuery
 from index.reviews import Review, ReviewLine, ReviewList, YearFigure, year_figures
 from index.web.pages import officer_pages
+from nodes.assisted import GivenCode, Letter
 from nodes.bsn import Bsn
 from nodes.citizen import (
     Cell,
     Change,
     ChoiceView,
     CitizenSession,
+    CodeView,
     Effects,
+    EnteredView,
     LookLine,
     LooksView,
     Notice,
@@ -41,13 +44,14 @@ from nodes.citizen import (
 )
 from nodes.connectors.csv import Mapped
 from nodes.crises import Crisis, Declared
+from nodes.declarations import Declared as DeclaredSubject
 from nodes.disputes import DisputeView
 from nodes.employees import Employee
-from nodes.errors import UnknownReference, UnknownVisit
+from nodes.errors import BadInput, UnknownReference, UnknownVisit
 from nodes.outbox import Outbox
 from nodes.pages import node_pages
 from nodes.policy import InForce
-from nodes.publication import Rules
+from nodes.publication import Rules, month_after
 from nodes.representation import Known, Mandate, Speaker
 from nodes.settings import NodeKeys, NodeSettings, OidcSettings
 from nodes.source import Overview, OwnKind, RejectedView
@@ -55,7 +59,7 @@ from nodes.store.database import open_engine
 from nodes.visits import FlagView, PersonView, Visit
 from policy.decide import may_break_glass
 from policy.engine import publish
-from policy.vocabulary import load_vocabulary
+from policy.vocabulary import Kind, load_vocabulary
 
 WITH_FLAGS, WITHOUT, UNKNOWN = "999993653", "999990639", "999993872"
 AT = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
@@ -226,6 +230,93 @@ ALL_KINDS = VOCABULARY.role("generalist").toestemming
 VISITING = ("huisbezoek", "keukentafelgesprek")
 
 
+CODE, LETTER = "K7WA2QXM", "BRTF4HZ9"
+
+
+def entered_view(group: str = "form", effect: str = "grant", **more: Any) -> EnteredView:
+    """What an employee of wijkteam Noord entered; a form that waits unless said otherwise."""
+    values: dict[str, Any] = {
+        "group": group,
+        "effect": effect,
+        "kind": "schuldhulp",
+        "receiver": "Wijkteam Noord",
+        "purpose": "huisbezoek" if effect == "grant" else "",
+        "by": "Wijkteam Noord",
+        "role": "generalist",
+        "made_at": AT - timedelta(hours=5),
+        "until": AT + timedelta(hours=67) if effect == "grant" else None,
+        "in_force": True,
+    }
+    return EnteredView(**{**values, **more})
+
+
+@dataclass
+class AssistedInMemory:
+    """What the desk's part of assisted consent does, without a hub."""
+
+    done: bool = False
+    refuses: Exception | None = None
+    stopped: list[tuple[str, str]] = field(default_factory=list)
+    forms: list[tuple[str, str]] = field(default_factory=list)
+    lasts: timedelta = timedelta(minutes=10)
+
+    async def give_code(self, employee: Employee, visit_id: str, person: int) -> GivenCode:
+        portal = "http://localhost:8626"
+        return GivenCode(CODE, f"{portal}/code/{CODE}", portal, AT + self.lasts)
+
+    async def is_done(self, employee: Employee, visit_id: str, person: int) -> bool:
+        return self.done
+
+    async def subjects(self, employee: Employee, visit_id: str) -> list[Kind]:
+        return [kind for kind in VOCABULARY.kinds if kind.consent_possible]
+
+    async def form_subjects(self, employee: Employee, visit_id: str) -> list[Kind]:
+        return [kind for kind in await self.subjects(employee, visit_id) if not kind.art9_or_10]
+
+    async def stop(
+        self, employee: Employee, visit_id: str, person: int, *, effect: str, kind: str, text: str
+    ) -> None:
+        self.stopped.append((effect, kind))
+
+    async def enter_form(
+        self, employee: Employee, visit_id: str, person: int, *, kind: str, reference: str, **_: Any
+    ) -> Letter:
+        if self.refuses:
+            raise self.refuses
+        self.forms.append((kind, reference))
+        until = AT + timedelta(hours=72)
+        return Letter(LETTER, "http://localhost:8626", kind, "huisbezoek", employee.team, AT, until)
+
+
+@dataclass
+class DeclarationsInMemory:
+    """The closed list of one citizen."""
+
+    states: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> list[Kind]:
+        return [kind for kind in VOCABULARY.kinds if kind.self_declared]
+
+    async def of(self, session: CitizenSession) -> list[DeclaredSubject]:
+        return [self._one(kind.code) for kind in self.kinds]
+
+    def _one(self, kind: str) -> DeclaredSubject:
+        until = "2027-01" if kind in self.states else None
+        return DeclaredSubject(kind, self.states.get(kind, "none"), until)  # type: ignore[arg-type]
+
+    def last_month(self, session: CitizenSession, months: int) -> str:
+        return month_after(AT.date(), months - 1)
+
+    async def declare(self, session: CitizenSession, kind: str, months: int) -> DeclaredSubject:
+        self.states[kind] = "declared"
+        return self._one(kind)
+
+    async def take_back(self, session: CitizenSession, kind: str) -> DeclaredSubject:
+        self.states.pop(kind, None)
+        return self._one(kind)
+
+
 @dataclass
 class CitizensInMemory:
     """One citizen's choices, flags and log, as a test sets them."""
@@ -242,6 +333,10 @@ class CitizensInMemory:
     told: list[Notice] = field(default_factory=list)
     mandates: list[Mandate] = field(default_factory=list)
     undoing: Effects = field(default_factory=lambda: Effects([], [], []))
+    by_employees: list[EnteredView] = field(default_factory=list)
+    by_code: list[bool] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    confirmed: list[tuple[str, int]] = field(default_factory=list)
 
     async def open(
         self, bsn: Bsn, grant: str, born: date | None, *, known: Known, speaker: Speaker
@@ -303,7 +398,7 @@ class CitizensInMemory:
         self.rights = [one for one in self.rights if one.group != group]
         return Saved("eyJ.recht.einde", group, AT)
 
-    async def preview(self, session: CitizenSession, change: Change) -> Effects:
+    async def preview(self, session: CitizenSession, change: Change, code: CodeView | None = None) -> Effects:
         kinds = [change.kind] if change.kind else list(ALL_KINDS)
         seen = {kind for kinds in self.granted.values() for kind in kinds}
         law = cells(["schuldhulp"], Receiver(SCHULDHULP, "schuldhulp"), "schuldhulpverlener", VISITING)
@@ -313,7 +408,38 @@ class CitizensInMemory:
         gone = [kind for kind in kinds if kind in seen]
         return Effects([], cells(gone, NOORD, "generalist", VISITING), law)
 
-    async def choose(self, session: CitizenSession, change: Change, text_shown: str) -> Saved:
+    async def open_code(self, session: CitizenSession, code: str) -> CodeView:
+        if code != CODE:
+            raise BadInput("code", "code")
+        return CodeView(
+            code,
+            ReceiverView(NOORD, "Wijkteam Noord"),
+            "generalist",
+            "huisbezoek",
+            ("geld", "werk", "zorg", "jeugd", "onderwijs"),
+            AT + timedelta(days=14),
+        )
+
+    async def code_done(self, session: CitizenSession, code: str) -> None:
+        self.done.append(code)
+
+    async def entered(self, session: CitizenSession, *, fresh: bool = True) -> list[EnteredView]:
+        return self.by_employees
+
+    async def form_of(self, session: CitizenSession, code: str) -> EnteredView:
+        if code != LETTER:
+            raise BadInput("code", "code")
+        return next(view for view in self.by_employees if view.waits)
+
+    async def confirm(self, session: CitizenSession, group: str, months: int, text_shown: str) -> Saved:
+        self.confirmed.append((group, months))
+        self.by_employees = [view for view in self.by_employees if view.group != group]
+        return Saved("eyJ.bewijs.form", "bevestigd", AT)
+
+    async def choose(
+        self, session: CitizenSession, change: Change, text_shown: str, code: CodeView | None = None
+    ) -> Saved:
+        self.by_code.append(code is not None)
         if self.fails:
             raise self.fails
         self.changes.append(change)
@@ -664,8 +790,10 @@ class Site:
 
     url: str
     visits: VisitsInMemory = field(default_factory=VisitsInMemory)
+    assisted: AssistedInMemory = field(default_factory=AssistedInMemory)
     citizens: CitizensInMemory = field(default_factory=CitizensInMemory)
     disputes: DisputesInMemory = field(default_factory=DisputesInMemory)
+    declarations: DeclarationsInMemory = field(default_factory=DeclarationsInMemory)
     source: SourceInMemory = field(default_factory=SourceInMemory)
     log: LogInMemory = field(default_factory=LogInMemory)
     crises: Any = None
@@ -684,7 +812,9 @@ def node_site(parts: set[str], issuer: str, *, port: int = 0, **more: Any) -> Si
         vocabulary=VOCABULARY,
         visits=site.visits,
         crises=site.crises,
+        assisted=site.assisted,
         citizens=site.citizens,
+        declarations=site.declarations,
         source=site.source,
         disputes=site.disputes,
         sender=SimpleNamespace(wake=lambda: None),
