@@ -68,7 +68,7 @@ def bench_publish(engine: str, flags: int, concurrency: int) -> Figure:
 
 
 def bench_breach(engine: str, entries: int) -> Figure:
-    """The report of a breach, every entry in it; once, for it reads everything. Reference as in `bench_verify`."""
+    """The report of a breach with every entry in it, once. The reference is that of `bench_verify`."""
     from .measuring.logbook import bare_seconds, breach_seconds, filled_log
     from .measuring.server import place
 
