@@ -1,4 +1,4 @@
-"""`log breach`, `log export` and `hub retention`: what they write, what they refuse, and that each is in the log."""
+"""`log breach`, `log export`, `hub retention`: what they write and refuse, and that each is in the log."""
 
 import json
 from collections.abc import Iterator
