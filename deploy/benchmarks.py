@@ -67,6 +67,32 @@ def bench_publish(engine: str, flags: int, concurrency: int) -> Figure:
 # --- the log ------------------------------------------------------------------------
 
 
+def bench_breach(engine: str, entries: int) -> Figure:
+    """The report of a breach with every entry in it, once. The reference is that of `bench_verify`."""
+    from .measuring.logbook import bare_seconds, breach_seconds, filled_log
+    from .measuring.server import place
+
+    sample = min(entries, 20_000)
+    with place(engine) as (folder, database), filled_log(folder, database, entries) as log:
+        reference = sample / bare_seconds(sample)
+        seconds, lines = breach_seconds(log)
+    return Figure(
+        work="breach",
+        engine=engine,
+        flags=entries,
+        concurrency=1,
+        seconds=round(seconds, 2),
+        rate=round(entries / seconds, 1),
+        p50_ms=round(seconds * 1000, 1),
+        p99_ms=round(seconds * 1000, 1),
+        reference=round(reference, 1),
+        ratio=round(entries / seconds / reference, 3),
+        machine=machine(),
+        versions=versions(),
+        detail={"lines": lines},
+    )
+
+
 def bench_verify(engine: str, entries: int, rounds: int) -> Figure:
     """An officer's verification of a whole log, and a citizen's of 1,000 lines of it.
 

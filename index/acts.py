@@ -12,9 +12,9 @@ Source: docs/design/policy-and-consent.md, "Publishing a version"; access-log.md
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -26,11 +26,12 @@ from nacl.signing import SigningKey, VerifyKey
 from sqlalchemy import Connection, Dialect, Engine, insert, select, update
 
 from index.accesslog.lasthead import HeadFile
-from index.accesslog.log import AccessLog
+from index.accesslog.log import AccessLog, Recorded
 from index.keystore import Keystore
 from index.protocol.codec import EncodingError, b64u, jcs, u64, unb64u
 from index.protocol.entry import EntryDraft
 from index.protocol.keyfile import read_key_file
+from index.retention import Terms
 from index.settings import HubSettings
 from index.store import driver
 from index.store import tables as t
@@ -208,6 +209,24 @@ class Sitting:
         self.history.append(Held(seq, act))
         return self.history[-1]
 
+    def append(self, draft: EntryDraft, on: Sequence[bytes] | None = None) -> Recorded:
+        """An entry of another activity than `policy`, in this transaction.
+
+        Args:
+            draft: Without its time: `ts` is that of this sitting.
+            on: As in `AccessLog.append`.
+        """
+        if self._log is None:
+            raise RuntimeError("this sitting is not recorded")
+        return self._log.append(replace(draft, ts=int(self.now.timestamp() * 1000)), on)
+
+    @property
+    def year(self) -> int:
+        """Year of the log that this sitting writes to."""
+        if self._log is None:
+            raise RuntimeError("this sitting is not recorded")
+        return self._log.year
+
     def record(self, cause: str, digest: bytes, **more: int) -> None:
         """An entry `policy` in the access log; it concerns nobody."""
         if self._log is None:
@@ -255,7 +274,13 @@ class Office:
             DBAPIError, LogInconsistent: Nothing was changed.
         """
         keeper = HeadFile(self.settings.keystore / "last-head")
-        log = AccessLog(self.settings.statement_hub, self.keystore, keeper=keeper) if recorded else None
+        log = None
+        if recorded:
+            terms = Terms.of(self.settings)
+            self.keystore.log_classes = terms.classes
+            log = AccessLog(
+                self.settings.statement_hub, self.keystore, keeper=keeper, class_of=terms.class_of
+            )
         try:
             with self.engine.connect() as connection:
                 with connection.begin():

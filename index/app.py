@@ -22,7 +22,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from index import assisted, choices, citizen, confirm, lookup, objections, public, publish, relations, reviews
+from index import (
+    assisted,
+    choices,
+    citizen,
+    confirm,
+    inquiries,
+    lookup,
+    objections,
+    public,
+    publish,
+    relations,
+    reviews,
+)
 from index.accesslog.lasthead import HeadFile
 from index.accesslog.log import AccessLog
 from index.accesslog.reading import LogReader
@@ -38,6 +50,7 @@ from index.protocol.directory import Directory, Manifest, NotTrusted, parse_dire
 from index.protocol.http import App, Bounds, Receive, SafeHeaders, Scope, Send, problem_response
 from index.protocol.tlogpolicy import LogPolicy, PolicyFileError, parse_policy
 from index.recheck import Recheck
+from index.retention import Terms
 from index.rows import EscrowSession, Rows
 from index.sequencer import Sequencer
 from index.settings import HubSettings, SettingsError
@@ -46,6 +59,7 @@ from index.store import tables as t
 from index.store.engine import open_engine
 from index.store.scopekeys import ManifestOlder, versions_of_equal_keys
 from index.tickets import Tickets
+from index.upkeep import Upkeep
 from index.witnesses import Witnesses, check_addresses
 
 log = structlog.get_logger()
@@ -60,6 +74,7 @@ RULES: tuple[Rule, ...] = (
     *objections.RULES,
     *assisted.RULES,
     *citizen.RULES,
+    *inquiries.RULES,
 )
 PUBLIC: tuple[Public, ...] = (*public.RULES, *choices.PUBLIC, *reviews.PUBLIC)
 
@@ -104,6 +119,8 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         LogError: The log is not the one that was signed last.
     """
     keystore = load_keystore(settings.keystore)
+    terms = Terms.of(settings)
+    keystore.log_classes = terms.classes
     keystore.keys_for(clock())
     manifest, directory = _documents(settings, keystore)
     engine = engine or open_engine(settings.database_url)
@@ -119,7 +136,7 @@ def open_hub(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine | 
         escrows.renew(connection, clock())
     rows = Rows(keystore, escrows.current, clock)
     head = settings.keystore / "last-head"
-    access_log = AccessLog(settings.statement_hub, keystore, keeper=HeadFile(head))
+    access_log = AccessLog(settings.statement_hub, keystore, keeper=HeadFile(head), class_of=terms.class_of)
 
     with engine.connect().execution_options(reading=True) as connection:
         access_log.check_stored(connection)
@@ -191,9 +208,12 @@ def create_app(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine 
         hub.sequencer.start()
         recheck = Recheck(hub)
         recheck.start()
+        upkeep = Upkeep(hub)
+        upkeep.start()
         try:
             yield
         finally:
+            upkeep.stop()
             recheck.stop()
             hub.sequencer.stop()
             hub.witnesses.stop()
@@ -270,6 +290,7 @@ def open_office(settings: HubSettings, clock: Clock = utc_now) -> tuple[Office, 
         KeyFileError, SettingsError, SchemaNotCurrent: As `open_hub`.
     """
     keystore = load_keystore(settings.keystore)
+    keystore.log_classes = Terms.of(settings).classes
     _, directory = _documents(settings, keystore)
     engine = open_engine(settings.database_url)
     migrate.check(engine)

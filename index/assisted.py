@@ -105,7 +105,8 @@ class AtTable:
 
     def record(self, tx: Tx, lids: tuple[bytes, ...] | None = None) -> Recorded:
         lids = self.ticket.lids if lids is None else lids
-        return tx.record(self.caller.draft(tx.now, lids=lids, pv=self.hub.policy.number))
+        later = self.hub.postponement.postpones(self.caller.statement.role)
+        return tx.record(self.caller.draft(tx.now, lids=lids, later=later, pv=self.hub.policy.number))
 
 
 def _kept(tx: Tx, caller: Caller, recorded: Recorded, answer: Message) -> Finish:

@@ -324,9 +324,9 @@ class OwnLog(OwnView):
 
 
 async def own_log(hub: Hub, caller: Caller, body: CitizenRequest) -> Response:
-    """POST /v1/citizen/log: this year's lines of all scopes, each with its proof; this look is among them.
+    """POST /v1/citizen/log: the lines of all scopes and years, each with its proof; this look is among them.
 
-    Lines on postponed handles are not read: they come with their release.
+    Lines on postponed handles come with their release.
     """
     view = OwnLog(hub, caller, open_session(hub, caller, body.ticket))
     response = await hub.sequencer.submit(view)
@@ -337,7 +337,7 @@ async def own_log(hub: Hub, caller: Caller, body: CitizenRequest) -> Response:
     except LogInconsistent as error:
         log.error("own_log_inconsistent", reason=str(error))
         raise LogUnavailable from None
-    answer = OwnLogAnswer(own.lines, own.checkpoint, view.proof)
+    answer = OwnLogAnswer(own.lines, own.checkpoint, view.proof, own.earlier)
     return json_answer(msgspec.json.encode(answer), str(view.proof[0].index))
 
 

@@ -31,6 +31,7 @@ from index.tickets import Tickets
 from index.witnesses import Witnesses
 from policy.decide import Asker
 from policy.engine import PolicyVersion
+from policy.postpone import Postponement
 from policy.vocabulary import BASES, Vocabulary
 
 
@@ -116,6 +117,7 @@ class Hub:
     failed_authentications: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Per address and claimed node; such a call leaves no entry."""
     _sources: dict[tuple[bytes, str, frozenset[str]], list[tuple[int, bytes]]] = field(default_factory=dict)
+    _postponement: dict[bytes, Postponement] = field(default_factory=dict)
 
     @property
     def policy(self) -> PolicyVersion:
@@ -175,6 +177,14 @@ class Hub:
                 )
             )
             self._sources[key] = found
+        return found
+
+    @property
+    def postponement(self) -> Postponement:
+        """Which lines are told later; follows from the vocabulary alone, so it is worked out once."""
+        found = self._postponement.get(self.policy.hash)
+        if found is None:
+            found = self._postponement[self.policy.hash] = Postponement.of(self.vocabulary)
         return found
 
     @property

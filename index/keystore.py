@@ -13,16 +13,19 @@ offline, with two people.
 Source: docs/design/pseudonyms.md, "At the hub: rows, escrow, shredding".
 """
 
+from __future__ import annotations
+
 import fcntl
 import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -81,6 +84,15 @@ class DataKey:
     key: bytes = field(repr=False)
 
 
+class DatedKey(NamedTuple):
+    """Name, number, class and month (`2026-11`) of a data key."""
+
+    name: str
+    number: int
+    kind: DataKeyClass
+    month: str
+
+
 @dataclass(slots=True)
 class Keystore:
     """Unwrapped secrets, by name. Nothing of it is printed."""
@@ -88,7 +100,10 @@ class Keystore:
     path: Path
     rotation_public: bytes
     _secrets: dict[str, bytes] = field(repr=False)
+    log_classes: tuple[str, ...] = (LOG,)
+    """Retention classes of the log for which a key is made each month (`index.retention`)."""
     _log_signing: SigningKey | None = field(default=None, repr=False)
+    _numbers: dict[int, bytes] | None = field(default=None, repr=False)
 
     def secret(self, name: str) -> bytes:
         """A secret of `SEALS`."""
@@ -131,9 +146,43 @@ class Keystore:
 
     def data_keys(self) -> Mapping[int, bytes]:
         """All data keys by number."""
-        return {
-            int(name.rsplit(".", 1)[1]): key for name, key in self._secrets.items() if name.startswith("dek.")
-        }
+        if self._numbers is None:
+            self._numbers = {one.number: self._secrets[one.name] for one in self.dated()}
+        return self._numbers
+
+    def dated(self) -> list[DatedKey]:
+        """Every data key by name, with its class and month, without the key itself."""
+        found = []
+        for name in self._secrets:
+            if name.startswith("dek."):
+                _, kind, month, number = name.split(".")
+                found.append(DatedKey(name, int(number), kind, month))
+        return found
+
+    def refresh(self) -> None:
+        """Take over what another process made or destroyed."""
+        self._take(load_keystore(self.path))
+
+    def destroy(self, numbers: Collection[int]) -> list[str]:
+        """Destroy data keys, durably; what they sealed opens nowhere any more. Returns their names.
+
+        The file is written anew. What a disk or a copy of this folder keeps of the old one is
+        wrapped under the file key, which must never lie beside a backup of the database.
+        """
+        with _locked(self.path):
+            fresh = load_keystore(self.path)
+            gone = [one.name for one in fresh.dated() if one.number in numbers]
+            for name in gone:
+                del fresh._secrets[name]
+            if gone:
+                _write(fresh)
+            self._take(fresh)
+        if gone:
+            log.info("data_keys_destroyed", names=gone)
+        return gone
+
+    def _take(self, fresh: Keystore) -> None:
+        self._secrets, self._numbers = fresh._secrets, None
 
     def current(self, kind: DataKeyClass, at: datetime) -> DataKey:
         """The data key of a class for the month of `at`; KeyError before `keys_for`."""
@@ -148,7 +197,8 @@ class Keystore:
 
         Call at start and when a month turns. Returns the names of what was made.
         """
-        wanted = [f"dek.{ROWS}.{at:%Y-%m}.", f"dek.{LOG}.{at:%Y-%m}.", f"log_key.{at.year}"]
+        classes = (ROWS, *self.log_classes)
+        wanted = [*(f"dek.{kind}.{at:%Y-%m}." for kind in classes), f"log_key.{at.year}"]
 
         def missing(have: Mapping[str, bytes]) -> list[str]:
             return [name for name in wanted if not any(n == name or n.startswith(name) for n in have)]
@@ -161,9 +211,10 @@ class Keystore:
             for name in made:
                 full = f"{name}{_unused_number(fresh)}" if name.endswith(".") else name
                 fresh._secrets[full] = secrets.token_bytes(32)
+                fresh._numbers = None
             if made:
                 _write(fresh)
-            self._secrets = fresh._secrets
+            self._take(fresh)
         if made:
             log.info("dated_keys_made", names=made)
         return made

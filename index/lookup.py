@@ -306,6 +306,8 @@ class Question:
         draft = self.caller.draft(
             self.tx.now,
             lids=ticket.lids,
+            # By what is recorded as shown, never by what stayed hidden: the asker can see whose chain it is.
+            later=self.hub.postponement.postpones(self.caller.statement.role, shown),
             pv=self.hub.policy.number,
             basis=next((basis for basis in BASES if basis in bases), ""),
             shown=shown_bits(shown, self.hub.highest_kind),

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from index.accesslog.errors import LogInconsistent
-from index.accesslog.reading import EntryFilter, OfficerEntry
+from index.accesslog.reading import EntryFilter
 from index.accesslog.verifying import LogStatus, verify_all
 from index.protocol.codec import EncodingError, unb64u
-from index.protocol.entry import SOMETHING, kinds_shown
+from index.protocol.entry import SOMETHING, Asker, kinds_shown
 from index.reviews import Outcome, ReviewList, Verdict, YearFigure, figures, waiting_for_review
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Officers:
             log.error("log_inconsistent", reason=str(error))
             return OfficerPage([], 0, PAGE_SIZE, False)
         start = (max(query.page, 1) - 1) * PAGE_SIZE
-        lines = [_line(entry) for entry in found.entries[start : start + PAGE_SIZE]]
+        lines = [line_of(entry.index, entry.asker) for entry in found.entries[start : start + PAGE_SIZE]]
         return OfficerPage(lines, len(found.entries), PAGE_SIZE, found.next is None)
 
     def _status(self) -> LogCheck:
@@ -183,11 +183,11 @@ class Officers:
         return [unb64u(key, 32) for key in entry.ed25519] if entry else []
 
 
-def _line(entry: OfficerEntry) -> OfficerLine:
-    asker = entry.asker
+def line_of(index: int, asker: Asker) -> OfficerLine:
+    """An entry as an officer's page may show it."""
     shown = set(kinds_shown(unb64u(asker.shown)))
     return OfficerLine(
-        index=entry.index,
+        index=index,
         at=datetime.fromtimestamp(asker.ts / 1000, UTC),
         t=asker.t,
         organisation=asker.org,

@@ -176,6 +176,21 @@ class Policies:
         self._held[number] = self.current = version
         self.stopped = standing.stopped == number
 
+    def then(self, connection: Connection, number: int) -> PolicyVersion:
+        """A version as it was approved, to compare with; its table may be empty.
+
+        Raises:
+            Refused: There is no such version, or this program makes other rules of its texts.
+        """
+        held = self._held.get(number)
+        if held is not None:
+            return held
+        digest, content = stored(connection, number)
+        version = _built(content, number, (), self._classes)
+        if version.hash != digest:
+            raise Refused("This program makes other rules of the texts of then. It cannot be compared.")
+        return version
+
     @property
     def state(self) -> str:
         """`serving`, `loading` or `stopped`."""

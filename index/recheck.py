@@ -125,7 +125,7 @@ class Recheck:
             sample = self._sample(connection, version)
         if not sample:
             return []
-        bare = _without_table(version)
+        bare = without_table(version)
         found: list[Difference] = apart(ask_again, bare, sample)
         wrong = [decision for decision in sample if decision.hash != version.hash]
         hub.metrics.rechecked.inc(len(sample))
@@ -160,6 +160,6 @@ def _random_entries(hub: Hub, connection: Connection, wanted: int) -> Iterator[O
         yield from (entry for _, entry in hub.log_reader.opened(connection, head.year, place, place + 1))
 
 
-def _without_table(version: PolicyVersion) -> Any:
+def without_table(version: PolicyVersion) -> Any:
     """The version without its answers: they are what is checked, and need not travel."""
     return replace(version, table=Table())

@@ -202,8 +202,11 @@ def put(tx: Tx, hub: Hub, one: Held, relation: Relation) -> None:
 
 def record_refused(tx: Tx, hub: Hub, caller: Caller, tickets: Sequence[Ticket], error: HubError) -> Finish:
     """An entry with its subjects for each person of a question that is refused, and the problem."""
+    later = hub.postponement.postpones(caller.statement.role)
     for ticket in tickets:
-        tx.record(caller.draft(tx.now, lids=ticket.lids, refused=error.code, pv=hub.policy.number))
+        tx.record(
+            caller.draft(tx.now, lids=ticket.lids, later=later, refused=error.code, pv=hub.policy.number)
+        )
     problem = problem_of(error)
     return lambda _: problem
 
@@ -275,6 +278,7 @@ def _draft(tx: Tx, hub: Hub, caller: Caller, ticket: Ticket, cause: str) -> Entr
     return caller.draft(
         tx.now,
         lids=ticket.lids,
+        later=hub.postponement.postpones(caller.statement.role),
         pv=hub.policy.number,
         break_glass=ticket.class_number == CRISIS,
         more={"cause": cause} if cause else {},

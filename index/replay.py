@@ -16,7 +16,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from index.accesslog.errors import LogInconsistent
-from index.accesslog.reading import LogReader
+from index.accesslog.reading import Found, LogReader
 from index.acts import Act, Refused, Signer, history, signed
 from index.policies import Publishing
 from index.protocol.directory import Directory
@@ -96,8 +96,8 @@ class _Counting:
     decided: int = 0
     left_out: int = 0
 
-    def decisions(self, entries: Iterator[Opened]) -> Iterator[RecordedDecision]:
-        for entry in entries:
+    def decisions(self, entries: Iterator[Found]) -> Iterator[RecordedDecision]:
+        for entry in (found.opened for found in entries):
             if not _is_lookup(entry):
                 continue
             decision = decision_of(entry, self.words, self.registers, self.directory)

@@ -582,6 +582,25 @@ class Rows:
         plain = _decrypt(sealed[28:], _review_aad(key), sealed[4:28], self._key_of(sealed))
         return plain[2 : 2 + int.from_bytes(plain[:2], "big")]
 
+    # --- what officers keep ------------------------------------------------------------
+
+    def seal_note(self, kind: str, key: bytes, content: bytes) -> bytes:
+        """A row of `postponed`, `inquiry`, `sample` or `opening`, bound to its table and key.
+
+        Raises:
+            TooLarge: More than 766 bytes.
+        """
+        plain = u16(len(content)) + content
+        if len(plain) > REVIEW_SIZE:
+            raise TooLarge(f"{len(plain) - REVIEW_SIZE} bytes too long for its row")
+        data_key, aad = self._current(), _note_aad(kind, key)
+        return seal_bytes(data_key.number, data_key.key, plain.ljust(REVIEW_SIZE, b"\0"), aad)
+
+    def open_note(self, kind: str, key: bytes, sealed: bytes) -> bytes:
+        """RowError when its data key is gone or it was moved."""
+        plain = _decrypt(sealed[28:], _note_aad(kind, key), sealed[4:28], self._key_of(sealed))
+        return plain[2 : 2 + int.from_bytes(plain[:2], "big")]
+
     # --- messages --------------------------------------------------------------------
 
     def node_tag(self, node_number: int) -> bytes:
@@ -685,6 +704,10 @@ def _unframed(plain: bytes) -> tuple[bytes, bytes]:
 
 def _review_aad(key: bytes) -> bytes:
     return lp("review") + lp(key)
+
+
+def _note_aad(kind: str, key: bytes) -> bytes:
+    return lp(kind) + lp(key)
 
 
 def _message_aad(node_tag: bytes, message: str, body: bytes) -> bytes:

@@ -36,6 +36,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from starlette.responses import Response
 
+from index import notices
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.log import AccessLog, Recorded, SealedBatch
 from index.accesslog.spent import Full, tag_of
@@ -362,6 +363,8 @@ class Sequencer:
             if self._database_waits:
                 aside.end()
             sealed = self._log.flush(connection, now)
+            postponed = [notices.row_of(self._rows, sealed.year, *one, now) for one in tx.written.later]
+            tx.written.postponed.update({row.key: row for row in postponed})
             messages = [self._message(tx, caller, make(sealed)) for caller, make in tx.written.messages]
             batch.write(connection, tx.written, messages)
         except BaseException:

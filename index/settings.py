@@ -2,7 +2,7 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -59,6 +59,15 @@ class HubSettings(ProcessSettings):
     """How often Cedar is asked again about a sample of recorded decisions."""
     recheck_sample: int = Field(default=50, ge=1, le=1000)
     """Recorded decisions that are asked again each time."""
+
+    retention_months: dict[str, Annotated[int, Field(ge=1, le=1200)]] = Field(default_factory=dict)
+    """How long lines of the log are kept, per purpose; the controller decides, with a DPIA."""
+    retention_default_months: int = Field(default=60, ge=1, le=1200)
+    """For lines of any other purpose or none. NEN 7513 names 5 years as the minimum in care."""
+    shredder_database: str | None = None
+    """Address for the role that may null erased lines; absent: `database`, whose role then may."""
+    upkeep_seconds: float = Field(default=600.0, gt=0)
+    """How often it is looked whether a day, a month or a term is over."""
 
     equated_days: frozenset[date] = frozenset()
     """Days that a royal decree makes like holidays (Algemene termijnenwet, art. 3 paragraph 3)."""

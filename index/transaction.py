@@ -132,6 +132,22 @@ class ReviewRow(NamedTuple):
     sealed: bytes
 
 
+class PostponedRow(NamedTuple):
+    """A line whose notice is postponed, sealed; gone once it is released."""
+
+    key: bytes
+    sealed: bytes
+
+
+class InquiryRow(NamedTuple):
+    """What an officer asks about one entry, sealed. `tag` stands for the node; `open` is 1 until closed."""
+
+    key: bytes
+    tag: bytes
+    open: int
+    sealed: bytes
+
+
 class MessageRow(NamedTuple):
     """A message that was carried out: the same message gives the same receipt."""
 
@@ -160,6 +176,7 @@ class Needs:
         ledgers: `idx_dir` values: all directives, by rising number.
         relations: `idx_rel` values: all relation rows under each.
         reviews: Keys of declared break-glass.
+        postponed, inquiries: Keys of what officers work on.
         messages: `(node_tag, message id)`; see `Tx.earlier`.
     """
 
@@ -173,6 +190,8 @@ class Needs:
     relations: frozenset[bytes] = frozenset()
     reviews: frozenset[bytes] = frozenset()
     messages: frozenset[tuple[bytes, str]] = frozenset()
+    postponed: frozenset[bytes] = frozenset()
+    inquiries: frozenset[bytes] = frozenset()
 
     @classmethod
     def union(cls, parts: Iterable[Needs]) -> Needs:
@@ -190,6 +209,8 @@ class Needs:
             frozenset().union(*[part.relations for part in listed]),
             frozenset().union(*[part.reviews for part in listed]),
             frozenset().union(*[part.messages for part in listed]),
+            frozenset().union(*[part.postponed for part in listed]),
+            frozenset().union(*[part.inquiries for part in listed]),
         )
 
 
@@ -234,6 +255,8 @@ class Read:
     relations: dict[bytes, dict[bytes, RelationRow]] = field(default_factory=dict)
     reviews: dict[bytes, ReviewRow | None] = field(default_factory=dict)
     messages: dict[tuple[bytes, str], MessageRow | None] = field(default_factory=dict)
+    postponed: dict[bytes, PostponedRow | None] = field(default_factory=dict)
+    inquiries: dict[bytes, InquiryRow | None] = field(default_factory=dict)
     heartbeats: dict[bytes, int] = field(default_factory=dict)
 
 
@@ -251,6 +274,10 @@ class Written:
     claims: dict[bytes, ClaimRow | None] = field(default_factory=dict)
     reviews: dict[bytes, ReviewRow] = field(default_factory=dict)
     messages: list[tuple[Caller, Callable[[SealedBatch], bytes]]] = field(default_factory=list)
+    later: list[tuple[Recorded, tuple[bytes, ...]]] = field(default_factory=list)
+    """Lines on postponed handles with their log ids: the sequencer makes rows of them."""
+    postponed: dict[bytes, PostponedRow | None] = field(default_factory=dict)
+    inquiries: dict[bytes, InquiryRow] = field(default_factory=dict)
 
 
 class Ports(Protocol):
@@ -422,6 +449,27 @@ class Tx:
         self.written.reviews[row.key] = row
         self._read.reviews[row.key] = row
 
+    # --- what officers work on ---------------------------------------------------------
+
+    def postponed(self, key: bytes) -> PostponedRow | None:
+        """A line whose notice is postponed (needs `postponed`)."""
+        return _have(self._read.postponed, key)
+
+    def put_postponed(self, key: bytes, row: PostponedRow | None) -> None:
+        """Another term for a line; None once it is released."""
+        self.touched += 1
+        self.written.postponed[key] = row
+        self._read.postponed[key] = row
+
+    def inquiry(self, key: bytes) -> InquiryRow | None:
+        """A question of an officer (needs `inquiries`)."""
+        return _have(self._read.inquiries, key)
+
+    def put_inquiry(self, row: InquiryRow) -> None:
+        self.touched += 1
+        self.written.inquiries[row.key] = row
+        self._read.inquiries[row.key] = row
+
     # --- spending, recording, remembering --------------------------------------------
 
     def spend(self, tag: bytes, until: int) -> bool:
@@ -441,12 +489,18 @@ class Tx:
     def record(self, draft: EntryDraft) -> Recorded:
         """Add an entry to the access log; its proof is in the `SealedBatch` given to `Finish`."""
         self.touched += 1
-        return self._ports.append(draft)
+        recorded = self._ports.append(draft)
+        if draft.later and draft.lids:
+            self.written.later.append((recorded, draft.lids))
+        return recorded
 
     def record_alike(self, alike: Alike, lids: Sequence[bytes]) -> Recorded:
         """`record` one of the many entries of a message; `lids` take the place of the draft's."""
         self.touched += 1
-        return self._ports.append_alike(alike, lids)
+        recorded = self._ports.append_alike(alike, lids)
+        if alike.draft.later and lids:
+            self.written.later.append((recorded, tuple(lids)))
+        return recorded
 
     def earlier(self, caller: Caller) -> bytes | None:
         """What `remember` stored when this very message came before, else None (needs `messages`).

@@ -42,6 +42,8 @@ from .api_document import (
     DisputesAnswer,
     Empty,
     FlagAnswer,
+    InquiriesAnswer,
+    InquiryItem,
     ItemError,
     LookupFlag,
     LookupPerson,
@@ -76,6 +78,7 @@ from .errors import (
     ShrinkStops,
     SourceUnreachable,
     UnknownCrisis,
+    UnknownInquiry,
     UnknownReference,
     UnknownSource,
     UnknownVisit,
@@ -109,6 +112,7 @@ PROBLEMS: dict[type[NodeError], Problem] = {
     UnknownSource: Problem("unknown-source", 404, "There is no source of this name that takes this"),
     UnknownVisit: Problem("unknown-visit", 404, "There is no such open visit of this employee"),
     UnknownCrisis: Problem("unknown-crisis", 404, "No such break-glass was declared at this node"),
+    UnknownInquiry: Problem("unknown-inquiry", 404, "Nothing of this id is asked of this employee"),
     CrisisSettled: Problem("crisis-settled", 409, "Nothing can be said of this break-glass any more"),
     NotAllowed: Problem("not-allowed", 403, "The caller may not do this"),
     LoginExpired: Problem("login-expired", 401, "The login has ended"),
@@ -488,6 +492,33 @@ async def confirm_crisis(call: Call) -> Response:
     return _json(CrisisState(settled.id, "reported" if outcome == "reported" else "confirmed"))
 
 
+async def inquiries(call: Call) -> Response:
+    """GET /v1/inquiries, of this employee."""
+    views = await call.node.inquiries.of(call.person)
+    items = [
+        InquiryItem(
+            id=view.id,
+            at=instant(view.at),
+            due=instant(view.due),
+            purpose=view.purpose,
+            why=view.why,  # type: ignore[arg-type]  # one of the protocol's codes
+            case_reference=view.case,
+        )
+        for view in views
+    ]
+    return _json(InquiriesAnswer(items))
+
+
+async def answer_inquiry(call: Call) -> Response:
+    """POST /v1/inquiries/{id}/answers."""
+    body, wrong = _object(call.body, {"answer"})
+    answer = _text(body, "answer", wrong)
+    if wrong:
+        raise BadItems(wrong)
+    await call.node.inquiries.answer(call.person, call.request.path_params["inquiry"], answer)
+    return _json(Empty())
+
+
 def _person(view: PersonView) -> LookupPerson:
     flags = [_flag(seen) for seen in view.flags]
     return LookupPerson(
@@ -578,6 +609,8 @@ ROUTES: tuple[ApiRoute, ...] = (
     ApiRoute("POST", "/v1/lookups", "desk", look, employee=True),
     ApiRoute("POST", "/v1/crises", "desk", declare, employee=True),
     ApiRoute("POST", "/v1/crises/{crisis}/confirmations", "desk", confirm_crisis, employee=True),
+    ApiRoute("GET", "/v1/inquiries", "desk", inquiries, employee=True),
+    ApiRoute("POST", "/v1/inquiries/{inquiry}/answers", "desk", answer_inquiry, employee=True),
 )
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from index.protocol import openapi as documents
-from index.protocol.messages import Instant, Message, Month
+from index.protocol.messages import InquiryAnswerCode, Instant, Message, Month
 
 LocalRef = Annotated[str, Meta(min_length=1, max_length=100)]
 FlagState = Literal["queued", "published", "retracted", "rejected"]
@@ -204,6 +204,29 @@ class ColleagueBody(Message, frozen=True):
 class CrisisState(Message, frozen=True):
     crisis: str
     outcome: Literal["confirmed", "reported"]
+
+
+class InquiryItem(Message, frozen=True):
+    """A question to the employee of the token. `caseReference` is empty once the visit is over."""
+
+    id: str
+    at: Instant
+    due: Instant
+    purpose: str
+    why: Literal["steekproef", "spoed", "patroon"]
+    case_reference: str
+
+
+class InquiriesAnswer(Message, frozen=True):
+    """Soonest due first."""
+
+    inquiries: list[InquiryItem]
+
+
+class InquiryBody(Message, frozen=True):
+    """A code; there is no free text."""
+
+    answer: InquiryAnswerCode
 
 
 class LookupBody(Message, frozen=True):
@@ -429,6 +452,28 @@ OPERATIONS = (
         ColleagueBody,
         CrisisState,
         problems=(*_LOOKING, 409),
+        security=(KEY, TOKEN),
+    ),
+    documents.Operation(
+        "get",
+        "/inquiries",
+        "What the privacy officer asks this employee",
+        "About own looks; asked of the hub now.",
+        "inquiries",
+        None,
+        InquiriesAnswer,
+        problems=_LOOKING,
+        security=(KEY, TOKEN),
+    ),
+    documents.Operation(
+        "post",
+        "/inquiries/{inquiry}/answers",
+        "Answer one with a code",
+        "By the employee who looked, once.",
+        "inquiries",
+        InquiryBody,
+        Empty,
+        problems=_LOOKING,
         security=(KEY, TOKEN),
     ),
 )

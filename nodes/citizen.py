@@ -728,7 +728,13 @@ class Citizens:
                     proofs = await self._confirmed_proofs(answer.lines, {year: confirmed})
         policy = self._confirmed.policy_text
         return view, await asyncio.to_thread(
-            files_of, answer.lines, answer.checkpoint, listed, vkey, proofs=proofs, policy=policy
+            files_of,
+            answer.lines,
+            [answer.checkpoint, *answer.earlier],
+            listed,
+            vkey,
+            proofs=proofs,
+            policy=policy,
         )
 
     async def _confirmed_proofs(

@@ -9,6 +9,7 @@
     ├── UnknownSource                no source of this name in the settings takes this
     ├── UnknownVisit                 no open visit with this id for this employee
     ├── UnknownCrisis                no declared break-glass with this id at this node
+    ├── UnknownInquiry               nothing with this id is asked of this employee
     ├── CrisisSettled(reason)        a colleague was earlier, or the time for it is over
     ├── NotAllowed(reason)           this system or employee may not do this
     ├── LoginExpired                 the session of a citizen or employee has ended
@@ -109,6 +110,10 @@ class UnknownVisit(NodeError):
 
 class UnknownCrisis(NodeError):
     """No break-glass with this id was declared at this node."""
+
+
+class UnknownInquiry(NodeError):
+    """Nothing with this id is asked of this employee, or not any more."""
 
 
 class CrisisSettled(NodeError):

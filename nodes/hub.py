@@ -23,7 +23,7 @@ import msgspec
 from nacl.signing import SigningKey
 
 from index.protocol.codec import EncodingError, unb64u
-from index.protocol.entry import EntryError, kinds_shown, statement_of
+from index.protocol.entry import EntryError, kinds_shown, parse_asker, statement_of
 from index.protocol.messages import (
     AssistedAnswer,
     AssistedRequest,
@@ -41,6 +41,11 @@ from index.protocol.messages import (
     ColleagueRequest,
     ConfirmationAnswer,
     ConfirmationRequest,
+    Inquiry,
+    InquiryAnswer,
+    InquiryList,
+    InquiryReply,
+    InquiryRequest,
     LogReceipt,
     LookupAnswer,
     LookupRequest,
@@ -109,6 +114,7 @@ class Hub:
         log_vkey, receipt_key: Pinned; what the hub signs counts under these only.
         now: Clock, UTC.
         proven: Told of each line that an answer proved, so that its confirmation can be fetched later.
+        postpones: Whether notice of a line is postponed, by the asker's role and the kinds it names.
     """
 
     def __init__(
@@ -124,10 +130,12 @@ class Hub:
         now: Callable[[], datetime],
         observe: Callable[[str, float], None] = lambda _route, _seconds: None,
         proven: Callable[[CheckedEntry], None] = lambda _entry: None,
+        postpones: Callable[[str, Sequence[int]], bool] = lambda _role, _shown: False,
     ) -> None:
         self._http = http
         self._observe = observe
         self._proven = proven
+        self._postpones = postpones
         self._hub_id = hub_id
         self._node = node
         self._oin = oin
@@ -255,6 +263,18 @@ class Hub:
         answer, sent = await self._ask("/v1/relations/confirmations", request, ColleagueAnswer, asking)
         self._check_all(answer.log, sent, [[]])
         return answer
+
+    async def inquiries(self) -> list[Inquiry]:
+        """What the privacy officer asks this node about its own looks."""
+        answer, sent = await self._ask("/v1/inquiries", InquiryRequest(), InquiryList, SOURCE)
+        self._check_all(answer.log, sent, None)
+        return answer.inquiries
+
+    async def answer_inquiry(self, reply: InquiryReply, actor: str) -> None:
+        """The answer of the employee `actor`, who must be the one who looked."""
+        asking = Asking(actor=actor, role=SOURCE.role)
+        answer, sent = await self._ask("/v1/inquiries/answers", reply, InquiryAnswer, asking)
+        self._check_all(answer.log, sent, None)
 
     async def look(
         self,
@@ -390,8 +410,11 @@ class Hub:
         self, receipt: LogReceipt, sent: Signed | None, lids: Sequence[bytes] | None
     ) -> CheckedEntry:
         try:
-            return verify_log_receipt(receipt, log_vkey=self._log_vkey, sent=sent, lids=lids)
-        except ReceiptError as error:
+            # Computed here: a line on a postponed chain that the rule does not postpone would hide a look.
+            asker = parse_asker(receipt.asker.encode())
+            later = self._postpones(asker.role, kinds_shown(unb64u(asker.shown)))
+            return verify_log_receipt(receipt, log_vkey=self._log_vkey, sent=sent, lids=lids, later=later)
+        except (ReceiptError, EntryError, EncodingError, UnicodeError) as error:
             raise ReceiptInvalid(str(error)) from None
 
     async def _ask(

@@ -7,16 +7,28 @@
     5. The look that asked for the lines is itself among them: the newest end is not cut off.
 
 A line that fails is not shown, and the whole does not count as verified. Lines
-whose notice is postponed stand in other chains and come when they are released.
+whose notice is postponed stand in other chains and count once a line of the own
+chain releases them. Where numbers lack, an `erase` entry must name the line before.
 
 Source: docs/design/access-log.md, "Entry" and "Views and verification".
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from index.protocol.codec import EncodingError, unb64u
-from index.protocol.entry import Asker, EntryError, handle, leaf_of, parse_asker, parse_chain, read_handles
+from index.protocol.entry import (
+    Asker,
+    Chain,
+    EntryError,
+    erases,
+    handle,
+    leaf_of,
+    parse_asker,
+    parse_chain,
+    read_handles,
+)
 from index.protocol.merkle import leaf_hash, verify_inclusion
 from index.protocol.messages import LogLine, OwnLogAnswer
 from index.protocol.note import (
@@ -47,33 +59,55 @@ class CheckedLines:
         return self.gapless and len(self.entries) == self.total
 
 
+class _Held(NamedTuple):
+    """A line that stands in the log, opened; `at` is the place of its scope's handle, None for nobody's."""
+
+    line: LogLine
+    asker: Asker
+    chain: Chain
+    later: bool
+    at: int | None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.line.year, self.line.index
+
+
 def check_lines(answer: OwnLogAnswer, lids: Mapping[str, bytes], log_vkey: str) -> CheckedLines:
-    """Check all lines of this year's chains.
+    """Check all lines of the citizen's chains, of every year.
 
     Args:
         answer: Its own log receipt was checked before.
         lids: The citizen's log id per scope.
 
     Raises:
-        ReceiptInvalid: The checkpoint is not the pinned log's; nothing can be shown.
+        ReceiptInvalid: A checkpoint is not the pinned log's; nothing can be shown.
     """
-    checkpoint, year = _checkpoint(answer.checkpoint, log_vkey)  # 1
-    own = {handle(year, lid): scope for scope, lid in lids.items()}
-    good: dict[int, Asker] = {}
-    numbers: dict[str, list[tuple[int, int, int]]] = {scope: [] for scope in lids}
-    for line in answer.lines:
-        place = _held(line, year, checkpoint, own)
-        if place is not None:
-            asker, n, prev = place
-            good[line.index] = asker
-            numbers[line.scope].append((n, prev, line.index))
-    gapless = all(_runs(sorted(chain)) for chain in numbers.values())  # 4
+    checkpoints = {}
+    for note in (answer.checkpoint, *answer.earlier):
+        checkpoint, year = _checkpoint(note, log_vkey)  # 1
+        checkpoints[year] = checkpoint
+    newest_year = _checkpoint(answer.checkpoint, log_vkey)[1]
+    held = [one for line in answer.lines if (one := _held(line, checkpoints, lids)) is not None]
+    erasures = [one for one in held if one.at is None]
+    released = {place for one in held if not one.later and (place := _releases(one))}
+    own = [one for one in held if one.at is not None and (not one.later or one.place in released)]
+    good = {one.place: one.asker for one in own}
+    numbers: dict[tuple[int, str], list[tuple[int, int, int]]] = {}
+    for one in own:
+        if not one.later and one.at is not None:
+            n, prev = one.chain.subj[one.at]
+            numbers.setdefault((one.line.year, one.line.scope), []).append((n, prev, one.line.index))
+    gapless = all(_runs(sorted(chain), year, erasures) for (year, _), chain in numbers.items())  # 4
+    gapless = gapless and all(place in good or _erased(erasures, *place) for place in released)
     newest = {receipt.index for receipt in answer.log}
-    ends = all(newest & {index for _, _, index in chain} for chain in numbers.values())  # 5
-    total = len({line.index for line in answer.lines})
-    held_lines = sum(len(chain) for chain in numbers.values())
-    entries = sorted(good.items(), reverse=True)
-    return CheckedLines(entries, total, gapless and ends and held_lines == len(answer.lines))
+    ends = all(  # 5
+        newest & {index for _, _, index in numbers.get((newest_year, scope), ())} for scope in lids
+    )
+    nobodys = {one.place for one in erasures}
+    total = len({(line.year, line.index) for line in answer.lines} - nobodys)
+    entries = [(index, asker) for (_, index), asker in sorted(good.items(), reverse=True)]
+    return CheckedLines(entries, total, gapless and ends and len(own) + len(erasures) == len(answer.lines))
 
 
 def _checkpoint(note: str, log_vkey: str) -> tuple[Checkpoint, int]:
@@ -88,10 +122,11 @@ def _checkpoint(note: str, log_vkey: str) -> tuple[Checkpoint, int]:
         raise ReceiptInvalid(str(error)) from None
 
 
-def _held(
-    line: LogLine, year: int, checkpoint: Checkpoint, own: Mapping[bytes, str]
-) -> tuple[Asker, int, int] | None:
-    """Asker part, number and previous index of a line that stands up to 2 and 3; None otherwise."""
+def _held(line: LogLine, checkpoints: Mapping[int, Checkpoint], lids: Mapping[str, bytes]) -> _Held | None:
+    """A line that stands up to 2 and 3; None otherwise."""
+    checkpoint = checkpoints.get(line.year)
+    if checkpoint is None:
+        return None
     try:
         salts = (unb64u(line.salt, 32), unb64u(line.salt_a, 32), unb64u(line.salt_b, 32))
         raw, chain_raw = line.asker.encode(), line.chain.encode()
@@ -102,12 +137,16 @@ def _held(
         handles = read_handles(asker)
     except (EncodingError, EntryError, UnicodeError):
         return None
-    mine = all(found in own for found in handles)  # 3
-    at = next((at for at, found in enumerate(handles) if own.get(found) == line.scope), None)
-    if not standing or not mine or at is None or at >= len(chain.subj) or line.year != year:
+    if not standing or len(handles) != len(chain.subj):
         return None
-    n, prev = chain.subj[at]
-    return asker, n, prev
+    if asker.t == "erase" and not handles:
+        return _Held(line, asker, chain, False, None)
+    for later in (False, True):
+        own = {handle(line.year, lid, later): scope for scope, lid in lids.items()}
+        at = next((at for at, found in enumerate(handles) if own.get(found) == line.scope), None)
+        if at is not None and all(found in own for found in handles):  # 3
+            return _Held(line, asker, chain, later, at)
+    return None
 
 
 def leaf_of_line(line: LogLine) -> bytes:
@@ -116,10 +155,27 @@ def leaf_of_line(line: LogLine) -> bytes:
     return leaf_hash(leaf_of(*salts, line.asker.encode(), line.chain.encode()))
 
 
-def _runs(chain: Sequence[tuple[int, int, int]]) -> bool:
-    before = -1
-    for expected, (n, prev, index) in enumerate(chain, 1):
-        if n != expected or prev != before:
+def _releases(one: _Held) -> tuple[int, int] | None:
+    """Year and index of the postponed line that a line releases."""
+    if one.asker.t != "release" or not isinstance(one.chain.index, int):
+        return None
+    return one.chain.year if isinstance(one.chain.year, int) else one.line.year, one.chain.index
+
+
+def _erased(erasures: Sequence[_Held], year: int, index: int) -> bool:
+    return any(
+        (one.chain.year if isinstance(one.chain.year, int) else one.line.year) == year
+        and erases(one.chain, index)
+        for one in erasures
+    )
+
+
+def _runs(chain: Sequence[tuple[int, int, int]], year: int, erasures: Sequence[_Held]) -> bool:
+    """Whether the numbers run on; where some lack, the line before must be one that was erased."""
+    last, before = 0, -1
+    for n, prev, index in chain:
+        follows = (n, prev) == (last + 1, before)
+        if not follows and not (n > last + 1 and before < prev < index and _erased(erasures, year, prev)):
             return False
-        before = index
+        last, before = n, index
     return True

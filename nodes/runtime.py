@@ -15,6 +15,7 @@ from nacl.signing import SigningKey
 from sqlalchemy import Engine
 
 from index.protocol.keyfile import KeyFileError, read_key_file
+from policy.postpone import Postponement
 from policy.vocabulary import Vocabulary, load_vocabulary
 
 from .alerts import Alerts
@@ -31,6 +32,7 @@ from .employees import EmployeeTokens
 from .errors import SettingsError
 from .figures import NodeFigures
 from .hub import Hub
+from .inquiries import Inquiries
 from .intake import Intake
 from .outbox import Outbox
 from .policy import HubPolicy
@@ -55,6 +57,7 @@ class NodeRuntime:
     vocabulary: Vocabulary
     visits: Visits
     crises: Crises
+    inquiries: Inquiries
     assisted: Assisted
     citizens: Citizens
     declarations: Declarations
@@ -145,6 +148,7 @@ def open_node(
         now=now,
         observe=figures.hub,
         proven=confirmed.remember,
+        postpones=Postponement.of(vocabulary).postpones,
     )
     pseudonymiser = Pseudonymiser(
         node=settings.node_id,
@@ -227,6 +231,7 @@ def open_node(
             policy=policy,
             now=now,
         ),
+        inquiries=Inquiries(hub, visits),
         assisted=Assisted(visits, hub, trust, vocabulary, settings, now=now),
         citizens=citizens,
         declarations=Declarations(citizens, outbox, sender, trust, vocabulary, secret=keys.secret, now=now),

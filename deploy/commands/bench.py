@@ -155,3 +155,16 @@ def _print(figure: "Figure", as_json: bool, what: str) -> None:
     for name, value in figure.detail.items():
         text += f"\n  {name}: {value}"
     emit(msgspec.to_builtins(figure), as_json, text)
+
+
+@app.command("breach")
+def breach(
+    engine: Engine = "sqlite",
+    entries: Annotated[int, typer.Option(min=100, max=5_000_000, help="Entries in the log.")] = 20_000,
+    as_json: AsJson = False,
+) -> None:
+    """Who saw what of whom, over a log that is all one employee's: the worst case of a breach."""
+    with plainly():
+        from deploy.benchmarks import bench_breach
+
+        _print(bench_breach(_known(engine), entries), as_json, "entries")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .output import AsJson, emit, plainly
+from .output import FAILED, AsJson, emit, plainly
 
 app = typer.Typer(no_args_is_help=True, help="The hub: flags under pseudonyms, and the access log.")
 Config = Annotated[Path, typer.Option("--config", help="Settings of the hub (TOML).")]
@@ -57,3 +57,24 @@ def checkpoint(
 
         found = fetch_checkpoint(url)
         emit(found, as_json, str(found["note"]).rstrip())
+
+
+@app.command("retention")
+def retention(
+    *,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what is erased when.")] = False,
+    pause: Annotated[str, typer.Option("--pause", help="Stop erasing, for a reason of the list.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Erase again.")] = False,
+    config: Config = Path("hub.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Erase lines of the log past their term and destroy their keys. Exit code 1: some are left."""
+    with plainly():
+        from deploy.commands.policy_versions import refusals
+        from deploy.officer_tools import retention as carry_out
+
+        with refusals():
+            found, text = carry_out(config, plan=plan, pause=pause, resume=resume)
+        emit(found, as_json, text)
+        if found.get("left"):
+            raise typer.Exit(FAILED)

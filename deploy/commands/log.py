@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import FAILED, AsJson, emit, fail, plainly
+from .output import FAILED, WRONG_USE, AsJson, emit, fail, plainly
 
 app = typer.Typer(no_args_is_help=True, help="The access log, checked without trusting who keeps it.")
 verify = typer.Typer(no_args_is_help=True, help="Check a file: 0 holds, 1 does not, 2 holds but is old.")
@@ -201,3 +201,58 @@ def _utc(at: datetime | None) -> datetime | None:
 
 def _when(at: datetime | None) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
+
+
+_FORMS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M"]
+
+
+@app.command("breach")
+def breach(
+    *,
+    begin: Annotated[datetime, typer.Option("--from", formats=_FORMS, help="Begin, in UTC.")],
+    end: Annotated[datetime, typer.Option("--to", formats=_FORMS, help="End, in UTC; not included.")],
+    organisation: Annotated[str, typer.Option("--organisation", help="OIN of an organisation.")] = "",
+    employee: Annotated[str, typer.Option("--employee", help="Id of an employee, as in the log.")] = "",
+    kid: Annotated[
+        str, typer.Option("--kid", help="A node's public key (base64url), or a scope's key as geld.e1.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="Empty folder for report and letters.")] = None,
+    config: Annotated[Path, typer.Option("--config", help="Settings of the hub (TOML).")] = Path("hub.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Who saw what of whom in a period, without names; with a letter per node. Is itself in the log."""
+    from .policy_versions import refusals
+
+    if sum(map(bool, (organisation, employee, kid))) != 1:
+        raise fail("Give exactly one of --organisation, --employee and --kid.", WRONG_USE)
+    if not begin < end:
+        raise fail("--from must be before --to.", WRONG_USE)
+    with refusals():
+        from deploy.officer_tools import breach as find
+        from index.breach import Suspect
+
+        suspect = Suspect(organisation, employee, kid)
+        found, text = find(config, begin.replace(tzinfo=UTC), end.replace(tzinfo=UTC), suspect, out)
+        emit(found, as_json, text)
+
+
+@app.command("export")
+def export(
+    *,
+    form: Annotated[str, typer.Option("--as", help="ldv, nen7513, counts or steering.")],
+    begin: Annotated[datetime, typer.Option("--from", formats=_FORMS, help="Begin, in UTC.")],
+    end: Annotated[datetime, typer.Option("--to", formats=_FORMS, help="End, in UTC; not included.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write; it must not be there.")],
+    organisation: Annotated[str, typer.Option("--organisation", help="OIN; absent: all.")] = "",
+    config: Annotated[Path, typer.Option("--config", help="Settings of the hub (TOML).")] = Path("hub.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Export a period of the log without names. Is itself in the log. Register and DPIA: policy notices."""
+    from .policy_versions import refusals
+
+    with refusals():
+        from deploy.officer_tools import export as write
+
+        period = (begin.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
+        found, text = write(config, form, period, organisation, out)
+        emit(found, as_json, text)

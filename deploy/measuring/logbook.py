@@ -11,11 +11,12 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from nacl.bindings import crypto_sign, crypto_sign_keypair, crypto_sign_open
 
+from index import breach
 from index.accesslog.log import AccessLog
 from index.accesslog.verifying import verify_all
 from index.app import open_hub, utc_now
@@ -124,3 +125,14 @@ def bare_seconds(entries: int) -> float:
         hashlib.sha256(content).digest()
         crypto_sign_open(signed, public)
     return time.perf_counter() - begun
+
+
+def breach_seconds(log: Logbook) -> tuple[float, int]:
+    """What one employee saw in the whole log, and how many lines that is: here all of them are his."""
+    begun = time.perf_counter()
+    now = utc_now()
+    day = timedelta(days=1)
+    found = breach.report(log.hub, now - day, now + day, breach.Suspect(employee="m-bench"))
+    if found.entries_read < log.entries or len(found.lines) != log.entries:
+        raise RuntimeError("the report lacks lines")
+    return time.perf_counter() - begun, len(found.lines)

@@ -30,17 +30,18 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO vlagwijze
 
 -- The hub. What only grows: the log, and the ledger of choices.
 GRANT SELECT ON alembic_version TO vlagwijzer_app;
-GRANT SELECT, INSERT ON entry, handle, tile, heads, directive, policy_version, act TO vlagwijzer_app;
+GRANT SELECT, INSERT ON entry, handle, tile, heads, erasure, directive, policy_version, act TO vlagwijzer_app;
 GRANT SELECT, INSERT, UPDATE ON tree TO vlagwijzer_app;
 GRANT SELECT, INSERT, DELETE ON spent TO vlagwijzer_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON cosignature TO vlagwijzer_app;
 GRANT SELECT, INSERT, UPDATE ON
-    marker, digest, heartbeat, choice_state, relation, message, escrow_session, standing
+    marker, digest, heartbeat, choice_state, relation, message, escrow_session, standing,
+    inquiry, sample, opening, hold
     TO vlagwijzer_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON flag TO vlagwijzer_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON flag, postponed TO vlagwijzer_app;
 
 -- Erasure of lines.
 GRANT SELECT ("year", "index"), UPDATE (sealed) ON entry TO vlagwijzer_shredder;
 
 -- Officers and their tools read the log. What is sealed in it stays sealed without the log's keys.
-GRANT SELECT ON entry, handle, tile, tree, heads, cosignature TO vlagwijzer_officer;
+GRANT SELECT ON entry, handle, tile, tree, heads, cosignature, erasure TO vlagwijzer_officer;

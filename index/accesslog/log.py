@@ -12,7 +12,7 @@ Source: docs/design/access-log.md, "Storage and the order of things".
 """
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -141,17 +141,26 @@ class _Place(NamedTuple):
 class AccessLog(LogReader):
     """The log with its one writer: what `LogReader` reads, and appending, for one thread per process."""
 
-    def __init__(self, prefix: str, keys: LogKeys, *, keeper: HeadKeeper | None = None) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        keys: LogKeys,
+        *,
+        keeper: HeadKeeper | None = None,
+        class_of: Callable[[EntryDraft], str] = lambda _: LOG_KEYS,
+    ) -> None:
         """
         Args:
             prefix: The origin without its year, `<hub id>/v1/log`.
             keys: The hub's key store.
             keeper: Keeps the last signed head outside the database, so that a
                 restored backup is noticed before anything is signed on it.
+            class_of: The retention class of an entry: which data key seals it.
         """
         super().__init__(prefix, keys)
         self.spent = Spent()
         self._keeper = keeper
+        self._class_of = class_of
         self._writer = secrets.token_bytes(16)
         self._held: _State | None = None
         self._next: _State | None = None
@@ -203,18 +212,27 @@ class AccessLog(LogReader):
         if self._open is None or self._open.year < now.year:
             self._open = self._new_year(conn, row, now)
 
-    def append(self, draft: EntryDraft) -> Recorded:
+    def append(self, draft: EntryDraft, on: Sequence[bytes] | None = None) -> Recorded:
         """Give an entry its place. It is durable only when the transaction is committed.
+
+        Args:
+            on: Handles of this very year to stand on, instead of those of the draft's log ids.
 
         Raises:
             EntryError: A field has no allowed form; nothing was appended.
         """
         state = self._begun()
         handles = [fmt.handle(state.year, lid, draft.later) for lid in draft.lids]
+        handles = list(on) if on is not None else handles
         asker = fmt.asker_part(draft, handles)
         recorded = Recorded(draft, state.frontier.size + len(self._pending), handles, asker)
         self._pending.append(recorded)
         return recorded
+
+    @property
+    def year(self) -> int:
+        """Year of the log that this batch writes to."""
+        return self._begun().year
 
     def append_alike(self, alike: Alike, lids: Sequence[bytes]) -> Recorded:
         """`append` for one of the many entries of a message; `lids` take the place of the draft's."""
@@ -374,7 +392,7 @@ class AccessLog(LogReader):
         if not self._pending:
             return
         origin = origin_of(self.prefix, after.year)
-        seal = self._keys.current(LOG_KEYS, now)
+        seals: dict[str, SealKey] = {}
         place = lp(origin)
         entries: list[tuple[int | bytes, ...]] = []
         hashes: list[bytes] = []
@@ -385,6 +403,8 @@ class AccessLog(LogReader):
             part = fmt.chain_part([(line.n, line.prev) for line in chain], draft.dec, **draft.more)
             recorded.salts, recorded.chain = salts, part
             plain = fmt.padded(salts, recorded.asker, part, draft.t)
+            class_ = self._class_of(draft)
+            seal = seals.get(class_) or seals.setdefault(class_, self._keys.current(class_, now))
             sealed = _seal(seal, place + u64(recorded.index), nonce, plain)
             leaf = fmt.leaf_of(salts[:32], salts[32:64], salts[64:], recorded.asker, part)
             entries.append((after.year, recorded.index, leaf, sealed))

@@ -11,12 +11,12 @@ Source: docs/design/access-log.md, "Checkpoints, witnesses, quorum" (read API) a
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as _decrypt
 from nacl.exceptions import CryptoError
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from index.protocol import entry as fmt
 from index.protocol.codec import b64u, unb64u
@@ -51,11 +51,16 @@ class SignedHead:
 
 @dataclass(frozen=True, slots=True)
 class OwnLines:
-    """Lines of a citizen's chains; every proof leads to `checkpoint`. `erased` ones are no longer kept."""
+    """Lines of a citizen's chains; a proof leads to the checkpoint of the line's year.
+
+    `checkpoint` is of the newest log, `earlier` of the others, newest first. `erased` lines are no
+    longer kept; the entries that erased them are among `lines`.
+    """
 
     lines: list[LogLine]
     checkpoint: str
     erased: int
+    earlier: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,16 @@ class Page:
 
     entries: list[OfficerEntry]
     next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An opened entry and its place."""
+
+    year: int
+    index: int
+    asker: Asker
+    opened: Opened
 
 
 class LogReader:
@@ -167,36 +182,106 @@ class LogReader:
     def lines_of(
         self, conn: Connection, lids: Mapping[str, Sequence[bytes]], year: int | None = None
     ) -> OwnLines:
-        """All lines of the chains of `lids` in one year, by scope and rising number.
+        """All lines of the chains of `lids`, the newest year first, by scope and rising number.
 
-        Postponed chains are not read. A line stands once for each scope it concerns.
+        Of postponed chains only the lines that a `release` names. A line stands once for each
+        scope it concerns.
 
         Args:
             lids: Scope to log ids, newest first (older ones after a rotation).
-            year: The newest log where None.
+            year: Every year that is kept where None.
 
         Raises:
             LogInconsistent: A row does not lead to the line it should.
         """
-        head = self.head(conn, year)
-        if head is None:
+        heads = [self.head(conn, one) for one in self.years(conn) if year in (None, one)]
+        own = [self._lines_of_year(conn, lids, head) for head in heads if head]
+        if not own:
             return OwnLines([], "", 0)
+        lines = [line for found in own for line in found.lines]
+        lines += self._released(conn, lids, lines, year)
+        return OwnLines(
+            lines, own[0].checkpoint, sum(one.erased for one in own), [one.checkpoint for one in own[1:]]
+        )
+
+    def years(self, conn: Connection) -> list[int]:
+        """The years that have a log, the newest first."""
+        return list(conn.execute(select(tables.tree.c.year).order_by(tables.tree.c.year.desc())).scalars())
+
+    def _released(
+        self,
+        conn: Connection,
+        lids: Mapping[str, Sequence[bytes]],
+        lines: Sequence[LogLine],
+        year: int | None,
+    ) -> list[LogLine]:
+        """The postponed lines that these lines release, of the same chains."""
+        named: dict[int, set[int]] = {}
+        for line in lines:
+            place = released_by(line)
+            if place and year in (None, place[0]):
+                named.setdefault(place[0], set()).add(place[1])
+        found: list[LogLine] = []
+        for when, indexes in named.items():
+            head = self.head(conn, when)
+            if head is None:
+                raise LogInconsistent("a release names a line of a log that is not here")
+            own = {fmt.handle(when, lid, True): scope for scope in lids for lid in lids[scope]}
+            tree = Tree(conn, when, head.size)
+            for index, entry in sorted(self._opened_at(conn, when, indexes).items()):
+                scopes = [own.get(one) for one in fmt.read_handles(fmt.parse_asker(entry.asker))]
+                found += [_line(scope, head, index, entry, tree) for scope in scopes if scope]
+        return found
+
+    def _erasures(
+        self, conn: Connection, year: int, gone: Sequence[int], size_of: Mapping[int, SignedHead]
+    ) -> list[tuple[SignedHead, int, Opened]]:
+        """The entries that erased these lines of a year."""
+        c = tables.erasure.c
+        places: dict[int, set[int]] = {}
+        for at in range(0, len(gone), _CHUNK):
+            part = gone[at : at + _CHUNK]
+            near = conn.execute(
+                select(c.log_year, c.index, c.first, c.last).where(
+                    c.year == year, c.first <= part[-1], c.last >= part[0]
+                )
+            )
+            for log_year, index, first, last in near:
+                if any(first <= one <= last for one in part):
+                    places.setdefault(log_year, set()).add(index)
+        return [
+            (size_of[when], index, entry)
+            for when, indexes in places.items()
+            if when in size_of
+            for index, entry in sorted(self._opened_at(conn, when, indexes).items())
+        ]
+
+    def _lines_of_year(
+        self, conn: Connection, lids: Mapping[str, Sequence[bytes]], head: SignedHead
+    ) -> OwnLines:
         secret = self.log_key(head.year)
         chains = [(scope, fmt.handle(head.year, lid)) for scope in lids for lid in lids[scope]]
         places = _places(conn, secret, head.size, [handle for _, handle in chains])
         opened = self._opened_at(conn, head.year, {index for listed in places.values() for index in listed})
         tree = Tree(conn, head.year, head.size)
         lines: list[LogLine] = []
-        erased = 0
+        gone: dict[int, str] = {}
         for scope, handle in chains:
             for n, index in enumerate(places.get(handle, ()), 1):
                 entry = opened.get(index)
                 if entry is None:
-                    erased += 1
+                    gone.setdefault(index, scope)
                     continue
                 _concerns(entry, handle, n)
                 lines.append(_line(scope, head, index, entry, tree))
-        return OwnLines(lines, head.note, erased)
+        if gone:
+            heads = {one: found for one in self.years(conn) if (found := self.head(conn, one))}
+            scope = next(iter(gone.values()))
+            lines += [
+                _line(scope, at, index, entry, Tree(conn, at.year, at.size))
+                for at, index, entry in self._erasures(conn, head.year, sorted(gone), heads)
+            ]
+        return OwnLines(lines, head.note, len(gone))
 
     # --- the officer -----------------------------------------------------------------
 
@@ -227,6 +312,65 @@ class LogReader:
                     return Page(found, index if index else None)
         return Page(found, lowest if lowest else None)
 
+    def between(self, conn: Connection, begin: datetime, end: datetime) -> Iterator[Found]:
+        """Every entry that is kept with `begin <= time < end` by the hub's clock, by rising place."""
+        first, last = _ms(begin), _ms(end)
+        for year in self.years(conn)[::-1]:
+            if not begin.year - 1 <= year <= end.year:
+                continue
+            head = self.head(conn, year)
+            if head is None:
+                continue
+            start = self._first_after(conn, head, begin - _CLOCK_SLACK)
+            stop = _ms(end + _CLOCK_SLACK)
+            for index, entry in self.opened(conn, year, start, head.size):
+                asker = fmt.parse_asker(entry.asker)
+                if asker.ts > stop:
+                    break
+                if first <= asker.ts < last:
+                    yield Found(year, index, asker, entry)
+
+    def unreadable_between(self, conn: Connection, begin: datetime, end: datetime) -> int:
+        """How many entries near this period are no longer kept; of the erased ones nobody knows the time."""
+        count = 0
+        for year in self.years(conn):
+            head = self.head(conn, year)
+            if head is None or not begin.year <= year <= end.year:
+                continue
+            first = self._first_after(conn, head, begin - _CLOCK_SLACK)
+            last = self._first_after(conn, head, end + _CLOCK_SLACK)
+            column = tables.entry.c
+            gone = select(func.count()).where(
+                column.year == year, column.index >= first, column.index < last, column.sealed.is_(None)
+            )
+            count += conn.execute(gone).scalar() or 0
+        return count
+
+    def at(self, conn: Connection, year: int, index: int) -> Found | None:
+        """One entry; None where it is not there or no longer kept."""
+        found = next(self.opened(conn, year, index, index + 1), None)
+        return None if found is None else Found(year, index, fmt.parse_asker(found[1].asker), found[1])
+
+    def on_handles(self, conn: Connection, year: int, handles: Sequence[bytes]) -> list[Found]:
+        """The kept lines of these chains of one year, by rising place.
+
+        Raises:
+            LogInconsistent: A chain has a gap, or leads to a line of another one.
+        """
+        head = self.head(conn, year)
+        if head is None:
+            return []
+        places = _places(conn, self.log_key(year), head.size, handles)
+        indexes = {index for listed in places.values() for index in listed}
+        opened = self._opened_at(conn, year, indexes)
+        for handle, listed in places.items():
+            for n, index in enumerate(listed, 1):
+                if index in opened:
+                    _concerns(opened[index], handle, n)
+        return [
+            Found(year, index, fmt.parse_asker(entry.asker), entry) for index, entry in sorted(opened.items())
+        ]
+
     def _first_after(self, conn: Connection, head: SignedHead, instant: datetime) -> int:
         """An index from which all entries are later than `instant`, by bisection over readable entries."""
         low, high, limit = 0, head.size, _ms(instant)
@@ -238,23 +382,6 @@ class LogReader:
             else:
                 low = probe[0] + 1
         return low
-
-    def between(self, conn: Connection, begin: datetime, end: datetime) -> Iterator[Opened]:
-        """Entries that are kept, of `begin` to before `end` by the hub's clock (UTC), in order of recording.
-
-        Raises:
-            LogInconsistent: One does not open under the key it names.
-        """
-        since, until = _ms(begin), _ms(end)
-        for year in range((begin - _CLOCK_SLACK).year, (end + _CLOCK_SLACK).year + 1):
-            head = self.head(conn, year)
-            if head is None:
-                continue
-            first = self._first_after(conn, head, begin - _CLOCK_SLACK)
-            last = self._first_after(conn, head, end + _CLOCK_SLACK)
-            for _, entry in self.opened(conn, year, first, last):
-                if since <= fmt.parse_asker(entry.asker).ts < until:
-                    yield entry
 
     def _descending(
         self, conn: Connection, year: int, lowest: int, start: int
@@ -319,6 +446,16 @@ class LogReader:
                 if entry is not None:
                     found[index] = entry
         return found
+
+
+def released_by(line: LogLine) -> tuple[int, int] | None:
+    """Year and index of the postponed line that this line releases; None for any other line."""
+    if fmt.parse_asker(line.asker.encode()).t != "release":
+        return None
+    chain = fmt.parse_chain(line.chain.encode())
+    if not isinstance(chain.index, int):
+        return None
+    return chain.year if isinstance(chain.year, int) else line.year, chain.index
 
 
 def _places(conn: Connection, secret: bytes, size: int, handles: Sequence[bytes]) -> dict[bytes, list[int]]:

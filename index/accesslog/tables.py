@@ -91,6 +91,17 @@ cosignature = Table(
 Those of sizes below the newest confirmed one are removed: a later confirmation covers them.
 """
 
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("log_year", SmallInteger, primary_key=True, autoincrement=False),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("year", SmallInteger, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+)
+"""Where each `erase` entry stands, and which lines of which year it is about: to find it back by them."""
+
 _TREE_SHRINKS = (
     "NEW.year <> OLD.year OR NEW.size < OLD.size "
     "OR NEW.signed_size < OLD.signed_size OR NEW.batch <= OLD.batch"

@@ -7,6 +7,7 @@
     4. the table of chains holds exactly those lines
     5. the stored tiles are those of the leaves
     6. where the nodes' keys are given: every statement bears its node's signature
+    7. what each daily entry `heads` says of the ends of the chains is so
 
 Left to others: whether the log was replaced as a whole. That shows in receipts,
 in the officer's own last checkpoint and with witnesses.
@@ -18,16 +19,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from msgspec import UNSET
 from sqlalchemy import Connection, func, select
 
 from index.protocol import entry as fmt
-from index.protocol.codec import unb64u
-from index.protocol.entry import Asker, EntryError, Opened
+from index.protocol.codec import b64u, unb64u
+from index.protocol.entry import Asker, Chain, EntryError, Opened, erases
 from index.protocol.merkle import Frontier, leaf_hash
 from index.protocol.statement import Signed, canonical, verify_signature
 
 from . import tables
 from .errors import LogInconsistent
+from .heads import digest_of, listed
 from .reading import LogReader, SignedHead
 from .tiles import Edge
 
@@ -104,7 +107,8 @@ class _Pass:
         self._frontier = Frontier()
         self._edge = Edge(0, {})
         self._chains: dict[bytes, tuple[int, int]] = {}
-        self._erasures: list[tuple[int, int]] = []
+        self._erasures = _erasures_of_other_years(conn, reader, head.year)
+        self._grown: list[tuple[int, bytes, int]] = []
 
     def chunk(self, start: int, end: int) -> None:
         """Read the entries `start` to `end` and what the other tables say of them."""
@@ -137,17 +141,20 @@ class _Pass:
         if self._frontier.size != self._head.size or self._frontier.root() != self._head.root:  # 1
             self._problem("the root over the leaves is not the one that was signed")
         for index in self.unreadable:  # 2
-            if not any(first <= index <= last for first, last in self._erasures):
+            if not any(erases(chain, index) for chain in self._erasures):
                 self._problem(f"entry {index} is gone without an erasure")
         highest = {fmt.handle_key(self._secret, handle): n for handle, (n, _) in self._chains.items()}
+        by_key = {fmt.handle_key(self._secret, handle): handle for handle in self._chains}
         line, keys = tables.handle.c, sorted(highest)
         for at in range(0, len(keys), _KEYS_AT_ONCE):  # 4
             part = keys[at : at + _KEYS_AT_ONCE]
             rows = self._conn.execute(
                 select(line.key, func.max(line.n)).where(line.key.in_(part)).group_by(line.key)
             )
-            if any(n != highest[key] for key, n in rows):
-                self._problem("the chain table has lines that no entry has")
+            for key, n in rows:
+                # The newest line of a chain may be the one that was erased: its term can be shorter.
+                if n != highest[key] and not self._were_erased(key, highest[key], by_key[key]):
+                    self._problem("the chain table has lines that no entry has")
         column = tables.entry.c
         beyond = select(func.count()).where(column.year == self._head.year, column.index >= self._head.size)
         if self._conn.execute(beyond).scalar():
@@ -161,8 +168,10 @@ class _Pass:
             return
         self.opened += 1
         self.last = asker.ts
-        if asker.t == "erase" and isinstance(chain.from_, int) and isinstance(chain.to, int):
-            self._erasures.append((chain.from_, chain.to))
+        if asker.t == "erase" and chain.year in (UNSET, self._head.year):
+            self._erasures.append(chain)
+        if asker.t == "heads" and chain.year in (UNSET, self._head.year):
+            self._heads(index, chain)
         handles = fmt.read_handles(asker)
         if len(handles) != len(chain.subj):
             self._problem(f"entry {index} has other subjects than handles")
@@ -174,10 +183,29 @@ class _Pass:
             if not follows and not (self.unreadable and n > before[0] and before[1] < prev < index):
                 self._problem(f"entry {index} does not follow the line before it in a chain")
             self._chains[handle] = (n, index)
+            self._grown.append((index, handle, n))
             masked = fmt.pointer(self._secret, handle, n, index)
             lines[fmt.handle_key(self._secret, handle), n] = (index, masked)
         if self._node_keys is not None and asker.nodeSig and not self._signed(asker):  # 6
             self._problem(f"entry {index} does not bear its node's signature")
+
+    def _were_erased(self, key: bytes, after: int, handle: bytes) -> bool:
+        """Whether every line of a chain beyond number `after` is one that no longer opens."""
+        line = tables.handle.c
+        rows = self._conn.execute(select(line.n, line.pointer).where(line.key == key, line.n > after)).all()
+        gone = set(self.unreadable)
+        return all(fmt.index_behind(self._secret, handle, n, masked) in gone for n, masked in rows)
+
+    def _heads(self, index: int, chain: Chain) -> None:
+        """7: an entry `heads` says what was read; lines erased since cannot be compared."""
+        if not isinstance(chain.from_, int) or not isinstance(chain.to, int):
+            self._problem(f"entry {index} does not say which lines it is about")
+            return
+        ends = {handle: (n, at) for at, handle, n in self._grown if chain.from_ <= at <= chain.to}
+        whole = not any(chain.from_ <= gone <= chain.to for gone in self.unreadable)
+        if whole and (chain.count, chain.digest) != (len(ends), b64u(digest_of(listed(ends)))):
+            self._problem(f"entry {index} contradicts the ends of the chains it is about")
+        self._grown = [one for one in self._grown if one[0] > chain.to]
 
     def _signed(self, asker: Asker) -> bool:
         try:
@@ -217,3 +245,13 @@ class _Pass:
     def _problem(self, text: str) -> None:
         if len(self.problems) < _MOST_PROBLEMS:
             self.problems.append(text)
+
+
+def _erasures_of_other_years(conn: Connection, reader: LogReader, year: int) -> list[Chain]:
+    """Chain parts of the `erase` entries about a year that stand in the logs of others."""
+    column = tables.erasure.c
+    rows = conn.execute(
+        select(column.log_year, column.index).where(column.year == year, column.log_year != year)
+    ).all()
+    found = (reader.at(conn, log_year, index) for log_year, index in rows)
+    return [fmt.parse_chain(one.opened.chain) for one in found if one and one.asker.t == "erase"]

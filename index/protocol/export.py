@@ -10,8 +10,10 @@ Checked, for every line and in this order:
     1. the files are there, of a sane size, and each proof belongs to a line
     2. the checkpoint of its proof is signed by the log of the policy, and its leaf stands in it
     3. the witnesses of the policy's quorum cosigned that checkpoint
-    4. the line concerns the person: one of its handles is computed from the log ids
-    5. per chain the numbers run 1, 2, 3 ... and each line names the index of the one before
+    4. the line concerns the person: one of its handles is computed from the log ids; on a postponed
+       chain a line counts when a `release` among the others names it; an `erase` entry is about nobody
+    5. per chain the numbers run 1, 2, 3 ... and each line names the index of the one before; where
+       numbers lack, an `erase` entry names the line before
     6. the last line of every chain of the newest year is one and the same own look over all
        scopes, the one that read them: nothing was left out at an end either
 
@@ -32,9 +34,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from .codec import EncodingError, b64u, unb64u
-from .entry import Asker, EntryError, handle, leaf_of, parse_asker, parse_chain, read_handles
+from .entry import Asker, Chain, EntryError, erases, handle, leaf_of, parse_asker, parse_chain, read_handles
 from .messages import LogLine
-from .note import Note, NoteError, year_of
+from .note import Note, NoteError, parse_checkpoint, parse_note, year_of
 from .proof import ProofError, make_proof, parse_proof, verify_proof
 from .tlogpolicy import Confirmed, LogPolicy, PolicyFileError, parse_policy, policy_without_witnesses
 
@@ -88,7 +90,7 @@ def policy_text(log_vkey: str) -> str:
 
 def files_of(
     lines: Sequence[LogLine],
-    checkpoint: str,
+    checkpoints: Sequence[str],
     lids: Mapping[str, Sequence[bytes]],
     log_vkey: str,
     *,
@@ -98,7 +100,7 @@ def files_of(
     """The checkable files of an export by name. A line that concerns several scopes is written once.
 
     Args:
-        checkpoint: The note that the lines' own proofs lead to.
+        checkpoints: The signed note of each year that has a line: the lines' own proofs lead to them.
         proofs: By year and index, proofs under a confirmed checkpoint; they take the place of the lines' own.
         policy: The published policy; absent: that of a log without witnesses.
     """
@@ -108,6 +110,7 @@ def files_of(
         for _, line in sorted(once.items())
     ]
     listed = {scope: [b64u(lid) for lid in values] for scope, values in lids.items()}
+    notes = {year_of(parse_checkpoint(parse_note(note).text).origin)[1]: note for note in checkpoints if note}
     found = {
         LINES: b"".join(msgspec.json.encode(row) + b"\n" for row in rows),
         LIDS: msgspec.json.encode(listed),
@@ -116,7 +119,7 @@ def files_of(
     for (year, index), line in sorted(once.items()):
         proof = (proofs or {}).get((year, index))
         if proof is None:
-            proof = make_proof(index, [unb64u(step, 32) for step in line.proof], checkpoint)
+            proof = make_proof(index, [unb64u(step, 32) for step in line.proof], notes[year])
         found[f"proofs/{year}-{index}.tlog-proof"] = proof.encode()
     return found
 
@@ -166,7 +169,10 @@ class _Check:
         self.held = 0
         self.last: datetime | None = None
         self.problems: list[str] = []
-        self.numbers: dict[bytes, list[tuple[int, int, int]]] = {}
+        self.numbers: dict[tuple[int, bytes], list[tuple[int, int, int]]] = {}
+        self._released: set[tuple[int, int]] = set()
+        self._postponed: set[tuple[int, int]] = set()
+        self._erasures: list[tuple[int, Chain]] = []
         self._looks: set[int] = set()
         self._newest = 0
         self.confirmed: datetime | None = None
@@ -201,15 +207,25 @@ class _Check:
         if not self._confirmed(proof.note):
             self.problem(f"line {line.year}-{line.index} is not confirmed by the witnesses of the policy")
             return
+        year = chain.year if isinstance(chain.year, int) else line.year
+        if asker.t == "erase" and not handles:
+            self._erasures.append((year, chain))
+            return
         own = {handle(line.year, lid) for lid in self._lids}
-        if len(handles) != len(chain.subj) or not own & set(handles):
+        later = {handle(line.year, lid, True) for lid in self._lids}
+        if len(handles) != len(chain.subj) or not (own | later) & set(handles):
             self.problem(f"line {line.year}-{line.index} is about somebody else")
             return
         self.held += 1
+        if not own & set(handles):
+            self._postponed.add((line.year, line.index))
+            return
         self._seen(line, asker)
+        if asker.t == "release" and isinstance(chain.index, int):
+            self._released.add((year, chain.index))
         for found, (n, prev) in zip(handles, chain.subj, strict=True):
             if found in own:
-                self.numbers.setdefault(found, []).append((n, prev, line.index))
+                self.numbers.setdefault((line.year, found), []).append((n, prev, line.index))
 
     def _confirmed(self, note: Note) -> bool:
         """3: the quorum; all lines of a file bear the same few checkpoints."""
@@ -232,19 +248,31 @@ class _Check:
         at = datetime.fromtimestamp(asker.ts / 1000, UTC)
         self.last = at if self.last is None else max(self.last, at)
 
+    def _gone(self, year: int, index: int) -> bool:
+        return any(when == year and erases(chain, index) for when, chain in self._erasures)
+
     def chains(self) -> None:
         """5 and 6."""
         if not self.held:
             self.problem("there is no line")
-        for numbers in self.numbers.values():
-            before = -1
-            for expected, (n, prev, index) in enumerate(sorted(numbers), 1):
-                if (n, prev) != (expected, before):
-                    self.problem(f"a chain has a gap before line {self._newest}-{index}")
+        for (year, _), numbers in self.numbers.items():
+            last, before = 0, -1
+            for n, prev, index in sorted(numbers):
+                follows = (n, prev) == (last + 1, before)
+                if not follows and not (n > last + 1 and before < prev < index and self._gone(year, prev)):
+                    self.problem(f"a chain has a gap before line {year}-{index}")
                     break
-                before = index
+                last, before = n, index
+        for year, index in sorted(self._postponed - self._released):
+            self.problem(f"line {year}-{index} is about somebody else")
+        for year, index in sorted(self._released - self._postponed):
+            if not self._gone(year, index):
+                self.problem(f"line {year}-{index} was released and is missing")
         ends = {
-            max(index for _, _, index in self.numbers.get(handle(self._newest, lid), [(0, 0, -1)]))
+            max(
+                index
+                for _, _, index in self.numbers.get((self._newest, handle(self._newest, lid)), [(0, 0, -1)])
+            )
             for lid in self._present
         }
         if len(ends) != 1 or not ends <= self._looks:

@@ -7,7 +7,7 @@ body (`statement`), never in it. Months are `YYYY-MM`. Times are UTC ISO 8601.
 Source: docs/design/protocol.md.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -405,6 +405,54 @@ class ReplyAnswer(Message, frozen=True):
     log: list[LogReceipt]
 
 
+# --- POST /v1/inquiries and answers --------------------------------------------------
+
+InquiryAnswerCode = Literal[
+    "own_client", "covered_for_colleague", "consultation", "danger", "mistake", "unknown"
+]
+INQUIRY_ANSWERS: tuple[InquiryAnswerCode, ...] = get_args(InquiryAnswerCode)
+
+
+class InquiryRequest(Message, frozen=True):
+    """A node asks what the privacy officer wants to know about its own looks."""
+
+
+class Inquiry(Message, frozen=True):
+    """One look that is asked about: by whom, when, why, under which of the node's own case tags.
+
+    `why` is what made the officer ask: the sample, break-glass, or a pattern.
+    """
+
+    id: B64
+    actor: str
+    role: str
+    team: str
+    purpose: str
+    case: str
+    why: Literal["steekproef", "spoed", "patroon"]
+    at: Instant
+    due: Instant
+
+
+class InquiryList(Message, frozen=True):
+    """At most 200, the soonest due first."""
+
+    inquiries: list[Inquiry]
+    log: list[LogReceipt]
+
+
+class InquiryReply(Message, frozen=True):
+    """A code, never text; the statement names the employee, who must be the one who looked."""
+
+    id: B64
+    answer: InquiryAnswerCode
+
+
+class InquiryAnswer(Message, frozen=True):
+    answer: InquiryAnswerCode
+    log: list[LogReceipt]
+
+
 # --- POST /v1/codes, /v1/codes/state, /v1/citizen/code -------------------------------
 
 
@@ -587,8 +635,14 @@ class LogLine(Message, frozen=True):
 
 
 class OwnLogAnswer(Message, frozen=True):
-    """`checkpoint` is the signed note that all inclusion proofs lead to."""
+    """`checkpoint` is the signed note that the proofs of the newest year's lines lead to.
+
+    `earlier` has those of the years before, newest first. A line that a `release` among the
+    others names stands on a postponed chain; an `erase` entry is about nobody and says
+    which lines are no longer kept.
+    """
 
     lines: list[LogLine]
     checkpoint: str
     log: list[LogReceipt]
+    earlier: list[str] = []

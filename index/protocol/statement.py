@@ -92,6 +92,8 @@ T_OF_PATH: Mapping[str, Activity] = {
     "/v1/citizen/log": "log_view",
     "/v1/citizen/code": "relation",
     "/v1/subscriptions": "subscription",
+    "/v1/inquiries": "admin",
+    "/v1/inquiries/answers": "admin",
     "/v1/enrolments": "key",
 }
 """The activity of each signed call; a statement that names another is refused."""

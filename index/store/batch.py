@@ -36,9 +36,11 @@ from index.transaction import (
     DigestRow,
     DirectiveRow,
     FlagRow,
+    InquiryRow,
     MarkerRow,
     MessageRow,
     Needs,
+    PostponedRow,
     Read,
     RelationRow,
     ReviewRow,
@@ -107,6 +109,7 @@ def read(connection: Connection, needs: Needs) -> Read:
     out.reviews = dict.fromkeys(needs.reviews)
     for one in map(ReviewRow._make, _by_keys(connection, t.review, ("key",), [(k,) for k in needs.reviews])):
         out.reviews[one.key] = one
+    _read_officers(connection, needs, out)
     out.messages = dict.fromkeys(needs.messages)
     for msg in map(
         MessageRow._make, _by_keys(connection, t.message, ("node_tag", "message"), needs.messages)
@@ -117,6 +120,16 @@ def read(connection: Connection, needs: Needs) -> Read:
     for pub_tag, number in needs.buckets:
         out.buckets[(pub_tag, number)] = _bucket(connection, pub_tag, number)
     return out
+
+
+def _read_officers(connection: Connection, needs: Needs, out: Read) -> None:
+    """What officers work on; no statement for a batch without them, for they are asked by key only."""
+    out.postponed = dict.fromkeys(needs.postponed)
+    for row in _by_keys(connection, t.postponed, ("key",), [(k,) for k in needs.postponed]):
+        out.postponed[row[0]] = PostponedRow._make(row)
+    out.inquiries = dict.fromkeys(needs.inquiries)
+    for row in _by_keys(connection, t.inquiry, ("key",), [(k,) for k in needs.inquiries]):
+        out.inquiries[row[0]] = InquiryRow._make(row)
 
 
 def _others(connection: Connection, count: int) -> set[tuple[bytes, int]]:
@@ -166,6 +179,10 @@ def write(connection: Connection, written: Written, messages: Iterable[MessageRo
     _run(connection, _delete(connection.dialect, t.claim), ended)
     _upsert(connection, t.claim, [row for row in written.claims.values() if row is not None])
     _upsert(connection, t.review, list(written.reviews.values()))
+    told = [(key,) for key, row in written.postponed.items() if row is None]
+    _run(connection, _delete(connection.dialect, t.postponed), told)
+    _upsert(connection, t.postponed, [row for row in written.postponed.values() if row is not None])
+    _upsert(connection, t.inquiry, list(written.inquiries.values()))
     _run(connection, _insert(connection.dialect, t.message, False), list(messages))
 
 

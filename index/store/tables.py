@@ -111,6 +111,54 @@ review = Table(
 """One row per declared break-glass, without any person: who declared it, and what came of it."""
 Index("ix_review_open", review.c.open)
 
+postponed = Table(
+    "postponed",
+    metadata,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("sealed", LargeBinary(812), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""One row per line whose notice is postponed, until its release; place, chains and term are sealed."""
+
+inquiry = Table(
+    "inquiry",
+    metadata,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("tag", LargeBinary(16), nullable=False),
+    Column("open", SmallInteger, nullable=False),
+    Column("sealed", LargeBinary(812), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What an officer asks an organisation about one entry; `tag` stands for the node that is asked."""
+Index("ix_inquiry_tag", inquiry.c.tag)
+
+sample = Table(
+    "sample",
+    metadata,
+    Column("month", String(7), primary_key=True),
+    Column("sealed", LargeBinary(812), nullable=False),
+)
+"""The seed of each month's sample, kept from before the month began, and what was drawn."""
+
+opening = Table(
+    "opening",
+    metadata,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("sealed", LargeBinary(812), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Who wants to open one person's entries, why, and who of another organisation approved."""
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("reason", String(40), nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+"""When erasure is paused, and why; times in Unix seconds, `until` 0 while it lasts."""
+
 escrow_session = Table(
     "escrow_session",
     metadata,

@@ -9,7 +9,6 @@ Source: screens.md §8; access-log.md §5.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
 from urllib.parse import urlencode
@@ -21,9 +20,12 @@ from consent.pages import Identity, Pages, PageSettings, Visitor
 from consent.pages.names import Names
 from consent.pages.pages import Door, NotForYou
 from index.hub import Hub
+from index.office_hours import OfficersWork
 from index.officer import LogCheck, OfficerPage, OfficerQuery, Officers
 from index.protocol.codec import b64u
 from index.reviews import OUTCOMES, Outcome, ReviewList, YearFigure
+from index.web.work import Officer, Work
+from index.web.work import add_to as work_pages
 from policy.vocabulary import Vocabulary
 
 OFFICER_ROLES = frozenset({"privacy_officer", "fg"})
@@ -57,14 +59,6 @@ class OfficerLog(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Officer:
-    """A privacy officer who is logged in; `id` is what a review keeps of them."""
-
-    id: str = field(default="", repr=False)
-    name: str = field(default="", repr=False)
-
-
 OfficerPages = Pages[Officer]
 OfficerVisitor = Visitor[Officer]
 
@@ -72,12 +66,12 @@ OfficerVisitor = Visitor[Officer]
 def mount(app: FastAPI, hub: Hub) -> None:
     """Add the officer's pages to the hub's application, when its settings have them."""
     if hub.settings.pages is not None:
-        _, routes = officer_pages(hub.settings.pages, Officers(hub), hub.vocabulary)
+        _, routes = officer_pages(hub.settings.pages, Officers(hub), hub.vocabulary, OfficersWork(hub))
         app.include_router(routes)
 
 
 def officer_pages(
-    settings: PageSettings, log: OfficerLog, vocabulary: Vocabulary
+    settings: PageSettings, log: OfficerLog, vocabulary: Vocabulary, work: Work
 ) -> tuple[OfficerPages, APIRouter]:
     """The officer's pages, ready to be included.
 
@@ -99,6 +93,7 @@ def officer_pages(
     pages.doors.append(Door("/spoed", "officer.nav_reviews", _is_officer))
     pages.add(routes, "/spoed", reviews.waiting, who=_is_officer)
     pages.add(routes, "/spoed", reviews.judge, who=_is_officer, methods=("POST",))
+    work_pages(pages, routes, work, vocabulary, log.organisations())
     return pages, routes
 
 
@@ -111,7 +106,7 @@ async def _welcome(identity: Identity) -> Officer:
     if not OFFICER_ROLES & set(identity.roles):
         raise NotForYou
     known = hashlib.sha256(b"officer/v1" + identity.subject.encode()).digest()
-    return Officer(b64u(known)[:22], identity.name)
+    return Officer(b64u(known)[:22], identity.name, str(identity.claims.get("oin", "")))
 
 
 def _is_officer(person: Officer) -> bool:

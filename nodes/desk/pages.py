@@ -63,6 +63,7 @@ class FieldProblem:
 
 def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     """The pages of the desk, for employees whose role has a purpose to look for."""
+    from nodes.desk.inquiries import Questions
     from nodes.desk.urgent import Urgent
 
     desk = Desk(node, pages.settings.blank_minutes * 60)
@@ -73,6 +74,8 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     may_declare = _may_declare(node)
     urgent = Urgent(desk, node)
     pages.doors.append(Door("/spoed", "desk.nav_confirm", may_declare))
+    questions = Questions(desk, node)
+    pages.doors.append(Door("/vragen", "desk.nav_inquiries", may))
     pages.doors.append(Door("/mijn-functie", "desk.nav_role", may))
     pages.add(routes, "/kijken", desk.why, who=may)
     pages.add(routes, "/kijken/wie", desk.who, who=may)
@@ -81,6 +84,8 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/kijken/spoed", urgent.declare, who=may_declare, methods=("POST",))
     pages.add(routes, "/spoed", urgent.waiting, who=may_declare)
     pages.add(routes, "/spoed/{crisis}", urgent.confirm, who=may_declare, methods=("POST",))
+    pages.add(routes, "/vragen", questions.waiting, who=may)
+    pages.add(routes, "/vragen/{vraag}", questions.answer, who=may, methods=("POST",))
     pages.add(routes, "/kijken/klaar", desk.done, who=may)
     pages.add(routes, "/koppeling/{link}", desk.linked, who=may)
     pages.add(routes, "/bezoeken", desk.visits, who=may)

@@ -177,6 +177,11 @@ def _answer_of(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], 
     return {"replies": [{"token": b64u(thing.secret * 4), "answer": "confirmed"}]}, ""
 
 
+def _inquiry_answer(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    """With the first bytes of another's secret where the id of a question belongs."""
+    return {"id": b64u(thing.secret[:16]), "answer": "mistake"}, ""
+
+
 def _colleague(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
     return {"outcome": "confirmed"}, ""
 
@@ -266,6 +271,8 @@ TRIES: tuple[Try, ...] = (
     Try("/v1/objections", _objection, "ticket"),
     Try("/v1/objections/open", _objections_open, "flag"),
     Try("/v1/objections/answers", _answer_of, "flag"),
+    Try("/v1/inquiries", _objections_open, "flag"),
+    Try("/v1/inquiries/answers", _inquiry_answer, "flag"),
     Try("/v1/citizen/flags", _own, "ticket"),
     Try("/v1/citizen/choices", _own, "ticket"),
     Try("/v1/citizen/receipts", _own, "ticket"),

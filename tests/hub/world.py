@@ -47,7 +47,7 @@ from index.protocol.directory import (
     encode,
     sign,
 )
-from index.protocol.entry import log_id
+from index.protocol.entry import kinds_shown, log_id, parse_asker
 from index.protocol.evaluate import issue_holder_receipt
 from index.protocol.messages import LookupAnswer, RelationAnswer
 from index.protocol.note import ED25519, NoteKey
@@ -60,12 +60,14 @@ from index.store import migrate
 from index.store.engine import open_engine
 from nodes.oprf import ristretto
 from policy.decide import scopes_for
+from policy.postpone import Postponement
 from policy.vocabulary import load_vocabulary
 
 HUB_ID = "hub.test.vlagwijzer.example"
 GEMEENTE, SCHULDHULP, PORTAAL = "00000001234567890000", "00000009876543210000", "00000005555555550000"
 HOLDERS = ("kh-a", "kh-b", "kh-c")
 VOCABULARY = load_vocabulary()
+POSTPONEMENT = Postponement.of(VOCABULARY)
 
 
 class Clock:
@@ -542,7 +544,9 @@ class World:
 
     def check(self, receipt: Any, sent: Sent, lids: Sequence[bytes] | None) -> CheckedEntry:
         """A log receipt, checked as a node checks it."""
-        return verify_log_receipt(receipt, log_vkey=self.log_vkey, sent=sent.signed, lids=lids)
+        asker = parse_asker(receipt.asker.encode())
+        later = POSTPONEMENT.postpones(asker.role, kinds_shown(unb64u(asker.shown)))
+        return verify_log_receipt(receipt, log_vkey=self.log_vkey, sent=sent.signed, lids=lids, later=later)
 
     @property
     def log_vkey(self) -> str:

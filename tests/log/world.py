@@ -26,7 +26,7 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NODE_KEY = SigningKey(b"\x04" * 32)
 LOG_TABLES = [
     getattr(index.accesslog.tables, name)
-    for name in ("entry", "handle", "tile", "tree", "spent", "heads", "cosignature")
+    for name in ("entry", "handle", "tile", "tree", "spent", "heads", "cosignature", "erasure")
 ]
 
 

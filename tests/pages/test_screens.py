@@ -13,6 +13,7 @@ from tests.pages.conftest import Enter, own_machine_only
 from tests.pages.world import (
     DISPUTES,
     ENTRIES,
+    INQUIRIES,
     LINES,
     REJECTIONS,
     REVIEWS,
@@ -260,6 +261,55 @@ def test_the_officer_holds_every_rule_on_every_screen(
     officer.log.holds = False
     page.goto(f"{officer.url}/lijst?functie=fg")
     check("broken log, nothing found")
+
+
+def test_the_officers_work_holds_every_rule_on_every_screen(
+    page: Page, officer: Site, enter: Enter, check: Check
+) -> None:
+    enter(page, officer, "olga")
+    paths = ("steekproef", "patronen", "openen", "naspelen?regel=2026-1", "bewaartermijn", "uitvoer")
+    for state in ("empty", "full"):
+        officer.work.full = state == "full"
+        for path in paths:
+            page.goto(f"{officer.url}/{path}")
+            check(f"{path}, {state}")
+    page.goto(f"{officer.url}/openen/een")
+    check("opened lines")
+    page.goto(f"{officer.url}/steekproef")
+    page.get_by_role("button", name=re.compile("^Vraag om uitleg")).first.click()
+    check("asked")
+    page.get_by_role("button", name=re.compile("^Vertel het nu")).first.click()
+    page.get_by_role("button", name=re.compile("^Vertel het later")).first.click()
+    page.get_by_role("button", name=re.compile("^Uitleg past(?! niet)")).first.click()
+    page.goto(f"{officer.url}/openen")
+    page.get_by_role("button", name=re.compile("^Keur goed")).click()
+    assert officer.work.done == [
+        ("ask", f"2026-{officer_entry()}"),
+        ("release", "wijkteam.vt_liaison.lookup"),
+        ("postpone", "wijkteam.vt_liaison.lookup", "onderzoek_loopt"),
+        ("fits", "twee"),
+        ("approve", "een", ""),
+    ]
+
+
+def officer_entry() -> int:
+    return ENTRIES[0].index
+
+
+def test_a_question_of_the_officer_is_answered_from_a_list(
+    page: Page, desk: Site, enter: Enter, check: Check
+) -> None:
+    enter(page, desk, "jan")
+    page.goto(f"{desk.url}/vragen")
+    check("no questions")
+    desk.inquiries.asked = list(INQUIRIES)
+    page.goto(f"{desk.url}/vragen")
+    check("questions")
+    page.get_by_role("combobox").first.select_option("consultation")
+    page.get_by_role("button", name=re.compile("^Verstuur")).first.click()
+    check("answered")
+    assert desk.inquiries.answers == [("een", "consultation")]
+    assert "Uw antwoord is verstuurd." in page.get_by_role("status").inner_text()
 
 
 FAILURES = [

@@ -19,8 +19,12 @@ from fastapi import FastAPI
 
 from consent.pages import LoginSettings, PageSettings
 from consent.receipt import Receipt
+from index import indicators, inquiries, notices, openings, replaying
+from index.erasing import Term
+from index.office_hours import Drawn, RetentionView, SampleView
 from index.officer import LogCheck, OfficerLine, OfficerPage, OfficerQuery
 from index.reviews import Review, ReviewLine, ReviewList, YearFigure, year_figures
+from index.sampling import Sample
 from index.web.pages import officer_pages
 from nodes.assisted import GivenCode, Letter
 from nodes.bsn import Bsn
@@ -47,7 +51,8 @@ from nodes.crises import Crisis, Declared
 from nodes.declarations import Declared as DeclaredSubject
 from nodes.disputes import DisputeView
 from nodes.employees import Employee
-from nodes.errors import BadInput, UnknownReference, UnknownVisit
+from nodes.errors import BadInput, UnknownInquiry, UnknownReference, UnknownVisit
+from nodes.inquiries import InquiryView
 from nodes.outbox import Outbox
 from nodes.pages import node_pages
 from nodes.policy import InForce
@@ -800,6 +805,130 @@ def node_settings(parts: set[str], port: int, issuer: str, **more: Any) -> NodeS
 
 
 @dataclass
+class InquiriesInMemory:
+    """Questions to the employee who is logged in."""
+
+    asked: list[InquiryView] = field(default_factory=list)
+    answers: list[tuple[str, str]] = field(default_factory=list)
+
+    async def of(self, employee: Employee) -> list[InquiryView]:
+        return self.asked
+
+    async def answer(self, employee: Employee, id_: str, answer: str) -> None:
+        if id_ not in {one.id for one in self.asked}:
+            raise UnknownInquiry
+        self.answers.append((id_, answer))
+        self.asked = [one for one in self.asked if one.id != id_]
+
+
+INQUIRIES = [
+    InquiryView("een", AT, AT + timedelta(days=7), "huisbezoek", "steekproef", "Z-2026-17"),
+    InquiryView("twee", AT, AT + timedelta(days=7), "keukentafelgesprek", "patroon", ""),
+]
+
+
+def asked_view(id_: str, *, answer: str = "", open_: bool = True) -> inquiries.View:
+    at = int(AT.timestamp())
+    asked = inquiries.Asked(
+        2026, 40, "wijkteam", "abcdefghijkl", "generalist", "wijkteam-noord", "huisbezoek", "", at,
+        "steekproef", at, at + 7 * 86_400, "olga", answer,
+    )  # fmt: skip
+    return inquiries.View(id_, asked, open_)
+
+
+@dataclass
+class WorkInMemory:
+    """What an officer works on: nothing, until a test puts it there."""
+
+    full: bool = False
+    done: list[tuple[str, ...]] = field(default_factory=list)
+
+    async def sample(self) -> SampleView:
+        if not self.full:
+            return SampleView(None, (), True, "2026-12")
+        drawn = [
+            Drawn(2026, line, asked_view("een") if number else None)
+            for number, line in enumerate(ENTRIES[:2])
+        ]
+        return SampleView(
+            Sample("2026-11", "", True, 1, 310, [(2026, 40), (2026, 39)]), drawn, True, "2026-12"
+        )
+
+    async def asked(self) -> list[inquiries.View]:
+        return [asked_view("een"), asked_view("twee", answer="own_client")] if self.full else []
+
+    async def ask(self, place: str, why: str, officer: str) -> str:
+        self.done.append(("ask", place))
+        return "done"
+
+    async def close(self, id_: str, outcome: str) -> str:
+        self.done.append((outcome, id_))
+        return "done"
+
+    async def postponed(self) -> list[notices.Waiting]:
+        if not self.full:
+            return []
+        return [
+            notices.Waiting("wijkteam.vt_liaison.lookup", "wijkteam", "vt_liaison", "lookup", 3, 2, AT),
+            notices.Waiting("jeugd.bron.publish", "jeugd", "bron", "publish", 4, 0, AT + timedelta(days=3)),
+        ]
+
+    async def release(self, group: str) -> str:
+        self.done.append(("release", group))
+        return "done"
+
+    async def postpone(self, group: str, reason: str) -> str:
+        self.done.append(("postpone", group, reason))
+        return "done"
+
+    async def questions(self, organisation: str) -> list[indicators.QuestionToAsk]:
+        team = indicators.Group(GEMEENTE, "wijkteam-noord", "generalist")
+        asked = [indicators.QuestionToAsk(sign, team, 31, 80, 4.0, 3) for sign in indicators.SIGNS]
+        alone = indicators.QuestionToAsk("urgent", team, 6, 10, None, 0)
+        return [*asked, alone] if self.full else []
+
+    async def replay(self, place: str) -> replaying.Replayed | None:
+        if not self.full:
+            return None
+        kinds = (
+            replaying.KindThen("schuldhulp", 11, "toestemming", 12, True, True),
+            replaying.KindThen("ggz", 12, "", 0, False, False),
+        )
+        return replaying.Replayed(2026, 40, AT, 3, "generalist", "huisbezoek", GEMEENTE, "different", kinds)
+
+    async def wishes(self) -> list[openings.WishView]:
+        if not self.full:
+            return []
+        at = int(AT.timestamp())
+        wish = openings.Wish(2026, 40, "datalek", "otto", SCHULDHULP, at)
+        return [
+            openings.WishView("een", wish, "waiting"),
+            openings.WishView("twee", openings.Wish(2026, 39, "datalek", "otto", SCHULDHULP, at), "over"),
+        ]
+
+    async def request(self, place: str, reason: str, officer: str, org: str) -> str:
+        self.done.append(("request", place, reason, org))
+        return "done" if org else "refused"
+
+    async def approve(self, id_: str, officer: str, org: str) -> str:
+        self.done.append(("approve", id_, org))
+        return "done"
+
+    async def opened(self, id_: str, officer: str) -> list[OfficerLine] | None:
+        return ENTRIES[:3] if self.full else None
+
+    async def export(self, form: str, begin: datetime, end: datetime, organisation: str) -> bytes:
+        self.done.append(("export", form))
+        return b"maand,aantal\r\n"
+
+    async def retention(self) -> RetentionView:
+        if not self.full:
+            return RetentionView((), "rechtszaak", 4)
+        terms = [Term("log", "2026-11", AT + timedelta(days=1800), 900), Term("log-own", "2026-11", None, 12)]
+        return RetentionView(terms, "", 0)
+
+
+@dataclass
 class Site:
     """A served process and what a test may set behind it."""
 
@@ -811,6 +940,8 @@ class Site:
     declarations: DeclarationsInMemory = field(default_factory=DeclarationsInMemory)
     source: SourceInMemory = field(default_factory=SourceInMemory)
     log: LogInMemory = field(default_factory=LogInMemory)
+    inquiries: InquiriesInMemory = field(default_factory=InquiriesInMemory)
+    work: WorkInMemory = field(default_factory=WorkInMemory)
     crises: Any = None
     node: Any = None
     pages: Any = None
@@ -827,6 +958,7 @@ def node_site(parts: set[str], issuer: str, *, port: int = 0, **more: Any) -> Si
         vocabulary=VOCABULARY,
         visits=site.visits,
         crises=site.crises,
+        inquiries=site.inquiries,
         assisted=site.assisted,
         citizens=site.citizens,
         declarations=site.declarations,
@@ -856,7 +988,7 @@ def officer_site(issuer: str) -> Site:
         ),
         demo=True,
     )
-    site.pages, routes = officer_pages(settings, site.log, VOCABULARY)
+    site.pages, routes = officer_pages(settings, site.log, VOCABULARY, site.work)
     site.app = with_missing(site.pages, routes)
     return site
 

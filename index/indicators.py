@@ -1,0 +1,153 @@
+"""Questions to ask about how teams look: counts against similar teams, never a verdict, never a person.
+
+    entries of a period -> per team of a role: how many looks, how many of them unusual in one way
+    -> the middle of the other teams of that role -> a question where the difference is large enough
+
+A question needs enough looks and enough unusual ones; with fewer it would be
+about single people. Same person by many employees is counted over chains that
+are compared here and shown nowhere.
+
+Source: docs/design/officers.md; screens.md O2.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from statistics import median
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from index.accesslog.reading import Found
+from index.protocol.codec import unb64u
+from policy.clock import AMSTERDAM, is_working_day
+
+if TYPE_CHECKING:
+    from index.hub import Hub
+
+Sign = Literal[
+    "outside_hours", "many_per_hour", "many_employees", "urgent", "empty", "refused", "opened_afterwards"
+]
+SIGNS: tuple[Sign, ...] = (
+    "outside_hours", "many_per_hour", "many_employees", "urgent", "empty", "refused", "opened_afterwards",
+)  # fmt: skip
+_OPEN, _CLOSED = 7, 19
+"""Office hours, Europe/Amsterdam, on working days."""
+_PER_HOUR = 20
+_EMPLOYEES = 4
+_AFTERWARDS = timedelta(hours=24)
+_LEAST_LOOKS = 10
+_LEAST_UNUSUAL = 5
+_TIMES = 2.0
+_MORE = 0.1
+"""A share counts as unusual from twice the middle of the others and a tenth above it."""
+
+
+class Group(NamedTuple):
+    """A team of one organisation in one role."""
+
+    organisation: str
+    team: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionToAsk:
+    """`unusual` of `looks` of a team; other teams of the role have `compared` per hundred (None: no others).
+
+    `others` is how many teams it was compared with.
+    """
+
+    sign: Sign
+    group: Group
+    unusual: int
+    looks: int
+    compared: float | None
+    others: int
+
+    @property
+    def share(self) -> float:
+        """Unusual looks per hundred."""
+        return 100 * self.unusual / self.looks
+
+
+@dataclass(slots=True)
+class _Counted:
+    looks: int = 0
+    unusual: Counter[Sign] = field(default_factory=Counter)
+
+
+def questions(hub: Hub, begin: datetime, end: datetime, organisation: str = "") -> list[QuestionToAsk]:
+    """What stands out in a period, the largest difference first. Blocks.
+
+    Args:
+        organisation: OIN, to see its own teams only; they are compared with all.
+    """
+    with hub.reading() as connection:
+        counted = _count(hub.log_reader.between(connection, begin, end))
+    found = [one for sign in SIGNS for one in _compared(sign, counted)]
+    mine = [one for one in found if not organisation or one.group.organisation == organisation]
+    return sorted(mine, key=lambda one: (-(one.share - (one.compared or 0)), one.group, one.sign))
+
+
+def _compared(sign: Sign, counted: dict[Group, _Counted]) -> Iterable[QuestionToAsk]:
+    for group, own in counted.items():
+        unusual = own.unusual[sign]
+        if own.looks < _LEAST_LOOKS or unusual < _LEAST_UNUSUAL:
+            continue
+        others = [
+            100 * other.unusual[sign] / other.looks
+            for name, other in counted.items()
+            if name != group and name.role == group.role and other.looks >= _LEAST_LOOKS
+        ]
+        middle = median(others) if others else None
+        share = 100 * unusual / own.looks
+        if middle is None or (share >= _TIMES * middle and share >= middle + 100 * _MORE):
+            yield QuestionToAsk(sign, group, unusual, own.looks, middle, len(others))
+
+
+def _count(entries: Iterable[Found]) -> dict[Group, _Counted]:
+    """Looks and unusual looks of each team. One pass; keeps chains of the period in memory only."""
+    counted: dict[Group, _Counted] = defaultdict(_Counted)
+    hours: Counter[tuple[str, str, int]] = Counter()
+    lookers: dict[tuple[str, str], set[str]] = defaultdict(set)
+    crowd: dict[tuple[str, str], list[Group]] = defaultdict(list)
+    refused: dict[tuple[str, str], int] = {}
+    for one in entries:
+        asker = one.asker
+        if not asker.actor or not asker.handles:
+            continue
+        group = Group(asker.org, asker.team, asker.role)
+        who = (asker.actor, asker.handles[0])
+        if asker.t == "relation" and not asker.refused and not asker.bg:
+            then = refused.pop(who, None)
+            if then is not None and asker.ts - then <= _AFTERWARDS.total_seconds() * 1000:
+                counted[group].unusual["opened_afterwards"] += 1
+        if asker.t != "lookup":
+            continue
+        own = counted[group]
+        own.looks += 1
+        own.unusual["outside_hours"] += _outside(asker.ts)
+        own.unusual["urgent"] += asker.bg
+        own.unusual["refused"] += bool(asker.refused)
+        own.unusual["empty"] += not asker.refused and not any(unb64u(asker.shown))
+        hour = (asker.org, asker.actor, asker.ts // 3_600_000)
+        hours[hour] += 1
+        own.unusual["many_per_hour"] += hours[hour] > _PER_HOUR
+        if asker.refused:
+            refused[who] = asker.ts
+        # One chain of a look stands for its person: each scope of a role's looks is the same set.
+        chain = (asker.role, asker.handles[0])
+        lookers[chain].add(f"{asker.org}/{asker.actor}")
+        crowd[chain].append(group)
+    for chain, people in lookers.items():
+        if len(people) >= _EMPLOYEES:
+            for group in crowd[chain]:
+                counted[group].unusual["many_employees"] += 1
+    return dict(counted)
+
+
+def _outside(ts: int) -> bool:
+    at = datetime.fromtimestamp(ts / 1000, AMSTERDAM)
+    return not is_working_day(at.date()) or not _OPEN <= at.hour < _CLOSED
