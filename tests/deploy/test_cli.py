@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from deploy.cli import app
 from deploy.commands import output
-from deploy.demo import papers
+from deploy.demo import papers, plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,7 +112,7 @@ def test_every_secret_of_a_demo_is_for_its_owner_only_and_a_second_start_makes_n
 ) -> None:
     made = papers.prepare(tmp_path / "demo", 21000, count=20)
     keys = {path: path.read_bytes() for path in made.folder.rglob("*.key")}
-    assert len(keys) == 3 * 7 + 7 * 4 + 1 + 1
+    assert len(keys) == 3 * 7 + 7 * 4 + 1 + 1 + len(plan.WITNESSES)
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in keys)
     again = papers.prepare(tmp_path / "demo", 22000)
     assert {path: path.read_bytes() for path in made.folder.rglob("*.key")} == keys
