@@ -30,7 +30,16 @@ pytestmark = pytest.mark.anyio
 
 OPEN = {("GET", "/health"), ("GET", "/metrics"), ("GET", "/v1/openapi.json")}
 HOLDER = {("POST", "/v1/evaluate"), ("GET", "/v1/manifest")} | OPEN
-OPEN_PAGES = {"/", "/login", "/login/terug", "/uitloggen", "/uitgelogd", "/leeg", "/taal/{language}"}
+OPEN_PAGES = {
+    "/",
+    "/login",
+    "/login/terug",
+    "/uitloggen",
+    "/uitgelogd",
+    "/leeg",
+    "/taal/{language}",
+    "/code/{code}",
+}
 """What somebody without a login may reach; everything else must ask who it is."""
 
 
