@@ -19,8 +19,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from holidays import OPTIONAL, PUBLIC, country_holidays
-
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 
 
@@ -36,6 +34,9 @@ def holidays_of(year: int) -> frozenset[date]:
     The calendar's public days leave out Good Friday, and 5 May in most years; both are
     optional there and holidays under this law.
     """
+    # Imported at the first use: a process that starts needs no calendar.
+    from holidays import OPTIONAL, PUBLIC, country_holidays
+
     return frozenset(country_holidays("NL", years=year, categories=(PUBLIC, OPTIONAL)))
 
 

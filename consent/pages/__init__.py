@@ -15,8 +15,30 @@ goes to the `welcome` function of the part, and the page keeps what that returns
 Start in `pages.py`; the words are in `texts/`, the look in `static/`.
 """
 
-from consent.pages.login import Identity, LoginFailed
-from consent.pages.pages import Pages, State, Visitor
-from consent.pages.settings import LoginSettings, PageSettings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from consent.pages.login import Identity, LoginFailed
+    from consent.pages.pages import Pages, State, Visitor
+    from consent.pages.settings import LoginSettings, PageSettings
+
+_PLACES = {
+    "Identity": "login",
+    "LoginFailed": "login",
+    "LoginSettings": "settings",
+    "PageSettings": "settings",
+    "Pages": "pages",
+    "State": "pages",
+    "Visitor": "pages",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # A hub without pages reads page settings too; the login's libraries are a sixth of its start.
+    if name not in _PLACES:
+        raise AttributeError(name)
+    return getattr(import_module(f"consent.pages.{_PLACES[name]}"), name)
+
 
 __all__ = ["Identity", "LoginFailed", "LoginSettings", "PageSettings", "Pages", "State", "Visitor"]

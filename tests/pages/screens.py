@@ -28,6 +28,13 @@ def _log_in(page: Page, address: str, user: str) -> None:
     page.get_by_role("button", name=user, exact=True).click()
 
 
+def _ask(page: Page, federation: Federation) -> None:
+    page.goto(f"{federation.info['pages']['desk'].rstrip('/')}/kijken/wie?doel=huisbezoek")
+    page.locator("#nummer-1").fill(federation.citizen("fatima")["bsn"])
+    page.get_by_label("Zaaknummer").fill("Z-1")
+    page.get_by_role("button", name="Bekijk").click()
+
+
 def desk(page: Page, federation: Federation, shoot: Shoot) -> None:
     """A generalist looks, first whether there is something, then what."""
     _log_in(page, federation.info["pages"]["desk"], "jan")
@@ -38,18 +45,41 @@ def desk(page: Page, federation: Federation, shoot: Shoot) -> None:
     page.get_by_label("Zaaknummer").fill("Z-1")
     page.get_by_role("button", name="Bekijk").click()
     shoot(page, "desk-wrong-number")
-    page.locator("#nummer-1").fill(federation.citizen("fatima")["bsn"])
-    page.get_by_label("Zaaknummer").fill("Z-1")
-    page.get_by_role("button", name="Bekijk").click()
+    _ask(page, federation)
     shoot(page, "desk-presence")
     page.get_by_role("button", name="Toon de onderwerpen").click()
     shoot(page, "desk-subjects")
+    page.get_by_role("link", name="Keuze van de inwoner").click()
+    shoot(page, "desk-choice")
+    page.get_by_role("button", name="Maak een code").click()
+    shoot(page, "desk-code")
+    page.get_by_role("link", name="Terug", exact=True).click()
+    page.get_by_role("link", name="Vul het formulier in").click()
+    shoot(page, "desk-form")
+    page.get_by_label("Nummer van het formulier").fill("F-17")
+    page.get_by_label("Hulp bij schulden").check()
+    page.get_by_label("16 jaar of ouder").check()
+    page.get_by_role("button", name="Vul in").click()
+    shoot(page, "desk-letter")
+    page.get_by_role("link", name="Terug", exact=True).click()
+    page.get_by_role("link", name="De inwoner stopt").click()
+    shoot(page, "desk-stop")
+    _ask(page, federation)
     page.get_by_role("button", name="Klaar").click()
     shoot(page, "desk-done")
     page.get_by_role("link", name="Mijn bezoeken").click()
     shoot(page, "desk-visits")
     page.get_by_role("link", name="Wat mag mijn functie zien?").click()
     shoot(page, "desk-my-role")
+    page.get_by_role("link", name="Kijken").first.click()
+    page.get_by_role("link", name="Direct gevaar").click()
+    shoot(page, "desk-urgent")
+    page.get_by_label("Burgerservicenummer").fill(federation.citizen("fatima")["bsn"])
+    page.get_by_label("Direct gevaar voor iemand").check()
+    page.get_by_label("Iemand anders").check()
+    page.get_by_role("group", name="Kan deze persoon").get_by_label("Ja").check()
+    page.get_by_role("button", name="Ik kijk nu").click()
+    shoot(page, "desk-urgent-answer")
 
 
 def portal(page: Page, federation: Federation, shoot: Shoot) -> None:
@@ -62,7 +92,10 @@ def portal(page: Page, federation: Federation, shoot: Shoot) -> None:
     team = page.locator("section").filter(has=page.get_by_role("heading", name="Wijkteam Noord"))
     team.locator("button[value=deny]").first.click()
     shoot(page, "portal-effect")
-    for path, name in (("bekend", "known"), ("gekeken", "looks"), ("stoppen", "stop-all")):
+    for path, name in (
+        ("bekend", "known"), ("gekeken", "looks"), ("stoppen", "stop-all"), ("melden", "declare"),
+        ("berichten", "inbox"), ("nakijken", "check"), ("code", "code"),
+    ):  # fmt: skip
         page.goto(f"{home}/mijn/{path}")
         shoot(page, f"portal-{name}")
 
@@ -71,7 +104,7 @@ def source(page: Page, federation: Federation, shoot: Shoot) -> None:
     """A source manager sees what was passed on and what was refused."""
     _log_in(page, federation.info["pages"]["source"], "bea")
     shoot(page, "source-overview")
-    for name in ("Geweigerd", "Soorten", "Invoeren"):
+    for name in ("Geweigerd", "Soorten", "Invoeren", "Betwist"):
         page.get_by_role("link", name=name).first.click()
         shoot(page, f"source-{name.lower()}")
 
@@ -82,18 +115,18 @@ def officer(page: Page, federation: Federation, shoot: Shoot) -> None:
     shoot(page, "officer-entries")
 
 
-def _walk(browser: Browser, federation: Federation, width: int) -> None:
+def _walk(browser: Browser, federation: Federation) -> None:
     def shoot(page: Page, name: str) -> None:
-        body = page.locator("body").bounding_box()
-        height = min(TALLEST, int(body["height"]) if body else TALLEST)
-        clip: FloatRect = {"x": 0.0, "y": 0.0, "width": float(width), "height": float(max(height, 768))}
-        page.screenshot(path=FOLDER / f"{name}-{width}.png", full_page=True, clip=clip)
-        print(f"{name}-{width}.png", flush=True)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 768})
+            body = page.locator("body").bounding_box()
+            height = min(TALLEST, int(body["height"]) if body else TALLEST)
+            clip: FloatRect = {"x": 0.0, "y": 0.0, "width": float(width), "height": float(max(height, 768))}
+            page.screenshot(path=FOLDER / f"{name}-{width}.png", full_page=True, clip=clip)
+        print(name, flush=True)
 
     for walk in (desk, portal, source, officer):
-        context = browser.new_context(
-            viewport={"width": width, "height": 768}, java_script_enabled=False, locale="nl-NL"
-        )
+        context = browser.new_context(java_script_enabled=False, locale="nl-NL")
         own_machine_only(context)
         walk(context.new_page(), federation, shoot)
         context.close()
@@ -108,8 +141,7 @@ def main() -> int:
         federation = start_federation(Path(folder) / "demo")
         try:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-            for width in WIDTHS:
-                _walk(browser, federation, width)
+            _walk(browser, federation)
             browser.close()
         finally:
             federation.stop()

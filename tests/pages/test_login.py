@@ -217,7 +217,7 @@ def all_routes(routes: list[Any]) -> list[Any]:
 @pytest.mark.parametrize("part", ["desk", "portal", "source"])
 def test_every_page_says_who_may_open_it(issuer: str, part: str) -> None:
     site = node_site({part}, issuer)
-    free = {"/", "/login", "/login/terug", "/uitloggen", "/uitgelogd", "/leeg", "/taal/{language}"}
+    free = {"/", "/login", "/login/terug", "/uitloggen", "/uitgelogd", "/leeg", "/taal/{language}", "/code/{code}"}
     walked = 0
     for route in all_routes(site.app.routes):
         assert not isinstance(route, APIRoute)
