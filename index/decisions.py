@@ -8,7 +8,7 @@ use, and what held for the question. They are in the part that the asker never
 sees. Nine bits that rows and bases leave free hold them, so no entry grows.
 The numbers of both tables below are in the log: new ones go at the end.
 
-Source: docs/adr/0014-inputs-in-the-sealed-decision.md.
+Source: docs/adr/0015-inputs-in-the-sealed-decision.md.
 """
 
 from collections.abc import Iterable, Sequence
