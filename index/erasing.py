@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple, get_args
 
 import structlog
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, literal_column, select, update
 
 from index.accesslog import tables
 from index.acts import Office, Refused
@@ -239,17 +239,20 @@ def _sealed_by(office: Office, year: int, numbers: Collection[int]) -> list[int]
     with office.engine.connect().execution_options(reading=True) as connection:
         rows = connection.execute(
             select(column.index)
-            .where(
-                column.year == year, column.sealed.is_not(None), func.substr(column.sealed, 2, 4).in_(wanted)
-            )
+            .where(column.year == year, column.sealed.is_not(None), _key_number(column.sealed).in_(wanted))
             .order_by(column.index)
         )
         return list(rows.scalars())
 
 
+def _key_number(sealed: ColumnElement[bytes]) -> ColumnElement[bytes]:
+    """The bytes of a sealed line that name its key. Not as parameters: PostgreSQL would group by others."""
+    return func.substr(sealed, literal_column("2"), literal_column("4"))
+
+
 def _counts(office: Office) -> dict[int, int]:
     """How many lines each key seals."""
-    number = func.substr(tables.entry.c.sealed, 2, 4)
+    number = _key_number(tables.entry.c.sealed)
     with office.engine.connect().execution_options(reading=True) as connection:
         rows = connection.execute(
             select(number, func.count()).where(tables.entry.c.sealed.is_not(None)).group_by(number)

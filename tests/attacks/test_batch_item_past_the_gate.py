@@ -62,7 +62,8 @@ def test_a_batch_item_does_not_slip_past_the_gate(hub: Acting, kind: str, place:
 def test_a_portal_publishes_only_what_citizens_say_of_themselves(hub: Acting) -> None:
     person = hub.somebody()
 
-    found = hub.publish(hub.portaal, hub.flag(person, "bijstand"), hub.flag(person, "zelf_gemeld_geldzorgen"))
+    own = hub.flag(person, "zelf_gemeld_geldzorgen", until=f"{hub.world.clock():%Y-%m}")
+    found = hub.publish(hub.portaal, hub.flag(person, "bijstand"), own)
 
     assert outcomes(found) == ["refused:kind-not-registered", "stored"]
 

@@ -273,7 +273,9 @@ async def test_no_capability_in_a_url(world: NodeWorld) -> None:
     assert {url.query for url in asked} == {b""}
     for rule in (*RULES, *PUBLIC, *ROUTES):
         assert "?" not in rule.path
-        assert set(re.findall(r"{(\w+)", rule.path)) <= {"path", "local_ref", "visit", "crisis", "dispute"}
+        assert set(re.findall(r"{(\w+)", rule.path)) <= {
+            "path", "local_ref", "visit", "crisis", "dispute", "source", "inquiry",
+        }  # fmt: skip
 
 
 def _note(door: Any, asked: list[httpx.URL]) -> None:

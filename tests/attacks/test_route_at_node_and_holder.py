@@ -23,6 +23,7 @@ from tests.node.world import NodeWorld
 OPEN = {"/health", "/metrics", "/v1/openapi.json"}
 """Free for all at each process: nothing about a person can be asked there."""
 FREE_PAGES = {"/", "/login", "/login/terug", "/uitloggen", "/uitgelogd", "/leeg", "/taal/{language}"}
+FREE_PAGES |= {"/code/{code}"}  # the address in a QR code: it tells nothing and uses nothing up
 OF_HOLDER = {("POST", "/v1/evaluate"), ("GET", "/v1/manifest"), *(("GET", path) for path in OPEN)}
 
 

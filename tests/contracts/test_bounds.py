@@ -267,7 +267,7 @@ async def test_a_chunked_body_is_bounded_as_it_comes(world: NodeWorld, kind: str
 async def test_a_body_that_trickles_in_is_given_up(
     world: NodeWorld, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http.read_bounded, "__defaults__", (http.MAX_BODY, 0.05))
+    monkeypatch.setattr(http.read_bounded, "__defaults__", (http.MAX_BODY, 0.05, http.JSON))
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"{"

@@ -18,6 +18,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from index.accesslog.reading import LogReader
+from index.keystore import load_keystore
 from index.store.engine import open_engine
 from tests.node.world import NodeWorld, bsns
 
@@ -169,7 +170,7 @@ def _differences(world: NodeWorld, source: object, live: set[str], verdict: Verd
     engine = open_engine(world.hub_settings.database_url)
     with engine.connect().execution_options(reading=True) as connection:
         held = int(connection.execute(text("SELECT count(*) FROM flag")).scalar() or 0)
-        reader = LogReader(world.hub_settings.statement_hub, world.keystore)
+        reader = LogReader(world.hub_settings.statement_hub, load_keystore(world.hub_settings.keystore))
         counted = messages(connection, reader)
     engine.dispose()
     verdict.lost = abs(held - len(live))

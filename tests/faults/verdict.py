@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, text
 
 from index.accesslog.reading import LogReader
 from index.accesslog.verifying import verify_all
+from index.keystore import load_keystore
 from index.protocol import entry as fmt
 from index.rows import Rows
 from tests.hub.world import World
@@ -63,7 +64,7 @@ def judge(world: World, journal: Journal, engine: Engine) -> Verdict:
 
 
 def _flags(connection: Connection, world: World, journal: Journal, found: Verdict) -> None:
-    rows = Rows(world.keystore, lambda: None, world.clock)  # type: ignore[arg-type, return-value]
+    rows = Rows(load_keystore(world.settings.keystore), lambda: None, world.clock)  # type: ignore[arg-type, return-value]
     directory = world.directory()
     numbers = {node.id: node.number for node in directory.nodes}
     stored = {(tag, rtag): seq for tag, rtag, seq in _rows(connection, "pub_tag, rtag, seq", "flag")}
@@ -97,7 +98,7 @@ def _one_flag(changes: list[Change], seq: int | None, marked: bool, found: Verdi
 
 def _log(connection: Connection, world: World, journal: Journal, found: Verdict) -> None:
     prefix = world.settings.statement_hub
-    reader = LogReader(prefix, world.keystore)
+    reader = LogReader(prefix, load_keystore(world.settings.keystore))
     keys = {node.id: [bytes(node.key.verify_key)] for node in world.nodes.values()}
     status = verify_all(connection, reader, node_keys=lambda node: keys.get(node, []))
     if status is not None:

@@ -190,7 +190,8 @@ async def test_a_429_says_nothing_of_who_was_asked_about(tmp_path: Path, person:
 async def test_bodies_too_large_or_too_deep_are_refused_on_every_route(world: World, rule: Any) -> None:
     t = T_OF_PATH[rule.path]
     node = next(n for n in world.nodes.values() if rule.classes & set(_classes(world, n.id)))
-    said = {"role": "bron"} if "publish" in rule.classes else {"role": "burger"}
+    of_source = "publish" in rule.classes or rule.who.value == "source"
+    said = {"role": "bron"} if of_source else {"role": "burger"}
     if rule.who.value in ("employee", "asker") and "publish" not in rule.classes:
         node = world.wijkteam
         said = {"role": "generalist", "actor": "m", "team": "noord", "purpose": "huisbezoek"}

@@ -154,7 +154,7 @@ def test_a_client_proves_itself_by_a_signed_assertion(second: Second) -> None:
             client_key_file=second.key,
         ),
     )
-    site.pages, routes = officer_pages(settings, LogInMemory(), VOCABULARY)
+    site.pages, routes = officer_pages(settings, LogInMemory(), VOCABULARY, site.work)
     site.app = with_missing(site.pages, routes)
     with served(site):
         olga = Plain(site)

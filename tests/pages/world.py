@@ -489,7 +489,9 @@ class CitizensInMemory:
     async def rules(self) -> InForce:
         return InForce(RULES, {}, 1)
 
-    async def own_log(self, session: CitizenSession) -> tuple[LooksView, dict[str, bytes]]:
+    async def own_log(
+        self, session: CitizenSession, wait_s: float = 0.0
+    ) -> tuple[LooksView, dict[str, bytes]]:
         return await self.looks(session), {"lines.jsonl": b"", "lids.json": b"{}", "policy.txt": b""}
 
     async def withdraw(self, session: CitizenSession, group: str, text_shown: str) -> Saved:
