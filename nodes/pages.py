@@ -141,6 +141,7 @@ def node_pages(node: NodeRuntime) -> tuple[NodePages, APIRouter]:
     from .portal.code_pages import router as code_router
     from .portal.counter_pages import router as counter_router
     from .portal.declare_pages import router as declare_router
+    from .portal.lock_pages import router as lock_router
     from .portal.pages import router as portal_router
     from .source_pages.pages import router as source_router
 
@@ -177,6 +178,7 @@ def node_pages(node: NodeRuntime) -> tuple[NodePages, APIRouter]:
         routes.include_router(portal_router(pages, node))
         routes.include_router(code_router(pages, node))
         routes.include_router(declare_router(pages, node))
+        routes.include_router(lock_router(pages, node))
     if node.settings.counter is not None:
         routes.include_router(counter_router(pages, node))
     if "desk" in node.settings.parts:

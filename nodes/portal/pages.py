@@ -378,7 +378,7 @@ class Portal:
         except HubUnreachable:
             return visitor.say(State("not_saved", 503))
         sentence = visitor.words(f"portal.saved.{'waits' if waits else wish.effect}", receiver=name)
-        return self._go_saved(
+        return self.go_saved(
             visitor, Done(sentence, (saved.receipt,), moment_of(visitor, saved.at), saved.group, wish.back)
         )
 
@@ -394,7 +394,8 @@ class Portal:
             months=months,
         )
 
-    def _go_saved(self, visitor: PortalVisitor, done: Done) -> Response:
+    def go_saved(self, visitor: PortalVisitor, done: Done) -> Response:
+        """P4, about what was just done."""
         visitor.drawer["done"] = done
         return visitor.go("/mijn/opgeslagen")
 
@@ -422,7 +423,7 @@ class Portal:
         except HubUnreachable:
             return visitor.say(State("not_saved", 503))
         sentence = visitor.words("portal.saved.undone")
-        return self._go_saved(visitor, Done(sentence, (saved.receipt,), moment_of(visitor, saved.at)))
+        return self.go_saved(visitor, Done(sentence, (saved.receipt,), moment_of(visitor, saved.at)))
 
     async def receipt(self, visitor: PortalVisitor) -> Response:
         """The signed proof of what was just saved, as a file whose name names nobody."""
@@ -452,7 +453,7 @@ class Portal:
             return visitor.say(State("not_saved", 503))
         receipts = (saved.receipt,) if saved else ()
         at = moment_of(visitor, saved.at) if saved else ""
-        return self._go_saved(visitor, Done(visitor.words("portal.saved.stopped"), receipts, at))
+        return self.go_saved(visitor, Done(visitor.words("portal.saved.stopped"), receipts, at))
 
     async def check(self, visitor: PortalVisitor) -> Response:
         """P9: the own check, and everything as one file."""
@@ -582,7 +583,7 @@ class Portal:
 
     def _right_saved(self, visitor: PortalVisitor, sentence: str, saved: Saved) -> Response:
         at = moment_of(visitor, saved.at)
-        return self._go_saved(visitor, Done(visitor.words(sentence), (saved.receipt,), at))
+        return self.go_saved(visitor, Done(visitor.words(sentence), (saved.receipt,), at))
 
     async def looks(self, visitor: PortalVisitor) -> Response:
         """P7: what others did first, own views folded below; each line was checked by the node."""

@@ -342,6 +342,7 @@ class CitizensInMemory:
     closed: list[CitizenSession] = field(default_factory=list)
     undoing: Effects = field(default_factory=lambda: Effects([], [], []))
     by_employees: list[EnteredView] = field(default_factory=list)
+    locks: dict[str, str] = field(default_factory=dict)
     by_code: list[bool] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     confirmed: list[tuple[str, int]] = field(default_factory=list)
@@ -465,6 +466,8 @@ class CitizensInMemory:
         self.changes.append(change)
         self.texts.append(text_shown)
         kinds = (change.kind,) if change.kind else ALL_KINDS
+        if change.effect == "slot":
+            self.locks[f"keuze{len(self.changes)}"] = change.domain
         if change.effect == "grant":
             self.granted[f"keuze{len(self.changes)}"] = tuple(kinds)
         else:
@@ -496,10 +499,17 @@ class CitizensInMemory:
 
     async def withdraw(self, session: CitizenSession, group: str, text_shown: str) -> Saved:
         self.granted.pop(group, None)
+        self.locks.pop(group, None)
         return Saved("eyJ.bewijs.terug", "terug", AT)
 
     async def choices(self, session: CitizenSession) -> list[ChoiceView]:
-        return [ChoiceView(group, "grant", "", "", NOORD, "", AT, None, True) for group in self.granted]
+        locks = [
+            ChoiceView(group, "slot", "", domain, Receiver(), "", AT, None, True)
+            for group, domain in self.locks.items()
+        ]
+        return locks + [
+            ChoiceView(group, "grant", "", "", NOORD, "", AT, None, True) for group in self.granted
+        ]
 
     async def flags(self, session: CitizenSession) -> list[OwnFlagView]:
         return self.known
