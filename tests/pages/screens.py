@@ -94,7 +94,7 @@ def portal(page: Page, federation: Federation, shoot: Shoot) -> None:
     shoot(page, "portal-effect")
     for path, name in (
         ("bekend", "known"), ("gekeken", "looks"), ("stoppen", "stop-all"), ("melden", "declare"),
-        ("berichten", "inbox"), ("nakijken", "check"), ("code", "code"),
+        ("berichten", "inbox"), ("slot", "lock"), ("nakijken", "check"), ("code", "code"),
     ):  # fmt: skip
         page.goto(f"{home}/mijn/{path}")
         shoot(page, f"portal-{name}")
