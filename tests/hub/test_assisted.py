@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from index.assisted import CODE_LIFE
 from index.protocol.codec import b64u
@@ -21,7 +22,9 @@ from index.protocol.messages import (
     OwnDirective,
     OwnLogAnswer,
 )
+from index.store import tables as t
 from tests.hub.acting import Acting, decoded, problem
+from tests.hub.rights import answer, asked, own
 from tests.hub.test_choices import choose, entry
 from tests.hub.world import GEMEENTE, SCHULDHULP, Sent, Visit
 
@@ -286,6 +289,38 @@ def test_a_no_entered_at_the_desk_holds_at_once_and_stays(alone: Acting) -> None
     no = next(own for own in ledger(hub, person) if own.effect == "deny")
     assert (no.channel, no.in_force, no.until) == ("balie", True, None)
     assert no.entered == [3, 1, 1]
+
+
+def test_a_no_for_everybody_to_what_a_task_shows_is_an_objection_too_and_its_source_is_asked(
+    hub: Acting,
+) -> None:
+    person = known(hub)
+    by_task = hub.visit(person, role="schuldhulpverlener", purpose="schuldregeling")
+    assert hub.sees(by_task) == [{"schuldhulp"}]
+
+    no = {"scope": "geld", "effect": "deny", "category": ["geld", "schuldhulp"]}
+    decoded(assist(hub, hub.visit(person), no), AssistedAnswer)
+
+    assert hub.sees(by_task) == [set()]
+    (claim,) = own(hub, hub.login(person))
+    assert (claim.right, claim.kind) == ("objection", "schuldhulp")
+    (question,) = asked(hub, hub.bron)
+    assert answer(hub, hub.bron, question.token, "rejected") == "stored"
+    assert hub.sees(by_task) == [{"schuldhulp"}]
+
+
+def test_nothing_at_rest_joins_what_a_source_is_asked_with_the_ledger(hub: Acting) -> None:
+    person = known(hub)
+    no = {"scope": "geld", "effect": "deny", "category": ["geld", "schuldhulp"]}
+    decoded(assist(hub, hub.visit(person), no), AssistedAnswer)
+
+    with hub.world.hub.reading() as connection:
+        escrows = {
+            name: {bytes(row[0]) for row in connection.execute(select(t.metadata.tables[name].c.escrow))}
+            for name in ("claim", "directive", "choice_state", "relation")
+        }
+    assert escrows["claim"]
+    assert not escrows["claim"] & (escrows["directive"] | escrows["choice_state"] | escrows["relation"])
 
 
 def test_a_no_at_the_desk_also_ends_a_narrower_yes_inside_it(hub: Acting) -> None:

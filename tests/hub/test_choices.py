@@ -438,7 +438,11 @@ def test_a_yes_from_a_counter_is_refused_and_nothing_is_written(
 @pytest.mark.parametrize("actor", ["", "ouder", "curator", "gemachtigde"])
 def test_a_citizen_and_who_speaks_for_one_are_no_counter(hub: Acting, actor: str) -> None:
     session = hub.login(hub.somebody())
+    before = len(ledgers(hub)["directive"])
+
     decoded(at_counter(hub, session, entry(), actor=actor, channel="portaal"), ChoiceAnswer)
+
+    assert len(ledgers(hub)["directive"]) == before + 1
 
 
 @pytest.mark.parametrize("effect", ["deny", "slot"])
