@@ -316,7 +316,7 @@ def test_nothing_at_rest_joins_what_a_source_is_asked_with_the_ledger(hub: Actin
 
     with hub.world.hub.reading() as connection:
         escrows = {
-            name: {bytes(row[0]) for row in connection.execute(select(t.metadata.tables[name].c.escrow))}
+            name: {bytes(row[0]) for row in connection.execute(select(getattr(t, name).c.escrow))}
             for name in ("claim", "directive", "choice_state", "relation")
         }
     assert escrows["claim"]

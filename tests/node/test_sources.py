@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
@@ -559,7 +560,6 @@ def test_a_file_that_is_no_workbook_is_refused_before_it_is_unpacked(content: by
 
 
 def test_a_workbook_is_read_like_a_list() -> None:
-    openpyxl = pytest.importorskip("openpyxl", reason="Excel is an extra: vlagwijzer[excel]")
     book = openpyxl.Workbook()
     book.active.append(["BSN", "Soort", "Eigen_kenmerk", "Sinds", "Naam"])
     book.active.append([BSN_A, "schuldhulp", "X1", sql.date(2025, 3, 1), "Jansen"])
