@@ -64,6 +64,12 @@ def tile_paths(size: int) -> list[str]:
     return paths
 
 
+def tile_length(path: str) -> int:
+    """Bytes of a tile by the path that `tile_path` made; no other length is that tile."""
+    width = int(path.rpartition(".p/")[2]) if ".p/" in path else WIDTH
+    return width * (2 + _LEAF if path.startswith("entries/") else HASH_SIZE)
+
+
 def leaves_in(raw: bytes) -> list[bytes]:
     """The leaves in an entries tile.
 
@@ -94,8 +100,7 @@ class TileTree:
         Raises:
             TileError: It has not the length that its path says.
         """
-        width = int(path.rpartition(".p/")[2]) if ".p/" in path else WIDTH
-        if len(raw) != width * HASH_SIZE:
+        if len(raw) != tile_length(path):
             raise TileError("a tile that is cut off or too long")
         self._tiles[path] = [raw[at : at + HASH_SIZE] for at in range(0, len(raw), HASH_SIZE)]
 

@@ -11,7 +11,7 @@ Here a test holds the pen: any `seq`, any secret, any field of an item.
 import asyncio
 import secrets
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,8 +58,8 @@ class Flag:
 class Acting:
     """A running hub, and calls to it that return when they are answered."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        self.world = World(folder, **settings)
+    def __init__(self, folder: Path, *, make: Callable[..., World] = World, **settings: Any) -> None:
+        self.world = make(folder, **settings)
         self.folder = folder
         self.bron, self.inkomen = self.world.bron, self.world.inkomen
         self.wijkteam, self.portaal = self.world.wijkteam, self.world.portaal
