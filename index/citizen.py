@@ -56,7 +56,7 @@ from index.protocol.messages import (
 )
 from index.publish import has_postponed_notice, json_answer, retention_end
 from index.relations import case_ends, in_force, record_refused, ticket_needs, use_session
-from index.rows import OPEN_END, RowError, SearchKeys, month_text
+from index.rows import OPEN_END, TOLD, RowError, SearchKeys, month_text
 from index.sessions import open_session
 from index.tickets import Ticket
 from index.transaction import Finish, FlagRow, Needs, Tx
@@ -140,7 +140,8 @@ class OwnFlags(OwnView):
             log.error("flag_unreadable", scope=scope)
             return None
         end = retention_end(kind, flag.until)
-        if has_postponed_notice(kind) or (end is not None and tx.now >= end):
+        told = not has_postponed_notice(kind) or flag.marks & TOLD
+        if not told or (end is not None and tx.now >= end):
             return None
         bucket = tx.digest(row.pub_tag, row.rtag[0])
         return OwnFlag(

@@ -1,7 +1,8 @@
 """Postponed notice: lines that a citizen sees later, each until an officer releases it.
 
     recorded on the postponed chain -> row with its place and log ids -> term of 14 days
-    -> an officer releases: entry `release` in the ordinary chain names the line, the row goes
+    -> an officer releases: entry `release` in the ordinary chain names the line, the row goes,
+       and the flag that the line made known is shown in the citizen's own view
     -> or postpones once more, with a reason from a list: entry `admin`, another term
 
 The log alone cannot find the ordinary chain of a postponed line, so the row
@@ -20,10 +21,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import select
+import structlog
+from sqlalchemy import Connection, delete, select
 
+from index.accesslog.tables import entry as entries
 from index.protocol.codec import b64u, unb64u
 from index.protocol.entry import EntryDraft
+from index.rows import RowError
+from index.store.engine import lock
 from index.store.tables import postponed as postponed_table
 from index.transaction import Finish, Needs, PostponedRow, Tx
 
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
     from index.hub import Hub
     from index.rows import Rows
     from policy.postpone import Reason
+
+log = structlog.get_logger()
 
 KIND = "postponed"
 AT_ONCE = 500
@@ -52,14 +59,18 @@ class Postponed(msgspec.Struct, frozen=True, omit_defaults=True):
     until: int = 0
     reason: str = ""
     renewed: int = 0
+    flag: str = ""
+    """The key of the flag that the line made known."""
 
     def ends(self, step: timedelta) -> int:
         """Unix seconds at which its term is over."""
         return self.until or self.since + int(step.total_seconds())
 
 
-def row_of(rows: Rows, year: int, recorded: Recorded, lids: Sequence[bytes], now: datetime) -> PostponedRow:
-    """The row of a line that was just recorded on postponed handles."""
+def row_of(
+    rows: Rows, year: int, recorded: Recorded, lids: Sequence[bytes], flag: bytes, *, now: datetime
+) -> PostponedRow:
+    """The row of a line that was just recorded on postponed handles; `flag` is the one it made known."""
     said = recorded.draft.statement
     line = Postponed(
         year=year,
@@ -70,6 +81,7 @@ def row_of(rows: Rows, year: int, recorded: Recorded, lids: Sequence[bytes], now
         role=said.role if said else "",
         team=said.team if said else "",
         since=int(now.timestamp()),
+        flag=b64u(flag) if flag else "",
     )
     return _row(rows, secrets.token_bytes(16), line)
 
@@ -138,6 +150,30 @@ def keys_of(hub: Hub, group: str, *, due_only: bool) -> list[bytes]:
     return [key for _, key in sorted(mine)[:AT_ONCE]]
 
 
+def forget_erased(hub: Hub) -> int:
+    """Remove the rows of lines that are erased by now: there is nothing left to tell. How many. Blocks."""
+    waits = _all(hub)
+    if not waits:
+        return 0
+    with hub.reading() as connection:
+        erased = _erased(connection, waits)
+    gone = [key for key, line in waits if (line.year, line.index) in erased]
+    with hub.engine.connect() as connection, connection.begin():
+        lock(connection)
+        for key in gone:
+            connection.execute(delete(postponed_table).where(postponed_table.c.key == key))
+    return len(gone)
+
+
+def _erased(connection: Connection, waits: Sequence[tuple[bytes, Postponed]]) -> set[tuple[int, int]]:
+    column, found = entries.c, set()
+    for _, line in waits:
+        place = column.year == line.year, column.index == line.index
+        if connection.execute(select(column.sealed.is_(None)).where(*place)).scalar():
+            found.add((line.year, line.index))
+    return found
+
+
 def _all(hub: Hub) -> list[tuple[bytes, Postponed]]:
     with hub.reading() as connection:
         rows = connection.execute(select(postponed_table)).all()
@@ -164,7 +200,12 @@ class Release:
         return len(self.keys)
 
     def needs(self) -> Needs:
-        return Needs(postponed=frozenset(self.keys))
+        c = postponed_table.c
+        with self.hub.reading() as connection:
+            rows = connection.execute(select(postponed_table).where(c.key.in_(self.keys))).all()
+        lines = [_opened(self.hub.rows, PostponedRow._make(row)) for row in rows]
+        flags = frozenset(_flag_key(line) for line in lines if line.flag)
+        return Needs(postponed=frozenset(self.keys), flag_keys=flags)
 
     def apply(self, tx: Tx) -> Finish:
         done = 0
@@ -184,8 +225,24 @@ class Release:
                 )
             )
             tx.put_postponed(key, None)
+            self._tell(tx, line)
             done += 1
         return lambda _: msgspec.json.encode(done)
+
+    def _tell(self, tx: Tx, line: Postponed) -> None:
+        """Mark the flag that the line made known; one that was taken back meanwhile is not there."""
+        row = tx.flag(*_flag_key(line)) if line.flag else None
+        if row is None:
+            return
+        try:
+            tx.put_flag(self.hub.rows.told(row))
+        except RowError:
+            log.error("flag_unreadable", scope="")
+
+
+def _flag_key(line: Postponed) -> tuple[bytes, bytes]:
+    raw = unb64u(line.flag, 48)
+    return raw[:16], raw[16:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -83,18 +83,20 @@ class OfficerPage:
 
 @dataclass(frozen=True, slots=True)
 class LogCheck:
-    """How far the log was read back. `problems` names places in the log, never persons.
-
-    `unconfirmed`: no quorum of witnesses for 4 hours, or nothing is signed any more because of `refusal`.
-    """
+    """How far the log was read back. `problems` names places in the log, never persons."""
 
     size: int
     until: datetime | None
     holds: bool
     problems: tuple[str, ...]
-    unconfirmed: bool = False
-    confirmed_at: datetime | None = None
-    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """No quorum of witnesses for 4 hours; or nothing is signed any more, because of `refusal`."""
+
+    confirmed_at: datetime | None
+    refusal: str
 
 
 NOTHING_YET = LogCheck(0, None, True, ())
@@ -144,6 +146,13 @@ class Officers:
             named.setdefault(node.oin, []).append(node.id)
         return {oin: ", ".join(sorted(ids)) for oin, ids in sorted(named.items())}
 
+    def unconfirmed(self) -> Unconfirmed | None:
+        """That nobody confirmed the log for 4 hours, or that nothing is signed any more; else None."""
+        standing, refusal = self._hub.witnesses.standing(), self._hub.access_log.refusal
+        if not refusal and not (standing and standing.banner):
+            return None
+        return Unconfirmed(standing.confirmed_at if standing else None, refusal)
+
     def _find(self, query: OfficerQuery) -> OfficerPage:
         wanted = EntryFilter(
             organisation=query.organisation,
@@ -168,15 +177,7 @@ class Officers:
     def _status(self) -> LogCheck:
         with self._hub.reading() as connection:
             status = verify_all(connection, self._hub.log_reader, node_keys=self._node_keys)
-        checked = NOTHING_YET if status is None else _check(status)
-        standing = self._hub.witnesses.standing()
-        refusal = self._hub.access_log.refusal
-        return replace(
-            checked,
-            unconfirmed=bool(refusal) or (standing is not None and standing.banner),
-            confirmed_at=standing.confirmed_at if standing else None,
-            refusal=refusal,
-        )
+        return NOTHING_YET if status is None else _check(status)
 
     def _node_keys(self, node: str) -> Sequence[bytes]:
         entry = self._hub.directory.node(node)

@@ -40,7 +40,7 @@ from index.protocol.messages import (
 )
 from index.protocol.receipt import issue_change_receipt
 from index.protocol.statement import LOG_INDEX_HEADER
-from index.rows import OPEN_END, Flag, NewFlag, RowError, digest_term, month_number, rtag_of, week_of
+from index.rows import OPEN_END, TOLD, Flag, NewFlag, RowError, digest_term, month_number, rtag_of, week_of
 from index.transaction import DigestRow, Finish, FlagRow, HeartbeatRow, MarkerRow, Needs, Tx
 from policy.vocabulary import Kind, UnknownCode, Vocabulary
 
@@ -166,6 +166,8 @@ class Line(NamedTuple):
     result: ItemResult
     kind: Kind | None = None
     lids: tuple[bytes, ...] = ()
+    flag: bytes = b""
+    """`pub_tag ‖ rtag` of a flag that was stored."""
 
     def __repr__(self) -> str:
         return f"<Line {self.result.outcome}>"
@@ -198,7 +200,7 @@ class Change:
             like = alike.get((later, shown, refused))
             if like is None:
                 like = alike[later, shown, refused] = self._alike(tx, later, shown, refused)
-            recorded.append(tx.record_alike(like, line.lids))
+            recorded.append(tx.record_alike(like, line.lids, line.flag))
         return recorded
 
     def _alike(self, tx: Tx, later: bool, shown: int, refused: str) -> Alike:
@@ -388,8 +390,16 @@ class Publish(Change):
             # A flag does not walk to another person: the first one's chain would never tell that it went.
             return Line(result(seq, "refused", "other-person"), kind, lids)
         growth.count(row.rtag, seq, held.seq if held else None)
-        new[row.rtag] = row
-        return Line(result(seq, "stored"), kind, lids)
+        new[row.rtag] = self._told_again(row, held) if kind and has_postponed_notice(kind) else row
+        return Line(result(seq, "stored"), kind, lids, row.pub_tag + row.rtag)
+
+    def _told_again(self, row: FlagRow, held: FlagRow | None) -> FlagRow:
+        """What the citizen was told of a flag stays told when its source changes it."""
+        try:
+            told = held is not None and self.hub.rows.open_flag_anywhere(held)[1].marks & TOLD
+        except RowError:
+            return row
+        return self.hub.rows.told(row) if told else row
 
 
 async def publications(hub: Hub, caller: Caller, body: PublicationRequest) -> Response:

@@ -66,8 +66,15 @@ class SearchKeys(NamedTuple):
         return "<SearchKeys>"
 
 
+TOLD = 1
+"""Mark of a flag whose postponed notice was released: its own citizen sees it from then on."""
+
+
 class Flag(NamedTuple):
-    """A flag as it stands inside its sealed row. Months since January 2000; `OPEN_END` = open."""
+    """A flag as it stands inside its sealed row. Months since January 2000; `OPEN_END` = open.
+
+    `marks` is a sum of marks, of which there is one: `TOLD`.
+    """
 
     kind: int
     publisher: int
@@ -393,6 +400,17 @@ class Rows:
         place = Place("flag", row.pub_tag + row.rtag, row.idx, scope)
         plain = self.open(place, row.escrow, row.sealed)
         return Flag._make(_FLAG.unpack_from(plain)[1:])
+
+    def told(self, row: FlagRow) -> FlagRow:
+        """The same row with the mark `TOLD`, under the same escrow.
+
+        Raises:
+            RowError: It opens in no scope.
+        """
+        scope, flag = self.open_flag_anywhere(row)
+        place = Place("flag", row.pub_tag + row.rtag, row.idx, scope)
+        key, plain = self._current(), flag_plain(flag._replace(marks=flag.marks | TOLD))
+        return row._replace(sealed=seal_bytes(key.number, key.key, plain, row_aad(place, row.escrow)))
 
     def open_flag_anywhere(self, row: FlagRow) -> tuple[str, Flag]:
         """Scope and flag of a row whose scope nobody says (retraction, expiry); RowError when none fits."""

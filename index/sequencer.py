@@ -363,7 +363,7 @@ class Sequencer:
             if self._database_waits:
                 aside.end()
             sealed = self._log.flush(connection, now)
-            postponed = [notices.row_of(self._rows, sealed.year, *one, now) for one in tx.written.later]
+            postponed = [notices.row_of(self._rows, sealed.year, *one, now=now) for one in tx.written.later]
             tx.written.postponed.update({row.key: row for row in postponed})
             messages = [self._message(tx, caller, make(sealed)) for caller, make in tx.written.messages]
             batch.write(connection, tx.written, messages)

@@ -274,8 +274,9 @@ class Written:
     claims: dict[bytes, ClaimRow | None] = field(default_factory=dict)
     reviews: dict[bytes, ReviewRow] = field(default_factory=dict)
     messages: list[tuple[Caller, Callable[[SealedBatch], bytes]]] = field(default_factory=list)
-    later: list[tuple[Recorded, tuple[bytes, ...]]] = field(default_factory=list)
-    """Lines on postponed handles with their log ids: the sequencer makes rows of them."""
+    later: list[tuple[Recorded, tuple[bytes, ...], bytes]] = field(default_factory=list)
+    """Lines on postponed handles with their log ids and the key of the flag that they made known, empty
+    for none: the sequencer makes rows of them."""
     postponed: dict[bytes, PostponedRow | None] = field(default_factory=dict)
     inquiries: dict[bytes, InquiryRow] = field(default_factory=dict)
 
@@ -491,15 +492,19 @@ class Tx:
         self.touched += 1
         recorded = self._ports.append(draft)
         if draft.later and draft.lids:
-            self.written.later.append((recorded, draft.lids))
+            self.written.later.append((recorded, draft.lids, b""))
         return recorded
 
-    def record_alike(self, alike: Alike, lids: Sequence[bytes]) -> Recorded:
-        """`record` one of the many entries of a message; `lids` take the place of the draft's."""
+    def record_alike(self, alike: Alike, lids: Sequence[bytes], flag: bytes = b"") -> Recorded:
+        """`record` one of the many entries of a message; `lids` take the place of the draft's.
+
+        Args:
+            flag: `pub_tag ‖ rtag` of the flag that the entry makes known.
+        """
         self.touched += 1
         recorded = self._ports.append_alike(alike, lids)
         if alike.draft.later and lids:
-            self.written.later.append((recorded, tuple(lids)))
+            self.written.later.append((recorded, tuple(lids), flag))
         return recorded
 
     def earlier(self, caller: Caller) -> bytes | None:

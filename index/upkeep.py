@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import insert
 from sqlalchemy.exc import DBAPIError
 
-from index import erasing, sampling
+from index import erasing, notices, sampling
 from index.accesslog import heads, tables
 from index.accesslog.errors import LogError
 from index.acts import HistoryBroken
@@ -94,5 +94,7 @@ class Upkeep:
         sampling.due(self._hub)
 
     def erase(self) -> erasing.Erased:
-        """Erase what is past its term."""
-        return erasing.run(self._hub.office)
+        """Erase what is past its term, and forget the postponed notices of what is erased."""
+        done = erasing.run(self._hub.office)
+        notices.forget_erased(self._hub)
+        return done

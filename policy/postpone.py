@@ -19,6 +19,7 @@ from .vocabulary import Vocabulary
 
 Reason = Literal["onderzoek_loopt", "veiligheid_kind", "veiligheid_ander"]
 """Why an officer may postpone once more, for at most `notice_postponement_step_days`."""
+CITIZEN = "burger"
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
@@ -37,5 +38,10 @@ class Postponement:
         return cls(frozenset(compelling.values()), frozenset(roles))
 
     def postpones(self, role: str, shown: Iterable[int] = ()) -> bool:
-        """Whether notice of a line is postponed: by who asks, or by the kind numbers that it names."""
+        """Whether notice of a line is postponed: by who asks, or by the kind numbers that it names.
+
+        What citizens look at themselves is not news to them.
+        """
+        if role == CITIZEN:
+            return False
         return role in self.roles or not self.kinds.isdisjoint(shown)

@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Generic, TypeVar
@@ -81,6 +82,20 @@ class Door(Generic[Person]):
     path: str
     label: str
     who: Callable[[Person], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that everybody who is logged in must know, above every page.
+
+    `text` and `do` are keys of the words, `since` a time that belongs to them, `detail` a line in English.
+    """
+
+    text: str
+    do: str = ""
+    since: datetime | None = None
+    since_text: str = ""
+    detail: str = ""
 
 
 class Visitor(Generic[Person]):
@@ -173,6 +188,7 @@ class Visitor(Generic[Person]):
             "here_again": self._again(),
             "login_to": self._again() if self.request.method == "GET" else "/",
             "style": self.pages.style_path,
+            "warned": self.pages.warned() if person is not None else None,
         }
 
 
@@ -193,6 +209,7 @@ class Pages(Generic[Person]):
         door: Template of the first page, before login.
         languages: Which languages the switch offers.
         farewell: Called with a person whose session ends by choice.
+        warned: What stands above every page of who is logged in; asked at each page, so it must be quick.
         clock: Seconds, monotonic.
     """
 
@@ -207,6 +224,7 @@ class Pages(Generic[Person]):
         door: str = "door.html",
         languages: Sequence[str] = LANGUAGES,
         farewell: Callable[[Person], Awaitable[None]] | None = None,
+        warned: Callable[[], Warned | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
@@ -214,6 +232,7 @@ class Pages(Generic[Person]):
         self.site = site
         self.doors: list[Door[Person]] = []
         self.languages = tuple(languages)
+        self.warned = warned
         self.sessions: Sessions[Person] = Sessions(
             settings.idle_minutes * 60, settings.session_minutes * 60, clock
         )

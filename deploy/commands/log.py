@@ -125,13 +125,19 @@ def officer(  # noqa: PLR0917  # each is an option of the command; typer passes 
     proofs: Annotated[
         Path | None, typer.Option(help="Folder of *.tlog-proof that nodes kept of their own questions.")
     ] = None,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(help="The vocabulary in force, for postponed notices; else the packaged one."),
+    ] = None,
     max_age_hours: MaxAge = 24.0,
     as_json: AsJson = False,
 ) -> None:
     """Open every leaf of a period: chains, signatures, erasures, heads, and what is worth a look."""
     with plainly():
         from deploy.mirroring import MirrorFailed, node_keys_of, rows_in
-        from index.protocol.mirror import Mirror, verify_officer
+        from index.protocol.mirror import Mirror, NoticeRule, verify_officer
+        from policy.postpone import Postponement
+        from policy.vocabulary import load_vocabulary
 
         kept = {path.name: path.read_text() for path in proofs.glob("*.tlog-proof")} if proofs else {}
         found = _mirror(folder, policy, last, kept)
@@ -140,8 +146,16 @@ def officer(  # noqa: PLR0917  # each is an option of the command; typer passes 
             return
         try:
             keys = node_keys_of(directory, holders) if directory and holders else None
+            words = load_vocabulary(vocabulary) if vocabulary else load_vocabulary()
+            step = timedelta(days=words.limits.notice_postponement_step_days)
             report = verify_officer(
-                found, rows_in(folder), since=_utc(since), until=_utc(until), node_keys=keys, proofs=kept
+                found,
+                rows_in(folder),
+                since=_utc(since),
+                until=_utc(until),
+                node_keys=keys,
+                proofs=kept,
+                notice=NoticeRule(Postponement.of(words).postpones, step),
             )
         except MirrorFailed as error:
             report = found.report

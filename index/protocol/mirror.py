@@ -22,15 +22,21 @@ An officer, besides:
     9. where nodes' proofs are given: each stands in this very history
 
 What is right and yet worth a look is a finding: lookups without a purpose or without a relation
-before them, and a hub clock ahead of the witnesses'.
+before them; a line whose notice is postponed past its term, neither released nor postponed anew; a
+hub clock more than 5 minutes ahead of or behind the witnesses', or away from that of the node
+that asked. Which lines are postponed follows from role and kinds shown, or from what a release
+names; a refused publication on a postponed chain shows neither before its release.
 
 Source: docs/design/access-log.md, "Views and verification".
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from typing import cast
 
 import msgspec
 from msgspec import UNSET
@@ -41,6 +47,7 @@ from .entry import (
     Chain,
     EntryError,
     erases,
+    kinds_shown,
     leaf_of,
     parse_asker,
     parse_chain,
@@ -64,6 +71,8 @@ CHECKPOINT, POLICY, ENTRIES, EARLIER, TILES = (
 )
 _MOST_PROBLEMS = 100
 _CLOCK_S = 300
+POSTPONED_AGAIN = "postponed-"
+"""Begin of the cause of an `admin` entry that postpones a line once more."""
 
 Get = Callable[[str], bytes | None]
 """A file of the copy by its name, None where it is not there."""
@@ -107,6 +116,15 @@ class MirrorReport:
 
 
 @dataclass(frozen=True, slots=True)
+class NoticeRule:
+    """Which lines a citizen gets later, and how long one postponement lasts; `policy.postpone` has it."""
+
+    postpones: Callable[[str, Iterable[int]], bool]
+    """By the asker's role and the numbers of the kinds shown."""
+    step: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Mirror:
     """A copy whose hashes were checked: the leaves, and what was found."""
 
@@ -116,6 +134,8 @@ class Mirror:
     report: MirrorReport
     roots: Mapping[int, bytes]
     """Root at the size of each earlier checkpoint and proof that was asked about."""
+    clocks: list[tuple[int, int]]
+    """Size of each confirmed checkpoint of this log, and the Unix time for which a quorum vouches."""
 
 
 def verify_mirror(
@@ -141,7 +161,8 @@ def verify_mirror(
         report.problem(f"checkpoint or policy: {error}")  # 1
         return report
     report.origin, report.size = checkpoint.origin, checkpoint.size
-    _confirmed(report, pinned.confirmed(note))
+    said = pinned.confirmed(note)
+    _confirmed(report, said)
     older = _earlier(report, earlier, pinned, checkpoint)
     asked = {one.size for one in older.values()} | {size for size in sizes if size <= checkpoint.size}
     leaves, roots = _tiles(report, get, checkpoint, asked)
@@ -150,7 +171,15 @@ def verify_mirror(
             report.problem(
                 f"{name}: the log signed another history of {one.size} entries than this one; keep both"
             )
-    return Mirror(pinned, checkpoint, leaves, report, roots)
+    clocks = [(checkpoint.size, said.since)] if said.quorum and said.since is not None else []
+    clocks += [(one.size, at) for name, one in older.items() if (at := _vouched(earlier[name], pinned))]
+    return Mirror(pinned, checkpoint, leaves, report, roots, clocks)
+
+
+def _vouched(raw: bytes, policy: LogPolicy) -> int | None:
+    """The time for which a quorum vouches, None without one. The note was parsed before."""
+    said = policy.confirmed(parse_note(raw))
+    return said.since if said.quorum else None
 
 
 def _confirmed(report: MirrorReport, said: Confirmed) -> None:
@@ -244,6 +273,7 @@ def verify_officer(
     until: datetime | None = None,
     node_keys: NodeKeys | None = None,
     proofs: Mapping[str, str] | None = None,
+    notice: NoticeRule | None = None,
 ) -> MirrorReport:
     """Check 4 to 9 over a mirror that was checked.
 
@@ -252,24 +282,28 @@ def verify_officer(
         since, until: The officer's period by the hub's clock. Leaves outside it need not open, but for
             the entry on either side: without it nobody can tell where the period begins and ends.
         proofs: Proofs that nodes kept of their own questions, by name.
+        notice: Without it postponed lines past their term are not listed.
     """
-    reading = _Officer(mirror, node_keys)
+    reading = _Officer(mirror, node_keys, notice)
     for number, row in enumerate(entries, 1):
         if row.strip():
             reading.entry(number, row)
     reading.finish(since, until)
     for name, text in sorted((proofs or {}).items()):
         _proof(mirror, name, text)
+    reading.clocks(mirror.clocks)
     return mirror.report
 
 
 class _Officer:
     """One pass over the opened entries."""
 
-    def __init__(self, mirror: Mirror, node_keys: NodeKeys | None) -> None:
+    def __init__(self, mirror: Mirror, node_keys: NodeKeys | None, notice: NoticeRule | None = None) -> None:
         self._leaves, self._report = mirror.leaves, mirror.report
         self._prefix, self._year = year_of(mirror.checkpoint.origin)
         self._node_keys = node_keys
+        self._notice = notice
+        self._waiting: dict[int, int] = {}
         self._times: dict[int, int] = {}
         self._chains: dict[bytes, tuple[int, int]] = {}
         self._grown: list[tuple[int, bytes, int]] = []
@@ -326,6 +360,7 @@ class _Officer:
             self._grown.append((index, handle, n))
         self._signed(place, asker)
         self._worth_a_look(place, asker, handles)
+        self._postponed(index, asker, chain, handles)
 
     def _gap_after(self, first: int, last: int) -> bool:
         return any(start < last and end > first for start, end in self._gaps)
@@ -367,6 +402,39 @@ class _Officer:
                 self._report.finding(f"{place} is a lookup without a purpose")
             if any((handle, asker.node) not in self._related for handle in handles):
                 self._report.finding(f"{place} is a lookup without a relation before it")
+        if asker.nodeSig and abs(asker.ts - asker.nts * 1000) > _CLOCK_S * 1000:
+            self._report.finding(f"{place}: the hub's clock and that of the node that asked differ")
+
+    def _postponed(self, index: int, asker: Asker, chain: Chain, handles: Sequence[bytes]) -> None:
+        """Lines whose notice waits, with the end of their term in milliseconds."""
+        if self._notice is None:
+            return
+        step = int(self._notice.step.total_seconds() * 1000)
+        here = chain.year in (UNSET, self._year) and isinstance(chain.index, int)
+        if asker.t == "release" and here:
+            self._waiting.pop(cast("int", chain.index), None)
+        elif asker.t == "admin" and here and str(chain.cause).startswith(POSTPONED_AGAIN):
+            self._waiting[cast("int", chain.index)] = asker.ts + step
+        elif handles and self._notice.postpones(asker.role, kinds_shown(unb64u(asker.shown))):
+            self._waiting[index] = asker.ts + step
+
+    def clocks(self, vouched: Iterable[tuple[int, int]]) -> None:
+        """The hub's clock against the witnesses': no entry under a checkpoint may be younger than it, none
+        after it older."""
+        places = sorted(self._times)
+        times = [self._times[place] for place in places]
+        newest = list(accumulate(times, max))
+        oldest = list(accumulate(reversed(times), min))[::-1]
+        slack = _CLOCK_S * 1000
+        for size, at in sorted(set(vouched)):
+            cut = bisect_left(places, size)
+            when = f"of its witnesses at {size} entries"
+            if cut and newest[cut - 1] > at * 1000 + slack:
+                self._report.finding(
+                    f"the hub's clock was ahead {when}: {(newest[cut - 1] - at * 1000) // 1000} s"
+                )
+            if cut < len(places) and oldest[cut] < at * 1000 - slack:
+                self._report.finding(f"the hub's clock was behind that {when}: {at - oldest[cut] // 1000} s")
 
     def finish(self, since: datetime | None, until: datetime | None) -> None:
         """5, and what can be said only at the end."""
@@ -384,8 +452,13 @@ class _Officer:
         if self._times:
             newest = max(self._times)
             report.last = datetime.fromtimestamp(self._times[newest] / 1000, UTC)
-            if report.confirmed and (report.last - report.confirmed).total_seconds() > _CLOCK_S:
-                report.finding(f"entry {self._year}-{newest}: the hub's clock is ahead of its witnesses'")
+            for index, end in sorted(self._waiting.items()):
+                if end <= max(self._times.values()):
+                    day = datetime.fromtimestamp(end / 1000, UTC).date().isoformat()
+                    report.finding(
+                        f"entry {self._year}-{index}: its notice was postponed until {day}, and it was "
+                        "neither released nor postponed anew"
+                    )
 
     def _period(self, since: datetime | None, until: datetime | None, size: int) -> tuple[int, int]:
         """Indexes of the period; a leaf that does not open belongs to it unless its neighbours do not."""
@@ -418,6 +491,9 @@ def _proof(mirror: Mirror, name: str, text: str) -> None:
         report.problem(f"{name}: entry {proof.index} was proven to a node in another history than this one")
         return
     report.proofs += 1
+    said = mirror.policy.confirmed(proof.note)
+    if said.quorum and said.since is not None:
+        mirror.clocks.append((one.size, said.since))
 
 
 def sizes_in(proofs: Mapping[str, str]) -> set[int]:

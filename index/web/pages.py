@@ -18,10 +18,10 @@ from starlette.responses import Response
 
 from consent.pages import Identity, Pages, PageSettings, Visitor
 from consent.pages.names import Names
-from consent.pages.pages import Door, NotForYou
+from consent.pages.pages import Door, NotForYou, Warned
 from index.hub import Hub
 from index.office_hours import OfficersWork
-from index.officer import LogCheck, OfficerPage, OfficerQuery, Officers
+from index.officer import LogCheck, OfficerPage, OfficerQuery, Officers, Unconfirmed
 from index.protocol.codec import b64u
 from index.reviews import OUTCOMES, Outcome, ReviewList, YearFigure
 from index.web.work import Officer, Work
@@ -58,6 +58,10 @@ class OfficerLog(Protocol):
         """Who takes part: OIN and the name an officer reads."""
         ...
 
+    def unconfirmed(self) -> Unconfirmed | None:
+        """That nobody confirmed the log for 4 hours, or that nothing is signed any more; else None."""
+        ...
+
 
 OfficerPages = Pages[Officer]
 OfficerVisitor = Visitor[Officer]
@@ -84,6 +88,7 @@ def officer_pages(
         site="site.officer",
         door="officer/door.html",
         languages=("nl",),
+        warned=lambda: _warned(log.unconfirmed()),
     )
     routes = pages.router()
     handlers = _Log(log, vocabulary)
@@ -107,6 +112,18 @@ async def _welcome(identity: Identity) -> Officer:
         raise NotForYou
     known = hashlib.sha256(b"officer/v1" + identity.subject.encode()).digest()
     return Officer(b64u(known)[:22], identity.name, str(identity.claims.get("oin", "")))
+
+
+def _warned(found: Unconfirmed | None) -> Warned | None:
+    if found is None:
+        return None
+    return Warned(
+        text="officer.log.refused_log" if found.refusal else "officer.log.unconfirmed",
+        do="officer.log.unconfirmed_do",
+        since=found.confirmed_at,
+        since_text="officer.log.unconfirmed_since",
+        detail=found.refusal,
+    )
 
 
 def _is_officer(person: Officer) -> bool:

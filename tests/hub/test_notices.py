@@ -1,6 +1,7 @@
 """Postponed notice: what waits on the second chain, until when, and what its release tells."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -8,12 +9,13 @@ import pytest
 from index import notices
 from index.protocol.codec import b64u, unb64u
 from index.protocol.entry import handle, kinds_shown, parse_asker, parse_chain
-from index.protocol.messages import LogLine, LookupAnswer, OwnLogAnswer
+from index.protocol.messages import LogLine, LookupAnswer, OwnFlagsAnswer, OwnLogAnswer
 from index.protocol.receipt import ReceiptError, verify_log_receipt
+from index.upkeep import Upkeep
 from nodes.looks import check_lines
 from policy.postpone import Postponement
 
-from .acting import Acting, decoded
+from .acting import Acting, decoded, outcomes
 from .world import VOCABULARY
 
 
@@ -238,3 +240,77 @@ def test_a_stolen_database_shows_of_what_waits_only_how_much(hub: Acting) -> Non
     raw = b"".join(bytes(row.key) + bytes(row.sealed) for row in rows)
     assert not any(lid in raw or b64u(lid).encode() in raw for lid in hub.lids(person))
     assert b"vt_liaison" not in raw
+
+
+def own_kinds(hub: Acting, person: str) -> list[str]:
+    return [flag.kind for flag in hub.own(hub.login(person), "flags", OwnFlagsAnswer).flags]
+
+
+@pytest.mark.parametrize("kind", ["jeugdbescherming", "corv", "veilig_thuis"])
+def test_a_flag_of_child_safety_stands_in_the_own_view_once_its_notice_was_released(
+    hub: Acting, kind: str
+) -> None:
+    person, other = hub.somebody(), hub.somebody()
+    flag, others = hub.flag(person, kind), hub.flag(other, kind)
+    hub.publish(hub.inkomen, flag, hub.flag(person, "wmo_voorziening"))
+    assert own_kinds(hub, person) == ["wmo_voorziening"]
+
+    assert release(hub) == 1
+    hub.publish(hub.inkomen, others)
+
+    assert own_kinds(hub, person) == sorted([kind, "wmo_voorziening"])
+    assert own_kinds(hub, other) == [], "another's flag waits for its own release"
+    session = hub.login(person)
+    answer = hub.own(session, "log", OwnLogAnswer)
+    own = dict(zip(session.scopes, session.lids[0], strict=True))
+    assert check_lines(answer, own, hub.world.log_vkey).verified
+
+    hub.publish(hub.inkomen, flag)
+    assert own_kinds(hub, person) == sorted([kind, "wmo_voorziening"]), (
+        "what was told stays told when its source changes it"
+    )
+    assert outcomes(hub.retract(hub.inkomen, flag.secret)) == ["removed"]
+    assert own_kinds(hub, person) == ["wmo_voorziening"]
+
+
+def test_the_release_of_a_flag_that_was_taken_back_tells_of_it_and_brings_nothing_back(hub: Acting) -> None:
+    person = hub.somebody()
+    flag = hub.flag(person, "veilig_thuis")
+    hub.publish(hub.inkomen, flag)
+    hub.retract(hub.inkomen, flag.secret)
+    assert release(hub) == 2
+    assert own_kinds(hub, person) == []
+    assert hub.count("flag") == 0
+
+
+def test_the_release_of_a_look_tells_nothing_of_a_flag_whose_own_notice_waits(hub: Acting) -> None:
+    person = hub.somebody()
+    hub.publish(hub.inkomen, hub.flag(person, "veilig_thuis"))
+    liaison(hub, person)
+    the_hub = hub.world.hub
+    looks = [group for group in notices.waiting(the_hub) if group.t != "publish"]
+    keys = [key for group in looks for key in notices.keys_of(the_hub, group.id, due_only=False)]
+    hub.run(the_hub.sequencer.submit(notices.Release(the_hub, keys)))
+    assert own_kinds(hub, person) == []
+
+
+def test_a_postponed_notice_of_a_line_that_is_erased_is_forgotten_and_the_others_wait_on(
+    tmp_path: Path, database: dict[str, str]
+) -> None:
+    terms = {"retention_months": {"crisis": 1}, "retention_default_months": 12}
+    with Acting(tmp_path, **database, **terms) as hub:
+        person = hub.somebody()
+        hub.publish(hub.inkomen, hub.flag(person, "veilig_thuis"))
+        liaison(hub, person)
+        upkeep = Upkeep(hub.world.hub)
+        hub.world.clock.shift(days=25)
+        upkeep.erase()
+        assert sorted(group.t for group in notices.waiting(hub.world.hub)) == [
+            "lookup",
+            "publish",
+            "relation",
+        ]
+        hub.world.clock.shift(days=45)
+        assert upkeep.erase().lines > 0
+        assert [group.t for group in notices.waiting(hub.world.hub)] == ["publish"]
+        assert hub.count("postponed") == 1

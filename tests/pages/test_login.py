@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 from consent.pages import LoginSettings, PageSettings
 from consent.pages.pages import local_path
 from consent.pages.sessions import MOST_SESSIONS, Sessions
+from index.officer import Unconfirmed
 from tests.pages.client import Plain
 from tests.pages.world import SECRET, WITH_FLAGS, Site, node_site, served
 
@@ -108,6 +110,32 @@ def test_a_citizen_without_number_does_not_get_in(portal: Site) -> None:
     answer = visitor.log_in("nobody")
     assert "Zonder burgerservicenummer kan opzoeken niet." in answer.text
     assert visitor.get("/mijn").status_code == 401
+
+
+def test_that_nobody_confirms_the_log_stands_on_every_officers_page(officer: Site) -> None:
+    olga = Plain(officer)
+    olga.log_in("olga")
+    pages = [
+        route.path
+        for route in all_routes(officer.app.routes)
+        if "GET" in getattr(route, "methods", ()) and getattr(route.endpoint, "who", None) is not None
+    ]
+    assert len(pages) > 5
+    since = datetime(2026, 11, 22, 8, 5, tzinfo=UTC)
+    for found, words in (
+        (None, []),
+        (Unconfirmed(since, ""), ["langer dan 4 uur", "Laatst bevestigd: 22 november"]),
+        (Unconfirmed(None, "the witness w1 has seen more"), ["the witness w1 has seen more"]),
+    ):
+        officer.log.nobody_confirms = found
+        for path in pages:
+            answer = olga.get(path)
+            if answer.status_code != 200 and "{" in path:
+                continue  # about something that is not there: it leads to a page that is
+            shown = answer.text
+            assert [word for word in words if word not in shown] == [], path
+            assert (found is not None) == ('class="vw-alert vw-alert--bad" role="alert"' in shown), path
+    assert "langer dan 4 uur" not in Plain(officer).get("/").text
 
 
 def test_only_officers_get_in_at_the_hub(officer: Site) -> None:

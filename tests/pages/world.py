@@ -22,7 +22,7 @@ from consent.receipt import Receipt
 from index import indicators, inquiries, notices, openings, replaying
 from index.erasing import Term
 from index.office_hours import Drawn, RetentionView, SampleView
-from index.officer import LogCheck, OfficerLine, OfficerPage, OfficerQuery
+from index.officer import LogCheck, OfficerLine, OfficerPage, OfficerQuery, Unconfirmed
 from index.reviews import Review, ReviewLine, ReviewList, YearFigure, year_figures
 from index.sampling import Sample
 from index.web.pages import officer_pages
@@ -704,6 +704,10 @@ class LogInMemory:
     holds: bool = True
     waiting: list[ReviewLine] = field(default_factory=list)
     judged: list[tuple[str, str, str]] = field(default_factory=list)
+    nobody_confirms: Unconfirmed | None = None
+
+    def unconfirmed(self) -> Unconfirmed | None:
+        return self.nobody_confirms
 
     async def status(self) -> LogCheck:
         problems = () if self.holds else ("entry 3: leaf differs",)

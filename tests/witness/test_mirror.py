@@ -22,11 +22,14 @@ from index.protocol.mirror import (
     ENTRIES,
     Mirror,
     MirrorReport,
+    NoticeRule,
     sizes_in,
     verify_mirror,
     verify_officer,
 )
 from index.protocol.note import Checkpoint, sign_checkpoint
+from policy.postpone import Postponement
+from policy.vocabulary import load_vocabulary
 from tests.log.world import NOW
 
 from .copies import TAMPERINGS, Copy, copy_of, rewrite, split_view
@@ -140,6 +143,94 @@ def test_a_lookup_without_relation_or_purpose_is_listed(ring: Ring, copy: Copy) 
     assert report.findings == [
         "entry 2026-300 is a lookup without a relation before it",
         "entry 2026-301 is a lookup without a purpose",
+    ]
+
+
+NOTICE = NoticeRule(Postponement.of(load_vocabulary()).postpones, timedelta(days=14))
+
+
+def officer_finds(copy: Copy, proofs: dict[str, str] | None = None) -> list[str]:
+    mirror = verify_mirror(copy.files.get, copy.earlier, copy.policy)
+    assert isinstance(mirror, Mirror)
+    report = verify_officer(mirror, copy.files[ENTRIES].splitlines(), notice=NOTICE, proofs=proofs)
+    assert report.problems == []
+    # The liaison's relation is left out here.
+    return [finding for finding in report.findings if "without a relation" not in finding]
+
+
+def looked(ring: Ring, after: timedelta, **said: Any) -> int:
+    """A question of the liaison, whose lines wait, or of another; its index."""
+    at = NOW + after
+    signed = ring.statement(**{"role": "vt_liaison", "nts": int(at.timestamp()), **said})
+    later = signed.statement.role == "vt_liaison"
+    recorded, _ = ring.record([ring.draft([OTHERS[0]], signed, now=at, later=later, shown=b"")])
+    return recorded[0].index
+
+
+def officers_act(ring: Ring, after: timedelta, t: str, **more: str | int) -> None:
+    ts = int((NOW + after).timestamp() * 1000)
+    lids = (OTHERS[0],) if t == "release" else ()
+    ring.record([EntryDraft(t=t, ts=ts, req="", lids=lids, more={"year": NOW.year, **more})])
+
+
+def confirmed(ring: Ring, after: timedelta) -> Copy:
+    ring.now = NOW + after
+    ring.feed().once()
+    return copy_of(ring)
+
+
+def test_a_postponed_line_past_its_term_is_listed_until_it_is_released_or_postponed_anew(ring: Ring) -> None:
+    ring.record([ring.draft([OTHERS[0]], ring.statement(t="relation"))])
+    first, second = looked(ring, timedelta()), looked(ring, timedelta(hours=1))
+    looked(ring, timedelta(days=13), role="generalist")
+    assert officer_finds(confirmed(ring, timedelta(days=13))) == [], "their term is not over"
+
+    looked(ring, timedelta(days=15), role="generalist")
+    assert officer_finds(confirmed(ring, timedelta(days=15))) == [
+        f"entry 2026-{index}: its notice was postponed until 2026-12-06, and it was neither released nor "
+        "postponed anew"
+        for index in (first, second)
+    ]
+
+    officers_act(ring, timedelta(days=15), "release", index=first)
+    officers_act(ring, timedelta(days=15), "admin", index=second, cause="postponed-onderzoek_loopt")
+    assert officer_finds(confirmed(ring, timedelta(days=15))) == []
+
+    looked(ring, timedelta(days=30), role="generalist")
+    assert officer_finds(confirmed(ring, timedelta(days=30))) == [
+        f"entry 2026-{second}: its notice was postponed until 2026-12-21, and it was neither released nor "
+        "postponed anew"
+    ]
+
+
+@pytest.mark.parametrize("away", [timedelta(minutes=6), -timedelta(minutes=6)])
+def test_a_hub_clock_ahead_of_its_witnesses_or_behind_them_is_listed(ring: Ring, away: timedelta) -> None:
+    ring.record([ring.draft([OTHERS[0]], ring.statement(t="relation"))])
+    before = confirmed(ring, timedelta())
+    looked(ring, away, role="generalist")
+    after = confirmed(ring, timedelta(seconds=1))
+    after.earlier["before"] = before.files[CHECKPOINT]
+    way = "ahead of" if away > timedelta() else "behind that of"
+    size = 3 if away > timedelta() else 2
+    seconds = 359 if away > timedelta() else 360
+    assert officer_finds(after) == [f"the hub's clock was {way} its witnesses at {size} entries: {seconds} s"]
+
+
+def test_clocks_within_five_minutes_are_not_listed(ring: Ring) -> None:
+    ring.record([ring.draft([OTHERS[0]], ring.statement(t="relation"))])
+    before = confirmed(ring, timedelta())
+    looked(ring, -timedelta(minutes=4), role="generalist")
+    after = confirmed(ring, timedelta(seconds=1))
+    after.earlier["before"] = before.files[CHECKPOINT]
+    assert officer_finds(after) == []
+
+
+def test_a_hub_clock_away_from_the_asking_nodes_is_listed(ring: Ring) -> None:
+    ring.record([ring.draft([OTHERS[0]], ring.statement(t="relation"))])
+    for seconds in (299, 301, -301):
+        looked(ring, timedelta(), role="generalist", nts=int(NOW.timestamp()) + seconds)
+    assert officer_finds(confirmed(ring, timedelta())) == [
+        f"entry 2026-{index}: the hub's clock and that of the node that asked differ" for index in (3, 4)
     ]
 
 
