@@ -10,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults tamper fuzz mutants at-once
+.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults tamper fuzz mutants at-once verifier
 
 help: ## Show what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ openapi: setup-dev ## Write docs/api/*.json anew from the code
 
 bench: setup ## Measure; see docs/performance.md (ARGS="pseudonymise --json")
 	@$(BIN)/vlagwijzer bench $(ARGS)
+
+verifier: setup ## The offline verifier as one file, dist/vlagwijzer-verify.pyz
+	@$(BIN)/python -m deploy.verifier_file dist/vlagwijzer-verify.pyz
 
 MINUTES ?= 10
 SEED ?= 20261122

@@ -1,4 +1,4 @@
-"""Making and reading a copy of the log on disk: what `vlagwijzer log mirror` and `log verify` do with files.
+"""Making a copy of the log on disk: what `vlagwijzer log mirror` does. `verifying` reads it.
 
     checkpoint of the hub -> tiles that are not there yet -> checkpoint last, the earlier one kept
 
@@ -10,25 +10,22 @@ it lies in the copy. A copy is of one year's log.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 import httpx
 import msgspec
 
+from deploy.verifying import MirrorFailed
 from index.protocol.codec import b64u
 from index.protocol.export import Line
-from index.protocol.mirror import CHECKPOINT, EARLIER, ENTRIES, POLICY, TILES, NodeKeys
+from index.protocol.mirror import CHECKPOINT, EARLIER, ENTRIES, POLICY, TILES
 from index.protocol.note import Checkpoint, NoteError, parse_checkpoint, parse_note, year_of
 from index.protocol.tilereading import tile_length, tile_paths
 
 Progress = Callable[[int, int], None]
 _MOST_NOTE = 64 * 1024
-
-
-class MirrorFailed(Exception):
-    """The copy could not be brought up to date; says why, and leaves what was there."""
 
 
 def fetch_mirror(
@@ -116,69 +113,6 @@ def write_entries(config: Path, folder: Path) -> int:
     if settings.log_policy is not None:
         _write(folder / POLICY, settings.log_policy.read_bytes())
     return count
-
-
-def get_from(folder: Path) -> Callable[[str], bytes | None]:
-    """Files of a copy, for `verify_mirror`."""
-
-    def get(name: str) -> bytes | None:
-        try:
-            return (folder / name).read_bytes()
-        except OSError:
-            return None
-
-    return get
-
-
-def earlier_in(folder: Path, own: Path | None) -> dict[str, bytes]:
-    """The earlier checkpoints of a copy, and the reader's own last one.
-
-    Raises:
-        MirrorFailed: The own one cannot be read.
-    """
-    found = {f"{EARLIER}/{path.name}": path.read_bytes() for path in sorted((folder / EARLIER).glob("*"))}
-    if own is not None:
-        try:
-            found[own.name] = own.read_bytes()
-        except OSError:
-            raise MirrorFailed(f"{own} cannot be read") from None
-    return found
-
-
-def rows_in(folder: Path) -> Iterator[bytes]:
-    """Rows of `entries.jsonl`.
-
-    Raises:
-        MirrorFailed: There is none.
-    """
-    try:
-        file = (folder / ENTRIES).open("rb")
-    except OSError:
-        raise MirrorFailed(f"{folder / ENTRIES} is missing") from None
-    with file:
-        yield from file
-
-
-def node_keys_of(directory: Path, holders: Path) -> NodeKeys:
-    """Keys of nodes from a directory file that enough key holders signed.
-
-    Args:
-        holders: JSON: public Ed25519 key (base64url) by id of the key holder, as delivered out of band.
-
-    Raises:
-        MirrorFailed: A file is missing or not trusted.
-    """
-    from index.protocol.codec import EncodingError, unb64u
-    from index.protocol.directory import NotTrusted, parse_directory
-
-    try:
-        listed = msgspec.json.decode(holders.read_bytes(), type=dict[str, str])
-        pinned = {holder: unb64u(key, 32) for holder, key in listed.items()}
-        found = parse_directory(directory.read_bytes(), pinned, 2)
-    except (OSError, msgspec.MsgspecError, EncodingError, NotTrusted) as error:
-        raise MirrorFailed(f"directory or key holders: {type(error).__name__}") from None
-    keys = {node.id: [unb64u(key, 32) for key in node.ed25519] for node in found.nodes}
-    return lambda node: keys.get(node, [])
 
 
 def _keep_earlier(folder: Path, note: bytes) -> None:

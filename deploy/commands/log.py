@@ -1,19 +1,22 @@
 """`vlagwijzer log`: copy the log, and check a citizen's file, an officer's period or a copy, offline."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from __future__ import annotations
+
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .output import FAILED, WRONG_USE, AsJson, emit, fail, plainly
 
+if TYPE_CHECKING:
+    from deploy.verifying import Checked
+
 app = typer.Typer(no_args_is_help=True, help="The access log, checked without trusting who keeps it.")
 verify = typer.Typer(no_args_is_help=True, help="Check a file: 0 holds, 1 does not, 2 holds but is old.")
 app.add_typer(verify, name="verify")
 
-STALE = 2
 Policy = Annotated[
     Path | None,
     typer.Option(help="The log's published policy; without it the one in the file, which proves less."),
@@ -69,23 +72,9 @@ def citizen(
 ) -> None:
     """Check that no line was changed or left out. Needs no network and no hub."""
     with plainly():
-        from index.protocol.export import ExportInvalid, Verified, verify_export
+        from deploy import verifying as checks
 
-        try:
-            pinned = None if policy is None else policy.read_text(encoding="utf-8")
-            found = verify_export(file.read_bytes(), pinned)
-        except (ExportInvalid, OSError, UnicodeDecodeError) as error:
-            told = str(error) if isinstance(error, ExportInvalid) else "the file or policy cannot be read"
-            found = Verified(0, 0, None, (told,))
-        state = _state(found.problems, [found.last, found.confirmed], max_age_hours)
-        data = {
-            "state": state, "lines": found.lines, "chains": found.chains, "last": _when(found.last),
-            "confirmed": _when(found.confirmed), "witnesses": found.witnesses,
-            "problems": list(found.problems), "policy": "given" if policy else "of the file",
-        }  # fmt: skip
-        confirmed = f" Confirmed by {found.witnesses}, {_when(found.confirmed)}." if found.confirmed else ""
-        told = f"{found.lines} lines, none changed or left out until {_when(found.last)}.{confirmed}"
-        _say(state, data, as_json, told, list(found.problems))
+        _say(checks.citizen(file, policy, max_age_hours), as_json)
 
 
 @verify.command("mirror")
@@ -98,11 +87,9 @@ def verify_copy(
 ) -> None:
     """Check every tile of a copy against its checkpoint, and against earlier checkpoints."""
     with plainly():
-        from index.protocol.mirror import Mirror
+        from deploy import verifying as checks
 
-        found = _mirror(folder, policy, last, {})
-        report = found.report if isinstance(found, Mirror) else found
-        _report(report, max_age_hours, as_json, f"{report.size} entries; every tile follows from them.")
+        _say(checks.mirror(folder, policy, last, max_age_hours), as_json)
 
 
 @verify.command("officer")
@@ -134,87 +121,20 @@ def officer(  # noqa: PLR0917  # each is an option of the command; typer passes 
 ) -> None:
     """Open every leaf of a period: chains, signatures, erasures, heads, and what is worth a look."""
     with plainly():
-        from deploy.mirroring import MirrorFailed, node_keys_of, rows_in
-        from index.protocol.mirror import Mirror, NoticeRule, verify_officer
-        from policy.postpone import Postponement
-        from policy.vocabulary import load_vocabulary
+        from deploy import verifying as checks
 
-        kept = {path.name: path.read_text() for path in proofs.glob("*.tlog-proof")} if proofs else {}
-        found = _mirror(folder, policy, last, kept)
-        if not isinstance(found, Mirror):
-            _report(found, max_age_hours, as_json, "")
-            return
-        try:
-            keys = node_keys_of(directory, holders) if directory and holders else None
-            words = load_vocabulary(vocabulary) if vocabulary else load_vocabulary()
-            step = timedelta(days=words.limits.notice_postponement_step_days)
-            report = verify_officer(
-                found,
-                rows_in(folder),
-                since=_utc(since),
-                until=_utc(until),
-                node_keys=keys,
-                proofs=kept,
-                notice=NoticeRule(Postponement.of(words).postpones, step),
-            )
-        except MirrorFailed as error:
-            report = found.report
-            report.problem(str(error))
-        told = (
-            f"{report.opened} entries opened, {report.erased} erased, {report.chains} chains without a gap, "
-        )
-        told += f"{report.signatures} signatures of nodes." if keys else "signatures of nodes not checked."
-        _report(report, max_age_hours, as_json, told)
+        period = checks.Period(_utc(since), _utc(until), directory, holders, proofs, vocabulary)
+        _say(checks.officer(folder, policy, last, period, max_age_hours), as_json)
 
 
-def _mirror(folder: Path, policy: Path | None, last: Path | None, proofs: Mapping[str, str]) -> Any:
-    from deploy.mirroring import MirrorFailed, earlier_in, get_from
-    from index.protocol.mirror import MirrorReport, sizes_in, verify_mirror
-
-    try:
-        pinned = None if policy is None else policy.read_text(encoding="utf-8")
-        return verify_mirror(get_from(folder), earlier_in(folder, last), pinned, sizes_in(proofs))
-    except (MirrorFailed, OSError, UnicodeDecodeError) as error:
-        report = MirrorReport()
-        report.problem(str(error) if isinstance(error, MirrorFailed) else "a file cannot be read")
-        return report
-
-
-def _report(report: Any, max_age_hours: float, as_json: bool, told: str) -> None:
-    state = _state(report.problems, [report.confirmed], max_age_hours)
-    data = {
-        "state": state, "origin": report.origin, "size": report.size, "confirmed": _when(report.confirmed),
-        "witnesses": list(report.witnesses), "earlier": report.earlier, "opened": report.opened,
-        "erased": report.erased, "chains": report.chains, "signatures": report.signatures,
-        "proofs": report.proofs, "last": _when(report.last), "problems": report.problems,
-        "findings": report.findings,
-    }  # fmt: skip
-    by = f" Confirmed by {len(report.witnesses)}, {_when(report.confirmed)}." if report.confirmed else ""
-    _say(state, data, as_json, told + by, [*report.problems, *report.findings])
-
-
-def _say(state: str, data: dict[str, Any], as_json: bool, told: str, listed: list[str]) -> None:
-    head = "Does not hold:" if state == "bad" else f"Holds: {told}"
-    if state == "stale":
-        head += " What came later is not in it."
-    emit(data, as_json, "\n".join([head, *listed]))
-    if state != "good":
-        raise typer.Exit(FAILED if state == "bad" else STALE)
-
-
-def _state(problems: Any, times: list[datetime | None], max_age_hours: float) -> str:
-    # A clock that is behind the hub's is not a file from the future.
-    limit = datetime.now(UTC) - timedelta(hours=max_age_hours)
-    old = any(at is not None and at < limit for at in times)
-    return "bad" if problems else "stale" if old else "good"
+def _say(found: Checked, as_json: bool) -> None:
+    emit(found.data, as_json, found.text)
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
 
 
 def _utc(at: datetime | None) -> datetime | None:
     return None if at is None else at.replace(tzinfo=UTC)
-
-
-def _when(at: datetime | None) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
 
 
 _FORMS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M"]

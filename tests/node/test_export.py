@@ -14,6 +14,7 @@ import pytest
 from consent.pages.names import Names
 from consent.pages.words import words
 from consent.receipt import verify
+from deploy.verifier_file import build
 from index.protocol.codec import b64u
 from index.protocol.entry import log_id
 from index.protocol.export import LINES, ExportInvalid, policy_text, verify_export
@@ -263,6 +264,67 @@ def _other_vkey() -> str:
     from index.protocol.note import ED25519, NoteKey
 
     return NoteKey(f"{HUB_ID}/v1/log", ED25519, bytes(SigningKey.generate().verify_key)).text()
+
+
+def plain_python(*words: str | Path) -> subprocess.CompletedProcess[bytes]:
+    """Python that sees neither the environment nor any installed package."""
+    command = [sys.executable, "-I", "-S", *map(str, words)]
+    return subprocess.run(command, capture_output=True, check=False, env={})
+
+
+async def test_the_one_file_verifier_needs_nothing_but_python_and_names_a_changed_or_missing_line(
+    world: NodeWorld, tmp_path: Path
+) -> None:
+    portal, session = await lived(world)
+    raw = await export(world, portal, session)
+    verifier, policy = tmp_path / "dist" / "vlagwijzer-verify.pyz", tmp_path / "policy.txt"
+    made = build(verifier)
+    assert verifier.stat().st_size < 5 * 1024 * 1024
+    policy.write_text(policy_text(portal.settings.hub_log_vkey))
+    files = files_in(raw)
+    rows = files[LINES].splitlines()
+    line = msgspec.json.decode(rows[3])
+    asker = line["asker"].replace('"purpose":"', '"purpose":"x')
+    changed = msgspec.json.encode({**line, "asker": asker})
+
+    def run(content: bytes, *more: str) -> tuple[int, Any]:
+        (tmp_path / "inzage.zip").write_bytes(content)
+        words = ["citizen", str(tmp_path / "inzage.zip"), "--policy", str(policy), "--json", *more]
+        done = plain_python(verifier, *words)
+        assert done.stderr == b""
+        return done.returncode, msgspec.json.decode(done.stdout)
+
+    always = ("--max-age-hours", "1000000")
+    code, said = run(raw, *always)
+    assert (code, said["state"], said["lines"], said["policy"]) == (0, "good", len(rows), "given")
+    name = f"line {line['year']}-{line['index']}"
+    code, said = run(rebuilt({**files, LINES: b"\n".join([*rows[:3], changed, *rows[4:]])}), *always)
+    assert code == 1
+    assert said["problems"][0] == f"{name} does not stand in the log as it is written here"
+    code, said = run(rebuilt({**files, LINES: b"\n".join([*rows[:3], *rows[4:]])}), *always)
+    assert (code, said["problems"][0]) == (1, f"{name} is missing")
+
+    again = tmp_path / "again.pyz"
+    assert build(again) == made
+    assert again.read_bytes() == verifier.read_bytes(), "the same sources give the same bytes"
+    with zipfile.ZipFile(verifier) as archive:
+        names = archive.namelist()
+    assert not [one for one in names if one.startswith(("parts/nodes", "parts/consent", "parts/index/store"))]
+
+    wrong = plain_python(verifier, "citizen")
+    assert (wrong.returncode, b"file" in wrong.stderr) == (3, True)
+
+
+async def test_the_one_file_verifier_says_that_it_does_not_run_on_another_python(tmp_path: Path) -> None:
+    verifier, other = tmp_path / "verify.pyz", tmp_path / "other.pyz"
+    build(verifier)
+    with zipfile.ZipFile(verifier) as source, zipfile.ZipFile(other, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(name, content.replace(b'"python": "3.', b'"python": "9.'))
+    done = plain_python(other, "citizen", "x.zip")
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert b"Nothing was checked" in done.stderr
 
 
 async def test_the_command_says_good_bad_or_stale(world: NodeWorld, tmp_path: Path) -> None:
