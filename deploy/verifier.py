@@ -28,16 +28,16 @@ class _Words(argparse.ArgumentParser):
 def main(words: Sequence[str] | None = None) -> int:
     """Check what the words name, print the outcome; the exit code."""
     said = _parser().parse_args(words)
-    common = (said.policy, said.last) if said.what != "citizen" else (said.policy,)
+    trust = verifying.Trust(said.policy, said.signers, getattr(said, "last", None))
     if said.what == "citizen":
-        found = verifying.citizen(said.file, *common, said.max_age_hours)
+        found = verifying.citizen(said.file, trust, said.max_age_hours)
     elif said.what == "mirror":
-        found = verifying.mirror(said.folder, *common, said.max_age_hours)
+        found = verifying.mirror(said.folder, trust, said.max_age_hours)
     else:
         period = verifying.Period(
             said.begin, said.end, said.directory, said.holders, said.proofs, said.vocabulary
         )
-        found = verifying.officer(said.folder, *common, period, said.max_age_hours)
+        found = verifying.officer(said.folder, trust, period, said.max_age_hours)
     print(json.dumps(found.data, ensure_ascii=False) if said.json else found.text)
     return found.exit_code
 
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         part.add_argument("--last", type=Path, help="your own last checkpoint")
     for part in (citizen, mirror, officer):
         part.add_argument("--policy", type=Path, help="the published policy; without it less is proven")
+        part.add_argument("--signers", type=Path, help="officers who must have signed the policy")
         part.add_argument("--max-age-hours", type=float, default=24.0)
         part.add_argument("--json", action="store_true")
     return parser

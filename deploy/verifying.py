@@ -16,10 +16,11 @@ import msgspec
 
 from index.protocol.codec import EncodingError, unb64u
 from index.protocol.directory import NotTrusted, parse_directory
-from index.protocol.export import ExportInvalid, Verified, verify_export
+from index.protocol.export import ExportInvalid, Verified, policy_in, verify_export
 from index.protocol.mirror import (
     EARLIER,
     ENTRIES,
+    POLICY,
     Mirror,
     MirrorReport,
     NodeKeys,
@@ -28,6 +29,8 @@ from index.protocol.mirror import (
     verify_mirror,
     verify_officer,
 )
+from index.protocol.signedpolicy import parse_signers, signed_policy
+from index.protocol.tlogpolicy import PolicyFileError
 from policy.postpone import Postponement
 from policy.vocabulary import VocabularyError, load_vocabulary
 
@@ -52,28 +55,63 @@ class Checked:
         return {"good": GOOD, "bad": BAD, "stale": STALE}[self.state]
 
 
-def citizen(file: Path, policy: Path | None, max_age_hours: float) -> Checked:
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the reader brings along.
+
+    Attributes:
+        policy: The published policy; without it the one in the file counts, which proves less.
+        signers: Officers who must have signed the policy, whichever of the two it is.
+        last: The reader's own last checkpoint, for copies.
+    """
+
+    policy: Path | None = None
+    signers: Path | None = None
+    last: Path | None = None
+
+    @property
+    def said(self) -> str:
+        """Where the policy came from."""
+        return ("given" if self.policy else "of the file") + (", signed" if self.signers else "")
+
+    def pinned(self, own: Callable[[], bytes | None]) -> str | None:
+        """The policy to check with, None for the one in the file.
+
+        Raises:
+            PolicyFileError: It is not signed by those who must.
+            OSError, UnicodeDecodeError: It cannot be read.
+        """
+        if self.signers is None:
+            return self.policy.read_text(encoding="utf-8") if self.policy else None
+        raw = self.policy.read_bytes() if self.policy else own()
+        if raw is None:
+            raise PolicyFileError("there is no policy")
+        return signed_policy(raw, parse_signers(self.signers.read_bytes()))[0].text
+
+
+def citizen(file: Path, trust: Trust, max_age_hours: float) -> Checked:
     """Check an `inzage.zip`."""
     try:
-        pinned = None if policy is None else policy.read_text(encoding="utf-8")
-        found = verify_export(file.read_bytes(), pinned)
-    except (ExportInvalid, OSError, UnicodeDecodeError) as error:
-        told = str(error) if isinstance(error, ExportInvalid) else "the file or policy cannot be read"
+        raw = file.read_bytes()
+        found = verify_export(raw, trust.pinned(lambda: policy_in(raw)))
+    except (ExportInvalid, PolicyFileError, OSError, UnicodeDecodeError) as error:
+        told = "the file or policy cannot be read"
+        told = str(error) if isinstance(error, ExportInvalid | PolicyFileError) else told
         found = Verified(0, 0, None, (told,))
     state = _state(found.problems, [found.last, found.confirmed], max_age_hours)
     data = {
         "state": state, "lines": found.lines, "chains": found.chains, "last": _when(found.last),
         "confirmed": _when(found.confirmed), "witnesses": found.witnesses,
-        "problems": list(found.problems), "policy": "given" if policy else "of the file",
+        "problems": list(found.problems), "policy": trust.said,
     }  # fmt: skip
     confirmed = f" Confirmed by {found.witnesses}, {_when(found.confirmed)}." if found.confirmed else ""
     told = f"{found.lines} lines, none changed or left out until {_when(found.last)}.{confirmed}"
     return _checked(state, data, told, list(found.problems))
 
 
-def mirror(folder: Path, policy: Path | None, last: Path | None, max_age_hours: float) -> Checked:
+def mirror(folder: Path, trust: Trust, max_age_hours: float) -> Checked:
     """Check every tile of a copy."""
-    found = _mirror(folder, policy, last, {})
+    found = _mirror(folder, trust, {})
     report = found.report if isinstance(found, Mirror) else found
     return _reported(report, max_age_hours, f"{report.size} entries; every tile follows from them.")
 
@@ -90,14 +128,12 @@ class Period:
     vocabulary: Path | None = None
 
 
-def officer(
-    folder: Path, policy: Path | None, last: Path | None, period: Period, max_age_hours: float
-) -> Checked:
+def officer(folder: Path, trust: Trust, period: Period, max_age_hours: float) -> Checked:
     """Open every leaf of a period of a copy with entries."""
     kept = (
         {path.name: path.read_text() for path in period.proofs.glob("*.tlog-proof")} if period.proofs else {}
     )
-    found = _mirror(folder, policy, last, kept)
+    found = _mirror(folder, trust, kept)
     if not isinstance(found, Mirror):
         return _reported(found, max_age_hours, "")
     keys = None
@@ -130,15 +166,14 @@ def _notice(vocabulary: Path | None) -> NoticeRule:
     return NoticeRule(Postponement.of(words).postpones, step)
 
 
-def _mirror(
-    folder: Path, policy: Path | None, last: Path | None, proofs: Mapping[str, str]
-) -> Mirror | MirrorReport:
+def _mirror(folder: Path, trust: Trust, proofs: Mapping[str, str]) -> Mirror | MirrorReport:
     try:
-        pinned = None if policy is None else policy.read_text(encoding="utf-8")
-        return verify_mirror(get_from(folder), earlier_in(folder, last), pinned, sizes_in(proofs))
-    except (MirrorFailed, OSError, UnicodeDecodeError) as error:
-        report = MirrorReport()
-        report.problem(str(error) if isinstance(error, MirrorFailed) else "a file cannot be read")
+        get = get_from(folder)
+        pinned = trust.pinned(lambda: get(POLICY))
+        return verify_mirror(get, earlier_in(folder, trust.last), pinned, sizes_in(proofs))
+    except (MirrorFailed, PolicyFileError, OSError, UnicodeDecodeError) as error:
+        report, named = MirrorReport(), isinstance(error, MirrorFailed | PolicyFileError)
+        report.problem(str(error) if named else "a file cannot be read")
         return report
 
 

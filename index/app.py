@@ -48,6 +48,7 @@ from index.policies import Policies, check_sizes, first_version
 from index.protocol.codec import b64u
 from index.protocol.directory import Directory, Manifest, NotTrusted, parse_directory, parse_manifest
 from index.protocol.http import App, Bounds, Receive, SafeHeaders, Scope, Send, problem_response
+from index.protocol.signedpolicy import parse_signers, signed_policy
 from index.protocol.tlogpolicy import LogPolicy, PolicyFileError, parse_policy
 from index.recheck import Recheck
 from index.retention import Terms
@@ -265,7 +266,8 @@ def _log_policy(settings: HubSettings, keystore: Keystore) -> LogPolicy | None:
     if settings.log_policy is None:
         return None
     try:
-        policy = parse_policy(_read(settings.log_policy))
+        raw, signers = _read(settings.log_policy), settings.log_policy_signers
+        policy = signed_policy(raw, parse_signers(_read(signers)))[0] if signers else parse_policy(raw)
         own = policy.prefix == settings.statement_hub and policy.log.public == bytes(
             keystore.log_signing.verify_key
         )

@@ -75,6 +75,8 @@ class HubSettings(ProcessSettings):
     log_policy: Path | None = None
     """The log's published policy (C2SP tlog-policy): its witnesses, with their addresses, and the quorum.
     Absent: nobody confirms the log."""
+    log_policy_signers: Path | None = None
+    """Officers who must have signed that policy, and how many. Absent: it is believed as it lies there."""
     witness_first_seconds: float = Field(default=5.0, ge=0)
     """How long the first change after a start waits for the witnesses to say how far they are."""
     refuse_unconfirmed_hours: float | None = Field(default=None, gt=0)

@@ -35,6 +35,7 @@ from index.protocol.merkle import (
 from index.protocol.note import Checkpoint, NoteError, parse_checkpoint, parse_note, verified_checkpoint
 from index.protocol.proof import make_proof
 from index.protocol.receipt import CheckedEntry, pinned_log_key
+from index.protocol.signedpolicy import parse_signers, signed_policy
 from index.protocol.tilereading import TileError, TileTree, read
 from index.protocol.tlogpolicy import LogPolicy, PolicyFileError, parse_policy
 
@@ -295,20 +296,24 @@ class ConfirmedLog:
         return answer.content
 
 
-def pinned_policy(path: Path | None, log_vkey: str) -> LogPolicy | None:
+def pinned_policy(path: Path | None, log_vkey: str, signers: Path | None = None) -> LogPolicy | None:
     """The policy file that this node has pinned; None where there is none.
 
+    Args:
+        signers: Who must have signed it; absent: it is believed as it lies there.
+
     Raises:
-        SettingsError: It is missing, no policy, or about another log than the pinned one.
+        SettingsError: It is missing, no policy, about another log than the pinned one, or not signed.
     """
     if path is None:
         return None
     try:
-        policy = parse_policy(path.read_bytes())
+        raw = path.read_bytes()
+        policy = signed_policy(raw, parse_signers(signers.read_bytes()))[0] if signers else parse_policy(raw)
         prefix, key = pinned_log_key(log_vkey)
         own = (policy.prefix, policy.log.public) == (prefix, key.public)
     except OSError:
-        raise SettingsError(f"log_policy: {path} is missing or cannot be read") from None
+        raise SettingsError(f"log_policy: {path}, or its signers, is missing or cannot be read") from None
     except (PolicyFileError, NoteError) as error:
         raise SettingsError(f"log_policy: {error}") from None
     if not own:

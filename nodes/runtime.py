@@ -132,7 +132,7 @@ def open_node(
     confirmed = ConfirmedLog(
         hub_http,
         engine,
-        policy=pinned_policy(settings.log_policy, settings.hub_log_vkey),
+        policy=pinned_policy(settings.log_policy, settings.hub_log_vkey, settings.log_policy_signers),
         keep=settings.proofs_kept,
         figures=figures,
         now=now,

@@ -276,6 +276,8 @@ class NodeSettings(ProcessSettings):
     """Absent: this node cosigns nothing."""
     log_policy: Path | None = None
     """The log's published policy (C2SP tlog-policy): who must have confirmed it. Absent: nobody need have."""
+    log_policy_signers: Path | None = None
+    """Officers who must have signed that policy, and how many. Absent: it is believed as it lies there."""
     proofs_kept: int = Field(default=100_000, ge=100)
     """Confirmed proofs of this node's own questions that are kept; then the oldest goes."""
     proofs_seconds: float = Field(default=20.0, gt=0)

@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="The access log, checked without trusting who keeps it.")
 verify = typer.Typer(no_args_is_help=True, help="Check a file: 0 holds, 1 does not, 2 holds but is old.")
 app.add_typer(verify, name="verify")
+policies = typer.Typer(no_args_is_help=True, help="Who must confirm the log: the policy that officers sign.")
+app.add_typer(policies, name="policy")
 
 Policy = Annotated[
     Path | None,
     typer.Option(help="The log's published policy; without it the one in the file, which proves less."),
+]
+Signers = Annotated[
+    Path | None,
+    typer.Option(help="Officers who must have signed the policy, and how many: threshold and signer lines."),
 ]
 MaxAge = Annotated[
     float, typer.Option(min=0, help="Older than this is exit code 2: later entries are not in it.")
@@ -43,7 +49,8 @@ def mirror(  # noqa: PLR0917  # each is an option of the command; typer passes t
 ) -> None:
     """Copy checkpoint and tiles of a hub; nothing is checked here."""
     with plainly():
-        from deploy.mirroring import MirrorFailed, fetch_mirror, write_entries
+        from deploy.mirroring import fetch_mirror, write_entries
+        from deploy.verifying import MirrorFailed
         from index.protocol.mirror import POLICY
 
         try:
@@ -64,9 +71,10 @@ def verifying() -> None:
 
 
 @verify.command("citizen")
-def citizen(
+def citizen(  # each is an option of the command; typer passes them by name
     file: Annotated[Path, typer.Argument(help="inzage.zip, as the portal gives it.")],
     policy: Policy = None,
+    signers: Signers = None,
     max_age_hours: MaxAge = 24.0,
     as_json: AsJson = False,
 ) -> None:
@@ -74,13 +82,14 @@ def citizen(
     with plainly():
         from deploy import verifying as checks
 
-        _say(checks.citizen(file, policy, max_age_hours), as_json)
+        _say(checks.citizen(file, checks.Trust(policy, signers), max_age_hours), as_json)
 
 
 @verify.command("mirror")
-def verify_copy(
+def verify_copy(  # noqa: PLR0917  # each is an option of the command; typer passes them by name
     folder: Annotated[Path, typer.Argument(help="A copy as `log mirror` makes it.")],
     policy: Policy = None,
+    signers: Signers = None,
     last: Last = None,
     max_age_hours: MaxAge = 24.0,
     as_json: AsJson = False,
@@ -89,7 +98,7 @@ def verify_copy(
     with plainly():
         from deploy import verifying as checks
 
-        _say(checks.mirror(folder, policy, last, max_age_hours), as_json)
+        _say(checks.mirror(folder, checks.Trust(policy, signers, last), max_age_hours), as_json)
 
 
 @verify.command("officer")
@@ -102,6 +111,7 @@ def officer(  # noqa: PLR0917  # each is an option of the command; typer passes 
         datetime | None, typer.Option("--to", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.")
     ] = None,
     policy: Policy = None,
+    signers: Signers = None,
     last: Last = None,
     directory: Annotated[
         Path | None, typer.Option(help="The signed directory: then every node's signature is checked.")
@@ -124,7 +134,7 @@ def officer(  # noqa: PLR0917  # each is an option of the command; typer passes 
         from deploy import verifying as checks
 
         period = checks.Period(_utc(since), _utc(until), directory, holders, proofs, vocabulary)
-        _say(checks.officer(folder, policy, last, period, max_age_hours), as_json)
+        _say(checks.officer(folder, checks.Trust(policy, signers, last), period, max_age_hours), as_json)
 
 
 def _say(found: Checked, as_json: bool) -> None:
@@ -135,6 +145,51 @@ def _say(found: Checked, as_json: bool) -> None:
 
 def _utc(at: datetime | None) -> datetime | None:
     return None if at is None else at.replace(tzinfo=UTC)
+
+
+@policies.command("sign")
+def sign(
+    file: Annotated[Path, typer.Argument(help="The policy (C2SP tlog-policy), signed by others or not yet.")],
+    name: Annotated[str, typer.Option(help="Your name as the signers' file has it, as fg.gemeente.example.")],
+    key: Annotated[Path, typer.Option(help="Your key file: 32 bytes, readable by you only.")],
+    as_json: AsJson = False,
+) -> None:
+    """Add your signature to the log's policy, offline. Read the policy first."""
+    with plainly():
+        from nacl.signing import SigningKey
+
+        from index.protocol.keyfile import read_key_file
+        from index.protocol.note import ED25519, NoteKey
+        from index.protocol.signedpolicy import sign_policy
+        from index.protocol.tlogpolicy import PolicyFileError
+
+        signing = SigningKey(read_key_file(key))
+        try:
+            made = sign_policy(file.read_text(encoding="utf-8"), name, signing)
+        except (PolicyFileError, OSError, UnicodeDecodeError) as error:
+            raise fail(f"{error} Nothing was signed.", FAILED) from None
+        file.write_text(made, encoding="utf-8")
+        signer = NoteKey(name, ED25519, bytes(signing.verify_key)).text()
+        emit({"signer": signer}, as_json, f"Signed. In the signers' file: signer {signer}")
+
+
+@policies.command("check")
+def check(
+    file: Annotated[Path, typer.Argument(help="The signed policy.")],
+    signers: Annotated[Path, typer.Option(help="Officers who must have signed, and how many.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say who signed the log's policy; 1 when too few did."""
+    with plainly():
+        from index.protocol.signedpolicy import parse_signers, signed_policy
+        from index.protocol.tlogpolicy import PolicyFileError
+
+        try:
+            policy, names = signed_policy(file.read_bytes(), parse_signers(signers.read_bytes()))
+        except (PolicyFileError, OSError) as error:
+            raise fail(str(error), FAILED) from None
+        data = {"signed": list(names), "witnesses": sorted(policy.witnesses), "quorum": policy.quorum}
+        emit(data, as_json, f"Signed by {', '.join(names)}. Witnesses: {', '.join(data['witnesses'])}.")
 
 
 _FORMS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M"]

@@ -160,6 +160,15 @@ def verify_export(raw: bytes, policy: str | None = None) -> Verified:
     )
 
 
+def policy_in(raw: bytes) -> bytes:
+    """The policy that lies in an export, not believed yet.
+
+    Raises:
+        ExportInvalid: Not an export.
+    """
+    return _files(raw)[POLICY]
+
+
 class _Check:
     """One pass over the lines of a file."""
 

@@ -141,7 +141,7 @@ class LogPolicy:
 
 
 def parse_policy(raw: bytes | str) -> LogPolicy:
-    """Read a policy file.
+    """Read a policy file; signatures of officers below it are not looked at (`signedpolicy` does).
 
     Raises:
         PolicyFileError: A line of another form, a name used twice or not defined before, two
@@ -154,7 +154,7 @@ def parse_policy(raw: bytes | str) -> LogPolicy:
     if len(text) > MAX_POLICY or _UNFIT.search(text) or text.count("\n") > _MOST_LINES:
         raise PolicyFileError("a policy is short and has no control characters")
     reading = _Reading()
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(text.partition("\n\n— ")[0].split("\n"), 1):
         words = [word for word in re.split(r"[ \t]+", line) if word]
         if words and not words[0].startswith("#"):
             try:

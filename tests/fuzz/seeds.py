@@ -77,6 +77,10 @@ def seeds() -> dict[str, list[bytes]]:
             + b"".join(f"witness w{at} {key}\n".encode() for at, key in enumerate(cosigned["witness_vkeys"]))
             + b"group g 2 w0 w1 w2\nquorum g\n",
         ],
+        "policy_signers": [
+            f"threshold 1\nsigner {cosigned['log_vkey']}\n".encode()
+            + f"-----\nlog {cosigned['log_vkey']}\nquorum none\n".encode(),
+        ],
         "witness_request": [
             addcheckpoint.request_bytes(70, [SEED, SEED], cosigned["checkpoint"]),
             addcheckpoint.request_bytes(0, [], cosigned["checkpoint"]),

@@ -49,6 +49,7 @@ from index.protocol import (
     points,
     proof,
     receipt,
+    signedpolicy,
     statement,
     tilereading,
     tlogpolicy,
@@ -269,6 +270,18 @@ def log_policy(data: bytes) -> object:
     assert not found.asks_quorum or not found.confirmed_by({}).quorum
     found.confirmed_by(dict.fromkeys(names[::2], 1))
     return found.confirmed_by(dict.fromkeys(names, 1))
+
+
+@target(tlogpolicy.PolicyFileError)
+def policy_signers(data: bytes) -> object:
+    """Signers, and a policy that they must have signed: nobody did, so it must be refused."""
+    head, _, policy = data.partition(b"\n-----\n")
+    found = signedpolicy.parse_signers(head)
+    assert 1 <= found.threshold <= len(found.keys)
+    with contextlib.suppress(tlogpolicy.PolicyFileError):
+        signedpolicy.signed_policy(policy, found)
+        raise AssertionError("a policy that nobody signed")
+    return found
 
 
 @target(addcheckpoint.RequestError)

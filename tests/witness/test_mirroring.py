@@ -11,8 +11,9 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from deploy.cli import app
-from deploy.mirroring import MirrorFailed, fetch_mirror, write_entries
+from deploy.mirroring import fetch_mirror, write_entries
 from deploy.toml_text import toml_text
+from deploy.verifying import MirrorFailed
 from index.accesslog.errors import LogInconsistent
 from index.protocol.mirror import CHECKPOINT, EARLIER, ENTRIES, TILES
 from index.protocol.note import Checkpoint, parse_checkpoint, parse_note, sign_checkpoint
