@@ -134,6 +134,50 @@ def bench_verify(engine: str, entries: int, rounds: int) -> Figure:
     )
 
 
+def bench_log(answers: int, rounds: int, tall: int) -> Figure:
+    """Answers logged a second with the tree, and without it as the reference, by turns; SQLite, one thread.
+
+    `p50Ms` and `p99Ms` are one inclusion proof made from the stored tiles of a tree of `tall` leaves, and its
+    check. `bytesPerEntry` is the database file over the entries of a log of 4,096, chain rows included.
+    """
+    from .measuring.logbook import filled_log
+    from .measuring.merkle import BATCH, both_rates, bytes_an_entry, proofs_at
+    from .measuring.server import place
+
+    begun = time.perf_counter()
+    with place("sqlite") as (folder, _):
+        with_tree, without = both_rates(folder, answers, rounds)
+    with place("sqlite") as (folder, database), filled_log(folder, database, 4096) as log:
+        size = bytes_an_entry(log)
+        proofs = proofs_at(log, tall)
+    ratios = [one / other for one, other in zip(with_tree, without, strict=True)]
+    return Figure(
+        work="log",
+        engine="sqlite",
+        flags=answers,
+        concurrency=BATCH,
+        seconds=round(time.perf_counter() - begun, 1),
+        rate=round(median(with_tree), 1),
+        p50_ms=round(proofs.made_us / 1000, 3),
+        p99_ms=round(proofs.checked_us / 1000, 3),
+        reference=round(median(without), 1),
+        ratio=round(median(ratios), 3),
+        machine=machine(),
+        versions=versions(),
+        detail={
+            "rounds": rounds,
+            "rate": spread(with_tree),
+            "withoutTree": spread(without),
+            "ratio": spread(ratios, 3),
+            "proofEntries": tall,
+            "proofMadeUs": round(proofs.made_us, 1),
+            "proofCheckedUs": round(proofs.checked_us, 1),
+            "proofHashes": proofs.hashes,
+            "bytesPerEntry": round(size),
+        },
+    )
+
+
 # --- pseudonyms ---------------------------------------------------------------------
 
 

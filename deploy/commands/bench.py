@@ -117,6 +117,20 @@ def verify(
         _print(bench_verify(_known(engine), entries, rounds), as_json, "entries")
 
 
+@app.command("log")
+def log(
+    answers: Annotated[int, typer.Option(min=64, max=1_000_000, help="Answers per round.")] = 1024,
+    rounds: Annotated[int, typer.Option(min=1, max=50)] = 5,
+    tall: Annotated[int, typer.Option(min=1000, max=20_000_000, help="Leaves of the tall tree.")] = 1_000_000,
+    as_json: AsJson = False,
+) -> None:
+    """Answers logged with and without the tree, proofs in a tall tree, bytes per entry."""
+    with plainly():
+        from deploy.benchmarks import bench_log
+
+        _print(bench_log(answers, rounds, tall), as_json, "answers")
+
+
 @app.command("pseudonymise")
 def pseudonymise(
     count: Annotated[int, typer.Option(min=10, max=1_000_000, help="Persons.")] = 1000,

@@ -17,7 +17,7 @@ from pathlib import Path
 from nacl.bindings import crypto_sign, crypto_sign_keypair, crypto_sign_open
 
 from index import breach
-from index.accesslog.log import AccessLog
+from index.accesslog.log import AccessLog, Recorded
 from index.accesslog.verifying import verify_all
 from index.app import open_hub, utc_now
 from index.hub import Hub
@@ -68,7 +68,7 @@ def filled_log(folder: Path, database: str, entries: int) -> Iterator[Logbook]:
                     lock(connection)
                     hub.access_log.begin(connection, now)
                     for number in range(first, min(first + _BATCH, entries)):
-                        _append(hub.access_log, log, now, number in own)
+                        append_one(hub.access_log, log, now, own=number in own)
                     hub.access_log.flush(connection, now)
                 hub.access_log.committed()
         yield log
@@ -76,7 +76,8 @@ def filled_log(folder: Path, database: str, entries: int) -> Iterator[Logbook]:
         hub.engine.dispose()
 
 
-def _append(to: AccessLog, log: Logbook, now: datetime, own: bool) -> None:
+def append_one(to: AccessLog, log: Logbook, now: datetime, *, own: bool) -> Recorded:
+    """One entry of a lookup, about the citizen whose lines are read or about a stranger."""
     statement = make_statement(
         t="lookup", hub=f"{HUB_ID}/v1/log", org=OIN, node=f"node-{DESK}", msg=str(uuid.uuid4()),
         jti=secrets.token_bytes(16), nts=int(now.timestamp()), body=b"{}", actor="m-bench", role=ROLE,
@@ -84,7 +85,7 @@ def _append(to: AccessLog, log: Logbook, now: datetime, own: bool) -> None:
     )  # fmt: skip
     signature = unb64u(sign_statement(statement, log.made.node_keys[DESK])[SIGNATURE_HEADER], 64)
     lids = tuple(log.lids.values()) if own else tuple(secrets.token_bytes(16) for _ in log.lids)
-    to.append(
+    return to.append(
         EntryDraft(
             t="lookup", ts=int(now.timestamp() * 1000), req=str(uuid.uuid4()), statement=statement,
             signature=signature, lids=lids, dec=bytes(200),
