@@ -4,7 +4,11 @@
 """
 
 import base64
+import hashlib
+import io
 import json
+import struct
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from index.protocol import addcheckpoint, entry, evaluate, receipt
 from index.protocol.codec import b64u, u64
 from index.protocol.directory import encode as encode_document
 from index.protocol.directory import sign
+from index.protocol.export import policy_text
 from index.protocol.merkle import EMPTY_ROOT, leaf_hash
 from index.protocol.note import (
     COSIGNATURE_V1,
@@ -88,6 +93,14 @@ def seeds() -> dict[str, list[bytes]]:
         "witness_answer": [b"300\n", _cosignature()],
         "entries_tile": [b"\x00\x21" + b"\x01" + SEED],
         "mirror_files": [_empty_log() + b"\n-----\n{}\n"],
+        "inzage_zip": [_inzage(cosigned["log_vkey"])],
+        "inzage_files": [
+            b'{"year":2026,"index":7,"salt":"","saltA":"","saltB":"","asker":"{}","chain":"{}"}\n-----\n'
+            + f'{{"geld":["{b64u(bytes(16))}"]}}\n-----\nlog {cosigned["log_vkey"]}\nquorum none\n'.encode()
+            + b"\n-----\n"
+            + cosigned["proof_index7"].encode(),
+        ],
+        "last_head": [_head_file()],
         "tile_paths": [b"0/x001/x234/067.p/5", b"entries/000", b"8/003"],
         "log_receipt": [_log_receipt(_asker(said))],
         "signed_manifest": [encode_document(sign(MANIFEST, {"kh-a": SIGNER}))],
@@ -217,6 +230,20 @@ def _answers(said: bytes) -> list[bytes]:
         b"\x02" + msgspec.json.encode({"results": results, "receipt": "x", "log": [log]}),
         b"\x01" + msgspec.json.encode({"tickets": ["AA"], "until": "2026-12-24T10:00:00Z", "log": [log]}),
     ]
+
+
+def _inzage(vkey: str) -> bytes:
+    """A citizen's file without a line; its time is fixed, so that it is always the same."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in (("lines.jsonl", ""), ("lids.json", "{}"), ("policy.txt", policy_text(vkey))):
+            archive.writestr(zipfile.ZipInfo(name, (2026, 11, 22, 12, 0, 0)), content)
+    return made.getvalue()
+
+
+def _head_file() -> bytes:
+    body = struct.pack(">HQ32s", 2026, 300, SEED)
+    return body + hashlib.sha256(body).digest()
 
 
 def _cosignature() -> bytes:

@@ -9,9 +9,11 @@ behind a good signature is reached too.
 import asyncio
 import contextlib
 import functools
+import io
 import json
 import secrets
 import tempfile
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +36,8 @@ from deploy.redaction import mask_text
 from index import ristretto as hub_ristretto
 from index import tickets
 from index.accesslog import tiles
+from index.accesslog.errors import LogInconsistent
+from index.accesslog.lasthead import HeadFile
 from index.aead import seal_box
 from index.app import RULES
 from index.protocol import (
@@ -41,6 +45,7 @@ from index.protocol import (
     codec,
     entry,
     evaluate,
+    export,
     http,
     merkle,
     messages,
@@ -317,6 +322,35 @@ def mirror_files(data: bytes) -> object:
         return False
     mirror.verify_officer(found, rows.splitlines(), proofs={"one": rows.decode(errors="replace")})
     return True
+
+
+@target(export.ExportInvalid)
+def inzage_zip(data: bytes) -> object:
+    """A citizen's file as it came."""
+    return export.verify_export(data)
+
+
+@target(export.ExportInvalid)
+def inzage_files(data: bytes) -> object:
+    """What lies in such a file: lines, log ids, policy, and one proof for the first place that is named."""
+    lines, lids, policy, proof_ = (*data.split(b"\n-----\n", 3), b"", b"", b"")[:4]
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in ((export.LINES, lines), (export.LIDS, lids), (export.POLICY, policy)):
+            archive.writestr(name, content)
+        archive.writestr("proofs/2026-7.tlog-proof", proof_)
+    found = export.verify_export(made.getvalue())
+    assert not found.holds, "nothing here was ever in a log with a look that ends its chains"
+    return found
+
+
+@target(LogInconsistent)
+def last_head(data: bytes) -> object:
+    """The file beside the keys that says what was signed last."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "last-head"
+        path.write_bytes(data)
+        return HeadFile(path).last()
 
 
 @target()
