@@ -5,9 +5,10 @@ numbering, sealing, inserting and committing stay. Such a log proves nothing; it
 """
 
 import secrets
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,10 @@ def proofs_at(log: Logbook, entries: int, count: int = 200) -> Proofs:
 
 def bytes_an_entry(log: Logbook) -> float:
     """Of the database file, with chain rows in every scope and the tiles; SQLite only."""
-    with log.hub.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    with log.hub.reading() as connection:
         count = connection.execute(select(func.count()).select_from(tables.entry)).scalar() or 1
-    return float(Path(str(log.hub.engine.url.database)).stat().st_size) / count
+    log.hub.engine.dispose()
+    path = Path(str(log.hub.engine.url.database))
+    with closing(sqlite3.connect(path, isolation_level=None)) as plain:
+        plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path.stat().st_size / count
