@@ -29,8 +29,8 @@ def drill(tmp_path: Path) -> tuple[World, SigningKey, Visit]:
     with asyncio.Runner() as runner:
         running = world.running()
         runner.run(running.__aenter__())
-        runner.run(world.bron.publishes("Fatima", "schuldhulp"))
-        visit = runner.run(world.wijkteam.opens("m-17", ["Fatima"]))
+        runner.run(world.inkomen.publishes("Fatima", "bijstand"))
+        visit = runner.run(world.wijkteam.opens("m-17", ["Fatima"], role="inkomensconsulent"))
         runner.run(world.wijkteam.looks(visit))
         runner.run(running.__aexit__(None, None, None))
     stolen = world.wijkteam.key
@@ -79,7 +79,7 @@ async def test_a_stolen_node_key_is_refused_everywhere_once_the_directory_names_
         assert size(world) == before, "a request that is not proven leaves no entry"
         assert world.hub.failed_authentications.total() == failed + len(found)
 
-        assert await world.wijkteam.sees(visit) == [{"schuldhulp"}], "the visit goes on under the new key"
+        assert await world.wijkteam.sees(visit) == [{"bijstand"}], "the visit goes on under the new key"
         assert size(world) == before + 1
 
 
