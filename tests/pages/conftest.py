@@ -65,7 +65,7 @@ def issuer() -> Iterator[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def settled_clicks() -> Iterator[None]:
-    """A click ends when the page that it leads to is loaded; without this it ends before the style sheet came."""
+    """A click ends when the page that it leads to is loaded; of itself it ends before its styles came."""
     click = Locator.click
 
     def settled(self: Locator, **options: Any) -> None:
