@@ -90,6 +90,14 @@ def test_verification_reads_signed_entries_and_has_a_reference() -> None:
     assert found["detail"]["citizenLines"] == 300
 
 
+def test_the_log_is_measured_with_its_tree_and_without_and_proofs_in_a_tall_tree() -> None:
+    (found,) = bench("log", "--answers", "64", "--rounds", "1", "--tall", "70000")
+    assert found["rate"] > 0
+    assert found["reference"] > 0
+    assert found["detail"]["proofHashes"] in (16, 17)
+    assert 2048 < found["detail"]["bytesPerEntry"] < 20_000
+
+
 def test_a_visit_is_measured_through_node_holders_and_hub() -> None:
     visit, look = bench("visit", "--count", "3", "--persons", "2")
     assert (visit["work"], look["work"]) == ("visit", "look")
