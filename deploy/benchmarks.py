@@ -138,7 +138,8 @@ def bench_log(answers: int, rounds: int, tall: int) -> Figure:
     """Answers logged a second with the tree, and without it as the reference, by turns; SQLite, one thread.
 
     `p50Ms` and `p99Ms` are one inclusion proof made from the stored tiles of a tree of `tall` leaves, and its
-    check. `bytesPerEntry` is the database file over the entries of a log of 4 times `answers`, chain rows included.
+    check. `bytesPerEntry` is the database file over the entries of a log of 4 times `answers`, chain rows
+    included.
     """
     from .measuring.logbook import filled_log
     from .measuring.merkle import BATCH, both_rates, bytes_an_entry, proofs_at
