@@ -15,7 +15,7 @@ import hashlib
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -56,6 +56,32 @@ class Backoff:
         self._failures = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What this node and the hub both have, and where they differ.
+
+    Attributes:
+        live: Flags that this node has a receipt for.
+        missing: Own references that the hub lacks, or has in an older state.
+        extra: Tags of flags that the hub has for this node and the node does not.
+        buckets: Those of the 256 that differed; the others were confirmed by the asking.
+    """
+
+    live: int
+    missing: list[str]
+    extra: frozenset[bytes]
+    buckets: list[int]
+
+    @property
+    def equal(self) -> int:
+        """Flags that both sides have."""
+        return self.live - len(self.missing)
+
+    @property
+    def same(self) -> bool:
+        return not self.buckets
+
+
 class Sender:
     """One worker per node process. `step` does one piece of work and is what tests call.
 
@@ -84,6 +110,7 @@ class Sender:
         self._hub_not_before = self._holders_not_before = datetime.min.replace(tzinfo=now().tzinfo)
         self._confirm_at = now()
         self._news = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
 
     def wake(self) -> None:
         """Something was queued: do not wait for the next poll."""
@@ -106,7 +133,8 @@ class Sender:
 
     async def step(self) -> bool:
         """One piece of work; False when there is nothing to do now."""
-        return await self._evaluate_waiting() or await self._send() or await self._confirm_when_due()
+        async with self._one_at_a_time:
+            return await self._evaluate_waiting() or await self._send() or await self._confirm_when_due()
 
     async def _evaluate_waiting(self) -> bool:
         if self._now() < self._holders_not_before:
@@ -175,7 +203,7 @@ class Sender:
         if not await asyncio.to_thread(self._outbox.is_drained):
             return True
         try:
-            await self.confirm()
+            await self._confirm()
             # Asking is also how the hub learns that a disputed flag was taken back.
             await self._hub.open_claims()
         except (HubUnreachable, ReceiptInvalid, Refused) as error:
@@ -197,31 +225,81 @@ class Sender:
         return len(ended)
 
     async def confirm(self) -> list[int]:
-        """Confirm all live flags; returns the buckets that differed, after reconciling them.
+        """Confirm all live flags; returns the buckets that differed, after repairing them.
 
         Raises:
             HubUnreachable, Refused, ReceiptInvalid: Nothing is confirmed.
         """
+        async with self._one_at_a_time:
+            return (await self._confirm()).buckets
+
+    async def compare(self) -> Comparison | None:
+        """Confirm what both sides agree on and say where they differ; repairs nothing.
+
+        Returns:
+            None while messages wait: what is under way would count as a difference.
+
+        Raises:
+            HubUnreachable, Refused, ReceiptInvalid: Nothing can be said.
+        """
+        async with self._one_at_a_time:
+            if not await asyncio.to_thread(self._outbox.is_drained):
+                return None
+            return await self._compare()
+
+    async def repair(self) -> Comparison | None:
+        """Compare anew and repair: too many is taken back, missing is asked from its source again.
+
+        Returns:
+            What was found; None while messages wait, and nothing is repaired.
+
+        Raises:
+            HubUnreachable, Refused, ReceiptInvalid: Nothing more is repaired.
+        """
+        async with self._one_at_a_time:
+            if not await asyncio.to_thread(self._outbox.is_drained):
+                return None
+            return await self._confirm()
+
+    async def _confirm(self) -> Comparison:
+        found = await self._compare()
+        if found.missing:
+            await asyncio.to_thread(self._outbox.lost, found.missing)
+        if found.extra:
+            await asyncio.to_thread(self._outbox.take_back, set(found.extra))
+            self.wake()
+        return found
+
+    async def _compare(self) -> Comparison:
         live = await asyncio.to_thread(self._outbox.live)
-        answer = await self._hub.confirm(ConfirmationRequest(_buckets(live)))
+        # A million flags take seconds: pages and calls must be answered meanwhile.
+        buckets = await asyncio.to_thread(_buckets, live)
+        answer = await self._hub.confirm(ConfirmationRequest(buckets))
         await asyncio.to_thread(self._outbox.confirmed, len(live))
         self._hub_pause.reset()
         if answer.differing:
             log.warning("buckets_differ", count=len(answer.differing))
-        for bucket in answer.differing:
-            await self._reconcile(bucket, [row for row in live if row[0][0] == bucket])
-        return answer.differing
+        own = await asyncio.to_thread(_in_buckets, live, frozenset(answer.differing))
+        missing: list[str] = []
+        extra: set[bytes] = set()
+        for bucket, rows in own.items():
+            held = [Held(b64u(rtag), seq) for rtag, seq, _ in rows]
+            said = await self._hub.reconcile(ReconciliationRequest(bucket, held))
+            lacking = {unb64u(rtag, 32) for rtag in said.missing}
+            missing += [local_ref for rtag, _, local_ref in rows if rtag in lacking]
+            extra |= {unb64u(rtag, 32) for rtag in said.extra}
+        return Comparison(len(live), missing, frozenset(extra), answer.differing)
 
-    async def _reconcile(self, bucket: int, own: list[tuple[bytes, int, str]]) -> None:
-        held = [Held(b64u(rtag), seq) for rtag, seq, _ in own]
-        answer = await self._hub.reconcile(ReconciliationRequest(bucket, held))
-        missing = {unb64u(rtag, 32) for rtag in answer.missing}
-        extra = {unb64u(rtag, 32) for rtag in answer.extra}
-        lost = [local_ref for rtag, _, local_ref in own if rtag in missing]
-        if lost:
-            await asyncio.to_thread(self._outbox.lost, lost)
-        if extra:
-            await asyncio.to_thread(self._outbox.take_back, extra)
+
+def _in_buckets(
+    live: list[tuple[bytes, int, str]], wanted: frozenset[int]
+) -> dict[int, list[tuple[bytes, int, str]]]:
+    """The flags of these buckets; each bucket is named, an empty one too."""
+    found: dict[int, list[tuple[bytes, int, str]]] = {bucket: [] for bucket in sorted(wanted)}
+    for row in live:
+        if row[0][0] in wanted:
+            found[row[0][0]].append(row)
+    return found
 
 
 def _buckets(live: list[tuple[bytes, int, str]]) -> list[Bucket]:

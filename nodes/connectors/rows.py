@@ -134,6 +134,18 @@ def places_of(heading: Sequence[str], mapping: Mapped, *, action: bool) -> dict[
     return places
 
 
+def dropped(heading: Sequence[str], mapping: Mapped) -> list[str]:
+    """The columns of which nothing is read.
+
+    Raises:
+        BadInput: The heading lacks a column that is needed.
+    """
+    places = places_of(heading, mapping, action=mapping.has_action)
+    if not mapping.has_action:
+        places.pop("action", None)
+    return [name.strip() for at, name in enumerate(heading) if at not in places.values() and name.strip()]
+
+
 def read_rows(
     rows: Iterable[tuple[int, Sequence[object]]],
     heading: Sequence[str],

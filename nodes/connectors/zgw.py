@@ -315,6 +315,17 @@ def notification(content: bytes) -> Notification:
         raise BadInput("notification", "form", rule) from None
 
 
+def dropped(content: bytes) -> list[str]:
+    """Names in a notification of which nothing is read.
+
+    Raises:
+        BadInput: It is no notification.
+    """
+    notification(content)
+    read = {"kanaal", "resource", "actie", "hoofdObject"}
+    return [name for name in msgspec.json.decode(content, type=dict[str, Any]) if name not in read]
+
+
 def _text(case: dict[str, Any], name: str) -> str:
     value = case.get(name)
     return value if isinstance(value, str) else ""
