@@ -273,7 +273,7 @@ class Sender:
     async def _compare(self) -> Comparison:
         live = await asyncio.to_thread(self._outbox.live)
         # A million flags take seconds: pages and calls must be answered meanwhile.
-        buckets = await asyncio.to_thread(_buckets, live)
+        buckets = await asyncio.to_thread(buckets_of, live)
         answer = await self._hub.confirm(ConfirmationRequest(buckets))
         await asyncio.to_thread(self._outbox.confirmed, len(live))
         self._hub_pause.reset()
@@ -302,7 +302,7 @@ def _in_buckets(
     return found
 
 
-def _buckets(live: list[tuple[bytes, int, str]]) -> list[Bucket]:
+def buckets_of(live: list[tuple[bytes, int, str]]) -> list[Bucket]:
     """256 pairs of count and Σ SHA-256(rtag ‖ u64(seq)) mod 2^256, by the first byte of rtag."""
     counts, sums = [0] * 256, [0] * 256
     for rtag, seq, _ in live:

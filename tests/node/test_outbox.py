@@ -165,6 +165,36 @@ async def test_a_flag_the_node_forgot_is_retracted_by_reconciliation(world: Node
     assert await again.node.sender.confirm() == []
 
 
+async def test_a_comparison_names_both_sorts_of_differences_and_repairs_neither(world: NodeWorld) -> None:
+    source = world.source()
+    for at, bsn in enumerate(bsns(5)):
+        await source.publish(bsn, f"L{at}")
+    assert await source.node.sender.compare() is None
+    await source.drain()
+    same = await source.node.sender.compare()
+    assert same is not None
+    assert (same.live, same.equal, same.same) == (5, 5, True)
+
+    with sqlite3.connect(source.node.settings.database) as db:
+        db.execute("UPDATE flag SET live_seq = NULL, live_revision = NULL WHERE local_ref = 'L0'")
+        db.execute("UPDATE flag SET live_seq = live_seq + 1000 WHERE local_ref = 'L1'")
+    found = await source.node.sender.compare()
+    assert found is not None
+    assert (found.missing, len(found.extra), found.equal) == (["L1"], 1, 3)
+    assert (source.state("L0"), source.state("L1")) == ("published", "published")
+    assert source.node.outbox.is_drained()
+
+    await source.node.sender.repair()
+    await source.drain()
+    assert source.state("L1") == "rejected"
+    after = await source.node.sender.repair()
+    await source.drain()
+    assert after is not None
+    last = await source.node.sender.compare()
+    assert last is not None
+    assert (last.live, last.same) == (3, True)
+
+
 async def test_flags_whose_period_is_over_are_retracted_by_the_timer(world: NodeWorld) -> None:
     source = world.source()
     month = world.clock().date().strftime("%Y-%m")

@@ -1,5 +1,6 @@
 """Every screen in every state: accessible, narrow, by keyboard, without a person in address or page."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from nodes.errors import CrisisSettled, HoldersUnreachable, HubUnreachable, ReceiptInvalid, Refused
+from nodes.sender import Comparison
 from tests.pages.checks import broken_rules
 from tests.pages.conftest import Enter, own_machine_only
 from tests.pages.world import (
@@ -237,6 +239,21 @@ def test_the_source_holds_every_rule_on_every_screen(
     )
     page.get_by_role("button", name="Doe een proef").click()
     check("trial")
+    page.goto(f"{source.url}/bron/proefbericht")
+    check("try a message")
+    page.get_by_label("Bericht of regels").fill(rows)
+    page.get_by_role("button", name="Probeer dit bericht").click()
+    check("a message tried")
+    page.goto(f"{source.url}/bron/vergelijken")
+    page.get_by_role("button", name="Vergelijk nu").click()
+    check("compare, messages wait")
+    source.node.sender.found = Comparison(12, ["zaak-1"], frozenset({b"x" * 32}), [7])
+    page.get_by_role("button", name="Vergelijk nu").click()
+    check("compare, differences")
+    source.node.sources.inbox.put("lijsten", b'bsn;"')
+    asyncio.run(source.node.sources.handle(source.node.sources.inbox.next(["lijsten"])))
+    page.goto(f"{source.url}/bron/geweigerd")
+    check("aside")
 
 
 def test_the_officer_holds_every_rule_on_every_screen(
