@@ -500,7 +500,8 @@ class Outbox:
             if current.live_revision == part.revision:
                 current.live_seq = current.live_revision = None
             if latest:
-                current.state = "retracted"
+                # What is gone needs no person any more, and none is kept.
+                current.state, current.person = "retracted", bytes(len(current.person))
         elif result.outcome == "stored":
             current.live_seq, current.live_revision = part.seq, part.revision
             if latest:

@@ -1,7 +1,7 @@
 """A source's work in bulk: a whole list through three key holders, and a comparison with the hub.
 
-    import     `vlagwijzer node import` (CSV) or `node sync` (SQL), as an operator runs them, then what waits is sent
-    reconcile  node and hub filled with the same flags but for a few; one heartbeat and its repair, counted on the wire
+    import     `vlagwijzer node import` (CSV) or `node sync` (SQL), as an operator runs them
+    reconcile  node and hub filled alike but for some flags; one heartbeat and its repair, counted on the wire
 
 Key holders and hub are processes of their own on loopback, from the demo's
 documents with high limits. The persons are numbers that pass the elfproef, one after the other.
@@ -132,7 +132,7 @@ def _sql(home: Path, rows: int) -> list[str]:
         register.execute("CREATE TABLE dossier (bsn TEXT, kind TEXT, local_ref TEXT, since TEXT, until TEXT)")
         register.executemany("INSERT INTO dossier VALUES (?, ?, ?, ?, ?)", _rows(rows))
     (home / "url").write_text(f"sqlite:///{home / 'register.sqlite'}")
-    (home / "query.sql").write_text(f"SELECT {_HEAD} FROM dossier")
+    (home / "query.sql").write_text("SELECT bsn, kind, local_ref, since, until FROM dossier")
     with (home / "node.toml").open("a") as settings:
         settings.write(
             f'\n[[sources]]\nname = "register"\ntype = "sql"\nurl_file = "{home / "url"}"\n'
@@ -275,7 +275,7 @@ def _fill(papers: Papers, secret: bytes, engine: Any, flags: int, differences: i
     for first in range(0, flags, ROWS_AT_ONCE):
         names = [f"B-{at}" for at in range(first, min(first + ROWS_AT_ONCE, flags))]
         made = [(rtag_of(secret_of(secret, name, 0)), first + at + 1, name) for at, name in enumerate(names)]
-        # The first half are the hub's alone: the node forgot that they are live. The rest of them the hub lacks.
+        # Of the first half the node forgot that they are live; the rest of the differences the hub lacks.
         own = [row for row in made if row[1] > half]
         held = [row for row in made if not half < row[1] <= differences]
         with writing(engine) as connection:

@@ -219,8 +219,9 @@ async def apply(
     """
     if planned.shrinks and not confirm_shrink:
         raise ShrinkStops(planned.before, planned.after)
-    total = len(planned.publications) + len(planned.retractions)
-    batches = [planned.publications[at : at + BATCH] for at in range(0, len(planned.publications), BATCH)]
+    alive, died = await intake.alive.split(planned.publications)
+    total = len(alive) + len(planned.retractions)
+    batches = [alive[at : at + BATCH] for at in range(0, len(alive), BATCH)]
     early = planned.retractions if len(batches) > 1 else []
     if early:
         # First, so that nothing is shown longer than needed.
@@ -236,7 +237,7 @@ async def apply(
         planned.connector,
         publications=batches[-1] if batches else [],
         retractions=[] if early else planned.retractions,
-        rejections=planned.rejections,
+        rejections=[*planned.rejections, *died],
         cursor=planned.cursor,
         memory=planned.memory,
         done=pseudonymised,

@@ -258,6 +258,8 @@ class Sources:
         self._timer_at = now()
         self._told: dict[str, str] = {}
         self._tallies: dict[str, deque[tuple[int, int]]] = {}
+        self.ran: set[str] = set()
+        """Sources that did or tried something since the start."""
         self.faults: dict[str, str] = {}
         """Sources that gave a fault at their last run, with its code."""
         self.inbox = Inbox(engine, keys.storage, now)
@@ -457,6 +459,7 @@ class Sources:
         }
 
     def _count(self, name: str, rejected: int, items: int) -> None:
+        self.ran.add(name)
         source = self._settings.get(name)
         kept = 1 if source is None or source.type in ("csv", "excel", "sql") else _MESSAGES_COUNTED
         self._tallies.setdefault(name, deque(maxlen=kept)).append((rejected, items))
@@ -570,8 +573,12 @@ class Sources:
             self._tell(source.name, "file-too-large")
         return content
 
-    def _tell(self, name: str, code: str) -> None:
+    def _fault(self, name: str, code: str) -> None:
+        self.ran.add(name)
         self.faults[name] = code
+
+    def _tell(self, name: str, code: str) -> None:
+        self._fault(name, code)
         if self._told.get(name) != code:
             self._told[name] = code
             log.error("source_file_not_taken", source=name, reason=code)
@@ -604,7 +611,7 @@ class Sources:
             done(await self.take(name, arrived.content, confirm_shrink=confirm_shrink, gone=gone))
         except SourceUnreachable as error:
             pause = _TRIES_S[min(arrived.attempts, len(_TRIES_S) - 1)]
-            self.faults[name] = error.reason
+            self._fault(name, error.reason)
             log.warning("source_unreachable", source=name, reason=error.reason)
             await asyncio.to_thread(self.inbox.later, arrived, error.reason, pause)
             return False
@@ -630,12 +637,12 @@ class Sources:
             try:
                 done = await self.pull(name)
             except SourceUnreachable as error:
-                self.faults[name] = error.reason
+                self._fault(name, error.reason)
                 log.warning("source_unreachable", source=name, reason=error.reason)
                 self._due[name] = self._now() + min(pause, timedelta(minutes=1))
             except BadInput as error:
                 # A list that stops and asks is told by the alert; `node sync --confirm-shrink` does it.
-                self.faults[name] = error.code
+                self._fault(name, error.code)
                 log.warning("source_stopped", source=name, reason=error.code)
                 self._due[name] = self._now() + pause
             else:

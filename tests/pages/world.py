@@ -50,6 +50,7 @@ from nodes.citizen import (
 from nodes.connectors.rows import Mapped
 from nodes.connectors.runs import Sources
 from nodes.crises import Crisis, Declared
+from nodes.deceased import Alive, Everybody
 from nodes.declarations import Declared as DeclaredSubject
 from nodes.disputes import DisputeView
 from nodes.employees import Employee
@@ -625,6 +626,7 @@ class IntakeInMemory:
     """Takes what an import queues, and remembers it."""
 
     submitted: list[dict[str, Any]] = field(default_factory=list)
+    alive: Alive = field(default_factory=Everybody)
 
     async def submit(self, connector: str, **what: Any) -> None:
         self.submitted.append(what)
