@@ -27,6 +27,7 @@ from typing import Protocol
 import httpx
 import structlog
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from index.protocol.keyfile import KeyFileError
 from policy.vocabulary import Vocabulary
@@ -620,6 +621,15 @@ class Sources:
             return False
         except BadInput as error:
             await self._aside(arrived, Wrong(error.field, error.code, error.detail))
+            return False
+        except SQLAlchemyError:
+            # The node's own store, not the message.
+            raise
+        except Exception as error:
+            # It would meet the same defect for ever, and hold up all that come after it.
+            log.error("message_met_a_defect", source=name, error=type(error).__name__)
+            rule = "This message meets a defect of this program. Report it; the others go on."
+            await self._aside(arrived, Wrong("message", "defect", rule))
             return False
         return True
 
