@@ -21,7 +21,14 @@ from datetime import datetime, timedelta
 import structlog
 
 from index.protocol.codec import b64u, u64, unb64u
-from index.protocol.messages import Bucket, ConfirmationRequest, Held, ReconciliationRequest
+from index.protocol.messages import (
+    PARTS,
+    Bucket,
+    ConfirmationRequest,
+    Held,
+    ReconciliationRequest,
+    part_of,
+)
 from policy.vocabulary import Vocabulary
 
 from .errors import HubUnreachable, ReceiptInvalid, Refused
@@ -33,6 +40,10 @@ from .settings import NodeSettings
 
 log = structlog.get_logger()
 
+Row = tuple[bytes, int, str]
+"""Tag, sequence number and local reference of one live flag."""
+_SMALL = 128
+"""So many flags of a bucket are sent at once: the sums of its parts would be as long."""
 _LASTING = {"stale-points", "malformed-body", "body-too-large"}
 """Refusals of a publication that no later attempt can change; every other one is tried again."""
 
@@ -283,32 +294,51 @@ class Sender:
         missing: list[str] = []
         extra: set[bytes] = set()
         for bucket, rows in own.items():
-            held = [Held(b64u(rtag), seq) for rtag, seq, _ in rows]
-            said = await self._hub.reconcile(ReconciliationRequest(bucket, held))
-            lacking = {unb64u(rtag, 32) for rtag in said.missing}
-            missing += [local_ref for rtag, _, local_ref in rows if rtag in lacking]
-            extra |= {unb64u(rtag, 32) for rtag in said.extra}
+            for part, some in (await self._parts(bucket, rows)).items():
+                held = [Held(b64u(rtag), seq) for rtag, seq, _ in some]
+                said = await self._hub.reconcile(ReconciliationRequest(bucket, held, part=part))
+                lacking = {unb64u(rtag, 32) for rtag in said.missing}
+                missing += [local_ref for rtag, _, local_ref in some if rtag in lacking]
+                extra |= {unb64u(rtag, 32) for rtag in said.extra}
         return Comparison(len(live), missing, frozenset(extra), answer.differing)
 
+    async def _parts(self, bucket: int, rows: list[Row]) -> dict[int | None, list[Row]]:
+        """The parts of a bucket that differ, with own flags; all of it where it is small."""
+        if len(rows) <= _SMALL:
+            return {None: rows}
+        parts: list[list[Row]] = [[] for _ in range(PARTS)]
+        for row in rows:
+            parts[part_of(row[0])].append(row)
+        sums = [_sum_of(part) for part in parts]
+        said = await self._hub.reconcile(ReconciliationRequest(bucket, [], parts=sums))
+        return {at: parts[at] for at in said.differing if 0 <= at < PARTS}
 
-def _in_buckets(
-    live: list[tuple[bytes, int, str]], wanted: frozenset[int]
-) -> dict[int, list[tuple[bytes, int, str]]]:
+
+def _in_buckets(live: list[Row], wanted: frozenset[int]) -> dict[int, list[Row]]:
     """The flags of these buckets; each bucket is named, an empty one too."""
-    found: dict[int, list[tuple[bytes, int, str]]] = {bucket: [] for bucket in sorted(wanted)}
+    found: dict[int, list[Row]] = {bucket: [] for bucket in sorted(wanted)}
     for row in live:
         if row[0][0] in wanted:
             found[row[0][0]].append(row)
     return found
 
 
-def buckets_of(live: list[tuple[bytes, int, str]]) -> list[Bucket]:
+def buckets_of(live: list[Row]) -> list[Bucket]:
     """256 pairs of count and Σ SHA-256(rtag ‖ u64(seq)) mod 2^256, by the first byte of rtag."""
     counts, sums = [0] * 256, [0] * 256
     for rtag, seq, _ in live:
         counts[rtag[0]] += 1
-        sums[rtag[0]] += int.from_bytes(hashlib.sha256(rtag + u64(seq)).digest(), "big")
-    return [
-        Bucket(count, b64u((total % 2**256).to_bytes(32, "big")))
-        for count, total in zip(counts, sums, strict=True)
-    ]
+        sums[rtag[0]] += _term(rtag, seq)
+    return [_bucket(count, total) for count, total in zip(counts, sums, strict=True)]
+
+
+def _sum_of(rows: list[Row]) -> Bucket:
+    return _bucket(len(rows), sum(_term(rtag, seq) for rtag, seq, _ in rows))
+
+
+def _term(rtag: bytes, seq: int) -> int:
+    return int.from_bytes(hashlib.sha256(rtag + u64(seq)).digest(), "big")
+
+
+def _bucket(count: int, total: int) -> Bucket:
+    return Bucket(count, b64u((total % 2**256).to_bytes(32, "big")))

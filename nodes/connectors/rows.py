@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from sys import intern
 from typing import Any, Literal
 
 import msgspec
@@ -176,6 +177,8 @@ def _read(
         item["kind"] = mapping.kind
     elif mapping.kinds:
         item["kind"] = mapping.kinds.get(item["kind"], "")
+    # The same few months and kinds stand in every row of a large list.
+    item["since"], item["kind"] = intern(item["since"]), intern(item["kind"])
     if not acts:
         return Fact(item, line)
     match (mapping.actions or ACTIONS).get(texts["action"]):

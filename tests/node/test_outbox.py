@@ -4,6 +4,7 @@ import sqlite3
 
 import pytest
 
+from nodes import sender
 from nodes.outbox import Cursor, Outbox
 from nodes.store import database
 
@@ -165,7 +166,11 @@ async def test_a_flag_the_node_forgot_is_retracted_by_reconciliation(world: Node
     assert await again.node.sender.confirm() == []
 
 
-async def test_a_comparison_names_both_sorts_of_differences_and_repairs_neither(world: NodeWorld) -> None:
+@pytest.mark.parametrize("small", [128, -1], ids=["whole buckets", "parts"])
+async def test_a_comparison_names_both_sorts_of_differences_and_repairs_neither(
+    world: NodeWorld, monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    monkeypatch.setattr(sender, "_SMALL", small)
     source = world.source()
     for at, bsn in enumerate(bsns(5)):
         await source.publish(bsn, f"L{at}")
