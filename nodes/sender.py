@@ -13,9 +13,9 @@ Source: docs/design/node.md, "Sender"; docs/design/pseudonyms.md, "Digest".
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -76,12 +76,14 @@ class Comparison:
         missing: Own references that the hub lacks, or has in an older state.
         extra: Tags of flags that the hub has for this node and the node does not.
         buckets: Those of the 256 that differed; the others were confirmed by the asking.
+        compared: The sequence number with which each that is missing was compared.
     """
 
     live: int
     missing: list[str]
     extra: frozenset[bytes]
     buckets: list[int]
+    compared: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def equal(self) -> int:
@@ -275,7 +277,7 @@ class Sender:
     async def _confirm(self) -> Comparison:
         found = await self._compare()
         if found.missing:
-            await asyncio.to_thread(self._outbox.lost, found.missing)
+            await asyncio.to_thread(self._outbox.lost, found.missing, found.compared)
         if found.extra:
             await asyncio.to_thread(self._outbox.take_back, set(found.extra))
             self.wake()
@@ -291,16 +293,16 @@ class Sender:
         if answer.differing:
             log.warning("buckets_differ", count=len(answer.differing))
         own = await asyncio.to_thread(_in_buckets, live, frozenset(answer.differing))
-        missing: list[str] = []
+        missing: dict[str, int] = {}
         extra: set[bytes] = set()
         for bucket, rows in own.items():
             for part, some in (await self._parts(bucket, rows)).items():
                 held = [Held(b64u(rtag), seq) for rtag, seq, _ in some]
                 said = await self._hub.reconcile(ReconciliationRequest(bucket, held, part=part))
                 lacking = {unb64u(rtag, 32) for rtag in said.missing}
-                missing += [local_ref for rtag, _, local_ref in some if rtag in lacking]
+                missing |= {local_ref: seq for rtag, seq, local_ref in some if rtag in lacking}
                 extra |= {unb64u(rtag, 32) for rtag in said.extra}
-        return Comparison(len(live), missing, frozenset(extra), answer.differing)
+        return Comparison(len(live), list(missing), frozenset(extra), answer.differing, missing)
 
     async def _parts(self, bucket: int, rows: list[Row]) -> dict[int | None, list[Row]]:
         """The parts of a bucket that differ, with own flags; all of it where it is small."""

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter
 from starlette.datastructures import UploadFile
@@ -64,7 +64,7 @@ LARGEST_LIST = 5 * 1024 * 1024
 LARGEST_EXAMPLE = 512 * 1024
 MOST_SHOWN = 100
 
-Result = Literal["published", "retracted", "nothing", "refused"]
+Result = Literal["published", "retracted", "nothing"]
 RESULTS: dict[Action, Result] = {
     "publish": "published",
     "update": "published",
@@ -72,7 +72,6 @@ RESULTS: dict[Action, Result] = {
     "retract": "retracted",
     "unchanged": "nothing",
     "ended": "nothing",
-    "rejected": "refused",
 }
 WHY = {
     "new in the list": "new",
@@ -127,6 +126,20 @@ class Trial:
     def share(self) -> int:
         """How much shorter the list is, in percent of what is live."""
         return round(100 * self.plan.lost / self.plan.before) if self.plan.before else 0
+
+
+@dataclass(frozen=True, slots=True)
+class TriedMessage:
+    """What a pasted message would do: results with the key of the reason, and nothing of its content.
+
+    `steps` is None where nothing could be read of it.
+    """
+
+    what: str
+    problem: str = ""
+    steps: list[tuple[Result, str, Step]] | None = None
+    wrong: list[Wrong] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
 
 def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
@@ -211,37 +224,41 @@ class _Source:
         return visitor.go("/bron/geweigerd")
 
     async def paste(self, visitor: SourceVisitor) -> Response:
-        """S3, before anything is pasted."""
-        return self._example(visitor)
+        """S3: the form, and below it what the last message of this login would have done."""
+        tried = visitor.drawer.get("tried")
+        return self._example(visitor, tried if isinstance(tried, TriedMessage) else TriedMessage(""))
 
-    def _example(self, visitor: SourceVisitor, status: int = 200, **more: object) -> Response:
-        shown: dict[str, Any] = {"problem": "", "steps": None, "wrong": [], "dropped": [], "chosen": ""}
-        choices = [
-            (name, name.removeprefix(TYPE), name.startswith(TYPE)) for name in self._node.sources.triable
-        ]
-        return visitor.show("source/try.html", status, choices=choices, repair=repair, **{**shown, **more})
+    def _example(self, visitor: SourceVisitor, tried: TriedMessage, status: int = 200) -> Response:
+        triable = self._node.sources.triable
+        choices = [(name, name.removeprefix(TYPE), name.startswith(TYPE)) for name in triable]
+        return visitor.show("source/try.html", status, choices=choices, repair=repair, tried=tried)
 
     async def try_out(self, visitor: SourceVisitor) -> Response:
         """S3: what a pasted message would do, why, and what is dropped of it. Nothing is kept of it."""
         what, text = visitor.field("koppeling"), visitor.form.get("bericht")
         content = text.strip().encode() if isinstance(text, str) else b""
+        visitor.drawer.pop("tried", None)
         if not content:
-            return self._example(visitor, 400, problem="source.try.empty", chosen=what)
+            return self._example(visitor, TriedMessage(what, "source.try.empty"), 400)
+        try:
+            visitor.drawer["tried"] = await self._tried(what, content)
+        except UnknownSource:
+            return self._example(visitor, TriedMessage("", "source.try.unknown"), 400)
+        except SourceUnreachable:
+            return self._example(visitor, TriedMessage(what, "source.try.unreachable"), 503)
+        return visitor.go("/bron/proefbericht")
+
+    async def _tried(self, what: str, content: bytes) -> TriedMessage:
         try:
             tried = await self._node.sources.try_out(what, content)
-        except UnknownSource:
-            return self._example(visitor, 400, problem="source.try.unknown")
-        except SourceUnreachable:
-            return self._example(visitor, 503, problem="source.try.unreachable", chosen=what)
         except BadItems as error:
-            return self._example(visitor, wrong=error.errors[:MOST_SHOWN], chosen=what)
+            return TriedMessage(what, wrong=list(error.errors[:MOST_SHOWN]))
         except BadInput as error:
-            wrong = [Wrong(error.field, error.code, error.detail)]
-            return self._example(visitor, wrong=wrong, chosen=what)
-        return self._example(
-            visitor,
-            chosen=what,
-            steps=[(RESULTS[step.action], why(step), step) for step in tried.plan.steps[:MOST_SHOWN]],
+            return TriedMessage(what, wrong=[Wrong(error.field, error.code, error.detail)])
+        steps = [step for step in tried.plan.steps[:MOST_SHOWN] if step.action != "rejected"]
+        return TriedMessage(
+            what,
+            steps=[(RESULTS[step.action], why(step), step) for step in steps],
             wrong=[one.wrong for one in tried.plan.rejections[:MOST_SHOWN]],
             dropped=tried.dropped,
         )

@@ -1,6 +1,7 @@
 """The outbox: nothing lost, nothing twice, nothing out of order, no BSN at rest."""
 
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -198,6 +199,34 @@ async def test_a_comparison_names_both_sorts_of_differences_and_repairs_neither(
     last = await source.node.sender.compare()
     assert last is not None
     assert (last.live, last.same) == (3, True)
+
+
+async def test_what_another_process_sends_meanwhile_is_no_difference(
+    world: NodeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, other = world.source(), world.source()
+    await source.publish(BSN_A, "L1")
+    await source.drain()
+    plain = source.node.hub.confirm
+
+    async def meanwhile(request: Any) -> Any:
+        """After the sums were made: an update that is acknowledged, a new flag that is stored only."""
+        await other.publish(BSN_A, "L1", since="2025-04")
+        await other.drain()
+        await other.publish(BSN_B, "L2")
+        world.network.cut_after_send = 1
+        await other.node.sender.step()
+        return await plain(request)
+
+    monkeypatch.setattr(source.node.hub, "confirm", meanwhile)
+    found = await source.node.sender.repair()
+    monkeypatch.undo()
+    assert found is not None
+    assert (found.missing, len(found.extra)) == (["L1"], 1)
+    await other.drain()
+    assert (source.state("L1"), source.state("L2")) == ("published", "published")
+    assert len(source.node.outbox.live()) == 2
+    assert await source.node.sender.confirm() == []
 
 
 async def test_flags_whose_period_is_over_are_retracted_by_the_timer(world: NodeWorld) -> None:

@@ -34,7 +34,8 @@ def bea(source: Site, tmp_path: Path) -> Plain:
 
 def paste(visitor: Plain, text: str, what: str) -> str:
     form = {"csrf": visitor.token("/bron/proefbericht"), "koppeling": what, "bericht": text}
-    return visitor.post("/bron/proefbericht", form).text
+    answer = visitor.post("/bron/proefbericht", form)
+    return visitor.get("/bron/proefbericht").text if answer.status_code == 303 else answer.text
 
 
 # --- S3 ------------------------------------------------------------------------------
