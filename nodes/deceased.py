@@ -76,13 +76,16 @@ async def died_of(brp: Brp, bsns: Sequence[Bsn]) -> list[bool]:
     Raises:
         BrpUnavailable: Nothing is known of any.
     """
-    once = list(dict.fromkeys(bsn.reveal() for bsn in bsns))
-    died: dict[str, bool] = {}
-    for first in range(0, len(once), AT_ONCE):
-        asked = [Bsn.parse(number) for number in once[first : first + AT_ONCE]]
-        for bsn, record in zip(asked, await brp.persons(asked, fields=NUMBER_ONLY), strict=True):
-            died[bsn.reveal()] = record is not None and record.deceased
-    return [died[bsn.reveal()] for bsn in bsns]
+    died: list[bool] = []
+    for first in range(0, len(bsns), AT_ONCE):
+        some = bsns[first : first + AT_ONCE]
+        # Each once in a question, as the service wants it.
+        asked: list[Bsn] = []
+        asked += (bsn for bsn in some if bsn not in asked)
+        records = await brp.persons(asked, fields=NUMBER_ONLY)
+        gone = [record is not None and record.deceased for record in records]
+        died += [gone[asked.index(bsn)] for bsn in some]
+    return died
 
 
 def burial(outbox: Outbox, engine: Engine, bsns: Sequence[Bsn], now: datetime) -> tuple[list[str], Memory]:

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,6 +34,7 @@ from deploy.demo.papers import Papers
 from index.app import open_hub
 from index.settings import HubSettings
 from index.store import tables as hub_tables
+from nodes.bsn import passes_elfproef
 from nodes.outbox import Flag
 from nodes.retraction import rtag_of, secret_of
 from nodes.runtime import open_node
@@ -43,12 +45,12 @@ from nodes.store.tables import flag as node_flag
 
 from .figures import Figure, machine, percentile, versions
 from .hub import CannotMeasure
-from .keyholders import persons
 from .visits import bench_papers, served
 
 NODE = plan.node("schuldhulp")
 KIND = NODE.kinds[0]
 ROWS_AT_ONCE = 20_000
+_FIRST = 100_000_000
 _HEAD = "bsn,kind,local_ref,since,until"
 
 
@@ -118,7 +120,8 @@ def _start(papers: Papers, fleet: Fleet) -> None:
 
 
 def _rows(rows: int) -> Iterator[tuple[str, str, str, str, None]]:
-    return ((one.reveal(), KIND, f"B-{at}", "2025-03", None) for at, one in enumerate(persons(rows)))
+    numbers = (str(number) for number in count(_FIRST) if passes_elfproef(str(number)))
+    return ((one, KIND, f"B-{at}", "2025-03", None) for at, one in enumerate(islice(numbers, rows)))
 
 
 def _csv(home: Path, rows: int) -> list[str]:

@@ -59,7 +59,7 @@ def test_any_bytes_and_any_change_of_a_good_one_are_taken_or_refused(
     tried()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(part=st.integers(0, 5), field=st.integers(0, 5), value=JSON, whole=st.booleans())
 def test_any_json_of_a_case_system_is_read_or_refused(part: int, field: int, value: Any, whole: bool) -> None:
     """One field of one message, or one whole message, is something else than the standard has."""
@@ -69,10 +69,18 @@ def test_any_json_of_a_case_system_is_read_or_refused(part: int, field: int, val
     TARGETS["zaken_answers"](bytes([part]) + json.dumps(changed).encode())
 
 
+def test_every_field_of_a_case_system_may_be_of_another_form() -> None:
+    for part, said in enumerate(map(json.loads, zaken_api())):
+        for name in (*said, "deelzaken", "resultaat", "hoofdzaak", "einddatum"):
+            for value in (5, "x", {"a": 1}, [5]):
+                changed = json.dumps({**said, name: value}).encode()
+                assert TARGETS["zaken_answers"](bytes([part]) + changed) in (True, False)
+
+
 CELLS = st.none() | st.integers() | st.floats() | st.text(max_size=20) | st.dates() | st.binary(max_size=9)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(row=st.lists(CELLS | st.just(NUMBER), min_size=0, max_size=7), acts=st.booleans())
 def test_any_cells_of_a_database_are_facts_or_refusals(row: list[Any], acts: bool) -> None:
     heading = ["bsn", "kind", "local_ref", "since", "until", "mutatie"]
