@@ -81,7 +81,9 @@ async def died_of(brp: Brp, bsns: Sequence[Bsn]) -> list[bool]:
         some = bsns[first : first + AT_ONCE]
         # Each once in a question, as the service wants it.
         asked: list[Bsn] = []
-        asked += (bsn for bsn in some if bsn not in asked)
+        for bsn in some:
+            if bsn not in asked:
+                asked.append(bsn)
         records = await brp.persons(asked, fields=NUMBER_ONLY)
         gone = [record is not None and record.deceased for record in records]
         died += [gone[asked.index(bsn)] for bsn in some]

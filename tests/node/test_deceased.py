@@ -99,6 +99,13 @@ async def test_a_list_publishes_nobody_who_died_and_says_so(world: NodeWorld) ->
     assert {fields for _, fields in brp.asked} == {("burgerservicenummer",)}
 
 
+async def test_a_number_is_asked_once_in_a_question_and_answered_at_each_place() -> None:
+    brp = Register(BSN_B)
+    asked = [Bsn.parse(number) for number in (BSN_A, BSN_B, BSN_A, BSN_B, BSN_C)]
+    assert await died_of(brp, asked) == [False, True, False, True, False]
+    assert [numbers for numbers, _ in brp.asked] == [[BSN_A, BSN_B, BSN_C]]
+
+
 async def test_a_brp_that_is_away_says_of_nobody_that_they_died(world: NodeWorld) -> None:
     source, brp = world.source(), Register(BSN_A)
     brp.away = True
