@@ -57,6 +57,9 @@ def test_a_message_says_what_it_would_do_and_leaves_nothing(bea: Plain) -> None:
 
 
 def test_a_list_that_is_pasted_retracts_nothing_that_is_not_in_it(bea: Plain) -> None:
+    node = bea.site.node
+    known = {"bsn": WITH_FLAGS, "kind": "schuldhulp", "localRef": "zaak-9", "since": "2025-01"}
+    node.outbox.queue("lijsten", publications=[node.rules.check(known)])
     page = paste(bea, LIST + f"{WITHOUT};Bakker;schuldhulp;zaak-2;2025-03\n", "lijsten")
     assert page.count("Dit staat nog niet in de index.") == 2
     assert "<li>naam</li>" in page
