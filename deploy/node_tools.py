@@ -17,8 +17,16 @@ from nodes.api import API
 from nodes.bsn import Bsn
 from nodes.connectors import csv
 from nodes.connectors.plan import Plan, apply
+from nodes.deceased import ORIGIN, burial, died_of
 from nodes.employees import role_for
-from nodes.errors import BadInput, BadItems, HubUnreachable, NotAllowed, UnknownReference
+from nodes.errors import (
+    BadInput,
+    BadItems,
+    HubUnreachable,
+    NotAllowed,
+    SettingsError,
+    UnknownReference,
+)
 from nodes.runtime import NodeRuntime, open_node
 from nodes.settings import NodeSettings
 from nodes.store.database import open_engine
@@ -151,6 +159,32 @@ def retract(config: Path, local_ref: str) -> str:
                 raise UnknownReference("This flag was never published here; nothing was touched.")
             await node.intake.submit(API, retractions=[local_ref])
             return _state(node, local_ref)
+
+    return asyncio.run(run())
+
+
+def deceased(config: Path, bsns: Sequence[str], *, dry_run: bool = False) -> dict[str, int]:
+    """Ask the BRP who of these died, and retract every own flag about them.
+
+    Args:
+        dry_run: Only say how many.
+
+    Raises:
+        SettingsError: This node has no `[brp]`.
+        BrpUnavailable, BadBsn: Nothing is changed.
+    """
+
+    async def run() -> dict[str, int]:
+        async with opened_node(config) as node, node.sources.alone():
+            if node.brp is None:
+                raise SettingsError("brp: this node has no [brp] to ask who died")
+            asked = [Bsn.parse(bsn) for bsn in bsns]
+            died = await died_of(node.brp, asked)
+            dead = [bsn for bsn, gone in zip(asked, died, strict=True) if gone]
+            refs, remember = burial(node.outbox, node.engine, dead, node.now())
+            if refs and not dry_run:
+                await node.intake.submit(ORIGIN, retractions=refs, memory=remember)
+            return {"asked": len(asked), "deceased": len(dead), "retracted": len(refs)}
 
     return asyncio.run(run())
 

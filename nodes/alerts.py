@@ -13,15 +13,19 @@ import asyncio
 import smtplib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
 import httpx
 import structlog
+from sqlalchemy import Engine, delete, select
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from .connectors.runs import Sources
 from .settings import AlertSettings
 from .source import SourceDesk
+from .store.database import reading, writing
+from .store.tables import alert
 
 log = structlog.get_logger()
 
@@ -50,6 +54,7 @@ class Alerts:
         self,
         settings: AlertSettings,
         *,
+        engine: Engine,
         node: str,
         source: SourceDesk,
         sources: Sources,
@@ -57,12 +62,12 @@ class Alerts:
         now: Callable[[], datetime],
     ) -> None:
         self._settings = settings
+        self._engine = engine
         self._node = node
         self._source = source
         self._sources = sources
         self._http = http
         self._now = now
-        self._told: dict[tuple[str, str], datetime] = {}
 
     def found(self) -> list[Alert]:
         """What is wrong now."""
@@ -92,20 +97,37 @@ class Alerts:
 
     async def look(self) -> list[Alert]:
         """Tell what is new, or lasts; returns what was told."""
-        alerts = await asyncio.to_thread(self.found)
-        keys = {(one.code, one.about) for one in alerts}
-        self._told = {key: at for key, at in self._told.items() if key in keys}
+        alerts, told = await asyncio.to_thread(lambda: (self.found(), self._told()))
         again = timedelta(hours=self._settings.repeat_hours)
         now = self._now()
-        due = [
-            one
-            for one in alerts
-            if (at := self._told.get((one.code, one.about))) is None or now - at >= again
-        ]
-        if due and await self._tell(due):
-            self._told.update({(one.code, one.about): now for one in due})
-            return due
-        return []
+        due = [one for one in alerts if (at := told.get((one.code, one.about))) is None or now - at >= again]
+        if due and not await self._tell(due):
+            due = []
+        # What is over is forgotten, so that it is told at once when it comes back. A source that did
+        # not run since the start says nothing yet: its fault is not over.
+        silent = set(self._sources.names) - self._sources.ran
+        keys = {(one.code, one.about) for one in alerts}
+        over = [key for key in told if key not in keys and key[1] not in silent]
+        if due or over:
+            await asyncio.to_thread(self._remember, over, due, now)
+        return due
+
+    def _told(self) -> dict[tuple[str, str], datetime]:
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(alert)).all()
+        return {(row.code, row.about): datetime.fromtimestamp(row.told_at / 1000, UTC) for row in rows}
+
+    def _remember(self, over: list[tuple[str, str]], told: list[Alert], at: datetime) -> None:
+        with writing(self._engine) as connection:
+            for code, about in over:
+                connection.execute(delete(alert).where(alert.c.code == code, alert.c.about == about))
+            for one in told:
+                row = {"code": one.code, "about": one.about, "told_at": int(at.timestamp() * 1000)}
+                connection.execute(
+                    upsert(alert)
+                    .values(row)
+                    .on_conflict_do_update(index_elements=["code", "about"], set_=row)
+                )
 
     async def run(self) -> None:
         """Look every minute until cancelled."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from .deceased import Alive, Everybody
 from .errors import HolderLied, HolderRefused, HoldersUnreachable
 from .outbox import Cursor, Evaluated, Memory, Outbox, Rejection, no_memory
 from .pseudonymise import Pseudonymiser
@@ -21,7 +22,11 @@ class Intake:
     reached, refuse or lie make publications wait, and retractions go on.
     """
 
-    def __init__(self, outbox: Outbox, pseudonymiser: Pseudonymiser, trust: Trust) -> None:
+    def __init__(
+        self, outbox: Outbox, pseudonymiser: Pseudonymiser, trust: Trust, alive: Alive | None = None
+    ) -> None:
+        self.alive: Alive = alive or Everybody()
+        """Asked by connectors about what they publish."""
         self._outbox = outbox
         self._pseudonymiser = pseudonymiser
         self._trust = trust

@@ -16,7 +16,7 @@ Source: docs/design/node.md, "Outbox".
 
 import secrets
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
@@ -500,7 +500,8 @@ class Outbox:
             if current.live_revision == part.revision:
                 current.live_seq = current.live_revision = None
             if latest:
-                current.state = "retracted"
+                # What is gone needs no person any more, and none is kept.
+                current.state, current.person = "retracted", bytes(len(current.person))
         elif result.outcome == "stored":
             current.live_seq, current.live_revision = part.seq, part.revision
             if latest:
@@ -575,10 +576,19 @@ class Outbox:
             ).all()
         return [row.local_ref for row in rows if has_ended(row.kind, row.until)]
 
-    def lost(self, local_refs: Sequence[str]) -> None:
-        """The hub turns out not to have these flags: their source must send them again."""
+    def lost(self, local_refs: Sequence[str], compared: Mapping[str, int] | None = None) -> None:
+        """The hub turns out not to have these flags: their source must send them again.
+
+        Args:
+            compared: The sequence number with which each was compared; one that has
+                another by now changed meanwhile, and is left as it is.
+        """
         with writing(self._engine) as connection:
-            known = _flags(connection, list(local_refs))
+            known = {
+                ref: current
+                for ref, current in _flags(connection, list(local_refs)).items()
+                if compared is None or compared.get(ref) == current.live_seq
+            }
             for current in known.values():
                 current.live_seq = current.live_revision = None
                 if current.state == "published":
@@ -592,10 +602,13 @@ class Outbox:
         with writing(self._engine) as connection:
             seqs = _Counter(connection)
             items = []
+            # Another process may be sending: what the hub has stored and not yet signed for here is no extra.
+            sent = set(connection.scalars(select(item.c.local_ref)))
             for row in connection.execute(select(flag.c.local_ref, flag.c.revision, flag.c.live_revision)):
-                for revision in range(row.revision + 1):
+                # A live revision is meant to be there, and computing a million of them takes long.
+                for revision in set(range(row.revision + 1)) - {row.live_revision}:
                     own = rtag_of(secret_of(self._keys.secret, row.local_ref, revision))
-                    if own in rtags and revision != row.live_revision:
+                    if own in rtags and row.local_ref not in sent:
                         items.append(Item(seqs.next(), row.local_ref, revision, "retract"))
             seqs.save()
             for batch in _batches(items, self._batch):

@@ -25,6 +25,7 @@ from .citizen import Citizens
 from .connectors.rows import Mapped, load_mapping
 from .connectors.runs import Sources
 from .crises import Crises
+from .deceased import AskedAtBrp
 from .declarations import Declarations
 from .desk_links import DeskLinks
 from .disputes import Disputes
@@ -162,7 +163,9 @@ def open_node(
         observe=figures.holder,
     )
     outbox = Outbox(engine, keys, settings.node_id, batch=settings.publication_batch, now=now)
-    intake = Intake(outbox, pseudonymiser, trust)
+    brp = _brp(settings, holder_http)
+    asks = brp is not None and settings.brp is not None and settings.brp.check_deceased
+    intake = Intake(outbox, pseudonymiser, trust, AskedAtBrp(brp) if asks and brp else None)
     rules = Rules(
         vocabulary, lambda: trust.directory, trust.oin, max_until_years=settings.max_until_years, now=now
     )
@@ -198,7 +201,13 @@ def open_node(
         now=now,
     )
     alerts = Alerts(
-        settings.alerts, node=settings.node_id, source=source, sources=sources, http=source_http, now=now
+        settings.alerts,
+        engine=engine,
+        node=settings.node_id,
+        source=source,
+        sources=sources,
+        http=source_http,
+        now=now,
     )
     citizens = Citizens(
         hub,
@@ -250,7 +259,7 @@ def open_node(
         csv_mapping=mapping,
         sources=sources,
         alerts=alerts,
-        brp=_brp(settings, holder_http),
+        brp=brp,
         figures=figures,
         now=now,
         clients=(hub_http, source_http, holder_http),

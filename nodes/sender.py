@@ -13,15 +13,22 @@ Source: docs/design/node.md, "Sender"; docs/design/pseudonyms.md, "Digest".
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from index.protocol.codec import b64u, u64, unb64u
-from index.protocol.messages import Bucket, ConfirmationRequest, Held, ReconciliationRequest
+from index.protocol.messages import (
+    PARTS,
+    Bucket,
+    ConfirmationRequest,
+    Held,
+    ReconciliationRequest,
+    part_of,
+)
 from policy.vocabulary import Vocabulary
 
 from .errors import HubUnreachable, ReceiptInvalid, Refused
@@ -33,6 +40,10 @@ from .settings import NodeSettings
 
 log = structlog.get_logger()
 
+Row = tuple[bytes, int, str]
+"""Tag, sequence number and local reference of one live flag."""
+_SMALL = 128
+"""So many flags of a bucket are sent at once: the sums of its parts would be as long."""
 _LASTING = {"stale-points", "malformed-body", "body-too-large"}
 """Refusals of a publication that no later attempt can change; every other one is tried again."""
 
@@ -54,6 +65,34 @@ class Backoff:
     def reset(self) -> None:
         """It worked: the next failure starts small again."""
         self._failures = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What this node and the hub both have, and where they differ.
+
+    Attributes:
+        live: Flags that this node has a receipt for.
+        missing: Own references that the hub lacks, or has in an older state.
+        extra: Tags of flags that the hub has for this node and the node does not.
+        buckets: Those of the 256 that differed; the others were confirmed by the asking.
+        compared: The sequence number with which each that is missing was compared.
+    """
+
+    live: int
+    missing: list[str]
+    extra: frozenset[bytes]
+    buckets: list[int]
+    compared: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def equal(self) -> int:
+        """Flags that both sides have."""
+        return self.live - len(self.missing)
+
+    @property
+    def same(self) -> bool:
+        return not self.buckets
 
 
 class Sender:
@@ -84,6 +123,7 @@ class Sender:
         self._hub_not_before = self._holders_not_before = datetime.min.replace(tzinfo=now().tzinfo)
         self._confirm_at = now()
         self._news = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
 
     def wake(self) -> None:
         """Something was queued: do not wait for the next poll."""
@@ -106,7 +146,8 @@ class Sender:
 
     async def step(self) -> bool:
         """One piece of work; False when there is nothing to do now."""
-        return await self._evaluate_waiting() or await self._send() or await self._confirm_when_due()
+        async with self._one_at_a_time:
+            return await self._evaluate_waiting() or await self._send() or await self._confirm_when_due()
 
     async def _evaluate_waiting(self) -> bool:
         if self._now() < self._holders_not_before:
@@ -175,7 +216,7 @@ class Sender:
         if not await asyncio.to_thread(self._outbox.is_drained):
             return True
         try:
-            await self.confirm()
+            await self._confirm()
             # Asking is also how the hub learns that a disputed flag was taken back.
             await self._hub.open_claims()
         except (HubUnreachable, ReceiptInvalid, Refused) as error:
@@ -197,40 +238,109 @@ class Sender:
         return len(ended)
 
     async def confirm(self) -> list[int]:
-        """Confirm all live flags; returns the buckets that differed, after reconciling them.
+        """Confirm all live flags; returns the buckets that differed, after repairing them.
 
         Raises:
             HubUnreachable, Refused, ReceiptInvalid: Nothing is confirmed.
         """
+        async with self._one_at_a_time:
+            return (await self._confirm()).buckets
+
+    async def compare(self) -> Comparison | None:
+        """Confirm what both sides agree on and say where they differ; repairs nothing.
+
+        Returns:
+            None while messages wait: what is under way would count as a difference.
+
+        Raises:
+            HubUnreachable, Refused, ReceiptInvalid: Nothing can be said.
+        """
+        async with self._one_at_a_time:
+            if not await asyncio.to_thread(self._outbox.is_drained):
+                return None
+            return await self._compare()
+
+    async def repair(self) -> Comparison | None:
+        """Compare anew and repair: too many is taken back, missing is asked from its source again.
+
+        Returns:
+            What was found; None while messages wait, and nothing is repaired.
+
+        Raises:
+            HubUnreachable, Refused, ReceiptInvalid: Nothing more is repaired.
+        """
+        async with self._one_at_a_time:
+            if not await asyncio.to_thread(self._outbox.is_drained):
+                return None
+            return await self._confirm()
+
+    async def _confirm(self) -> Comparison:
+        found = await self._compare()
+        if found.missing:
+            await asyncio.to_thread(self._outbox.lost, found.missing, found.compared)
+        if found.extra:
+            await asyncio.to_thread(self._outbox.take_back, set(found.extra))
+            self.wake()
+        return found
+
+    async def _compare(self) -> Comparison:
         live = await asyncio.to_thread(self._outbox.live)
-        answer = await self._hub.confirm(ConfirmationRequest(_buckets(live)))
+        # A million flags take seconds: pages and calls must be answered meanwhile.
+        buckets = await asyncio.to_thread(buckets_of, live)
+        answer = await self._hub.confirm(ConfirmationRequest(buckets))
         await asyncio.to_thread(self._outbox.confirmed, len(live))
         self._hub_pause.reset()
         if answer.differing:
             log.warning("buckets_differ", count=len(answer.differing))
-        for bucket in answer.differing:
-            await self._reconcile(bucket, [row for row in live if row[0][0] == bucket])
-        return answer.differing
+        own = await asyncio.to_thread(_in_buckets, live, frozenset(answer.differing))
+        missing: dict[str, int] = {}
+        extra: set[bytes] = set()
+        for bucket, rows in own.items():
+            for part, some in (await self._parts(bucket, rows)).items():
+                held = [Held(b64u(rtag), seq) for rtag, seq, _ in some]
+                said = await self._hub.reconcile(ReconciliationRequest(bucket, held, part=part))
+                lacking = {unb64u(rtag, 32) for rtag in said.missing}
+                missing |= {local_ref: seq for rtag, seq, local_ref in some if rtag in lacking}
+                extra |= {unb64u(rtag, 32) for rtag in said.extra}
+        return Comparison(len(live), list(missing), frozenset(extra), answer.differing, missing)
 
-    async def _reconcile(self, bucket: int, own: list[tuple[bytes, int, str]]) -> None:
-        held = [Held(b64u(rtag), seq) for rtag, seq, _ in own]
-        answer = await self._hub.reconcile(ReconciliationRequest(bucket, held))
-        missing = {unb64u(rtag, 32) for rtag in answer.missing}
-        extra = {unb64u(rtag, 32) for rtag in answer.extra}
-        lost = [local_ref for rtag, _, local_ref in own if rtag in missing]
-        if lost:
-            await asyncio.to_thread(self._outbox.lost, lost)
-        if extra:
-            await asyncio.to_thread(self._outbox.take_back, extra)
+    async def _parts(self, bucket: int, rows: list[Row]) -> dict[int | None, list[Row]]:
+        """The parts of a bucket that differ, with own flags; all of it where it is small."""
+        if len(rows) <= _SMALL:
+            return {None: rows}
+        parts: list[list[Row]] = [[] for _ in range(PARTS)]
+        for row in rows:
+            parts[part_of(row[0])].append(row)
+        sums = [_sum_of(part) for part in parts]
+        said = await self._hub.reconcile(ReconciliationRequest(bucket, [], parts=sums))
+        return {at: parts[at] for at in said.differing if 0 <= at < PARTS}
 
 
-def _buckets(live: list[tuple[bytes, int, str]]) -> list[Bucket]:
+def _in_buckets(live: list[Row], wanted: frozenset[int]) -> dict[int, list[Row]]:
+    """The flags of these buckets; each bucket is named, an empty one too."""
+    found: dict[int, list[Row]] = {bucket: [] for bucket in sorted(wanted)}
+    for row in live:
+        if row[0][0] in wanted:
+            found[row[0][0]].append(row)
+    return found
+
+
+def buckets_of(live: list[Row]) -> list[Bucket]:
     """256 pairs of count and Σ SHA-256(rtag ‖ u64(seq)) mod 2^256, by the first byte of rtag."""
     counts, sums = [0] * 256, [0] * 256
     for rtag, seq, _ in live:
         counts[rtag[0]] += 1
-        sums[rtag[0]] += int.from_bytes(hashlib.sha256(rtag + u64(seq)).digest(), "big")
-    return [
-        Bucket(count, b64u((total % 2**256).to_bytes(32, "big")))
-        for count, total in zip(counts, sums, strict=True)
-    ]
+        sums[rtag[0]] += _term(rtag, seq)
+    return [_bucket(count, total) for count, total in zip(counts, sums, strict=True)]
+
+
+def _sum_of(rows: list[Row]) -> Bucket:
+    return _bucket(len(rows), sum(_term(rtag, seq) for rtag, seq, _ in rows))
+
+
+def _term(rtag: bytes, seq: int) -> int:
+    return int.from_bytes(hashlib.sha256(rtag + u64(seq)).digest(), "big")
+
+
+def _bucket(count: int, total: int) -> Bucket:
+    return Bucket(count, b64u((total % 2**256).to_bytes(32, "big")))

@@ -59,7 +59,7 @@ class TokenSettings(_Part):
 
 
 class BrpSettings(_Part):
-    """Where a portal asks the BRP: the web service, or a file in its format for a demo.
+    """Where a portal or source asks the BRP: the web service, or a file in its format for a demo.
 
     Exactly one of `url` and `file`. Certificates of the connection belong to the gateway before it.
     """
@@ -77,6 +77,11 @@ class BrpSettings(_Part):
     """The whole question; a citizen waits for it at login."""
     file: Path | None = None
     """JSON as the service answers: `{"personen": [...]}`."""
+    check_deceased: bool = False
+    """A source asks it, for the number alone, whether the persons died that lists and messages publish.
+
+    Only where the organisation's authorisation for the BRP covers this.
+    """
 
     @model_validator(mode="after")
     def _one_way(self) -> "BrpSettings":

@@ -144,6 +144,35 @@ def pseudonymise(
         _print(bench_pseudonymise(count, rounds), as_json, "persons")
 
 
+@app.command("import")
+def import_(
+    rows: Annotated[int, typer.Option(min=100, max=1_000_000, help="Persons in the list.")] = 100_000,
+    source: Annotated[str, typer.Option(help="csv or sql.")] = "csv",
+    as_json: AsJson = False,
+) -> None:
+    """A first delivery of a whole list, through three key holders on loopback, with the memory it took."""
+    if source not in ("csv", "sql"):
+        raise typer.BadParameter("csv or sql", param_hint="--source")
+    with plainly():
+        from deploy.measuring.importing import bench_import
+
+        _print(bench_import(rows, source), as_json, "rows")
+
+
+@app.command("reconcile")
+def reconcile(
+    flags: Annotated[int, typer.Option(min=1000, max=5_000_000, help="Flags of one source.")] = 1_000_000,
+    differences: Annotated[int, typer.Option(min=2, max=10_000)] = 100,
+    rounds: Annotated[int, typer.Option(min=1, max=20)] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """A heartbeat over all flags of a source that finds and repairs differences; bytes on the wire."""
+    with plainly():
+        from deploy.measuring.importing import bench_reconcile
+
+        _print(bench_reconcile(flags, differences, rounds), as_json, "flags compared")
+
+
 def _known(engine: str) -> str:
     if engine not in ("sqlite", "postgresql"):
         raise typer.BadParameter("sqlite or postgresql", param_hint="--engine")

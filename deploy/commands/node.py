@@ -136,6 +136,22 @@ def lookup(
         emit({"persons": views}, as_json, "\n".join([*lines, "Dit overzicht hoeft niet compleet te zijn."]))
 
 
+@app.command("deceased")
+def deceased(
+    *,
+    bsn_file: BsnFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many flags it would be.")] = False,
+    config: Config = Path("node.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Ask the BRP who of these people died; all own flags about them are retracted and stay away."""
+    with plainly():
+        from deploy.node_tools import deceased as run
+
+        made = run(config, numbers_from(bsn_file), dry_run=dry_run)
+        emit(made, as_json, "{asked} asked, {deceased} died, {retracted} flags retracted".format(**made))
+
+
 @app.command("status")
 def status(config: Config = Path("node.toml"), as_json: AsJson = False) -> None:
     """What waits, what was rejected, and what can be reached."""

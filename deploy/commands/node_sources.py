@@ -28,6 +28,9 @@ ConfirmShrink = Annotated[
     typer.Option("--confirm-shrink", help="The list lost much, and somebody checked that it is right."),
 ]
 
+_AS_BEFORE = "as before"
+"""Reason of a row of a list that stays as it is; a message that changes nothing says why."""
+
 aside = typer.Typer(no_args_is_help=True, help="Messages that could not be worked off, and why.")
 first = typer.Typer(
     no_args_is_help=True, help="The first load of a source: deliver, correct, and two people sign."
@@ -47,11 +50,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def told(planned: Plan, *, dry_run: bool) -> dict[str, Any]:
-    """A plan as JSON; what stays as it is is counted only."""
+    """A plan as JSON; rows that stay as they are are counted only."""
     steps = [
         {"action": step.action, "localRef": step.local_ref, "line": step.line, "reason": step.reason}
         for step in planned.steps
-        if step.action != "unchanged"
+        if step.reason != _AS_BEFORE
     ]
     return {
         "dryRun": dry_run,
@@ -70,7 +73,7 @@ def told_plainly(planned: Plan, *, dry_run: bool) -> str:
         rows: list[tuple[str, str, str, str]] = [
             (step.action, step.local_ref or "-", f"line {step.line}" if step.line else "-", step.reason)
             for step in planned.steps
-            if step.action != "unchanged"
+            if step.reason != _AS_BEFORE
         ]
         if rows:
             rows.insert(0, ("action", "reference", "place", "reason"))

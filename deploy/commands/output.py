@@ -11,6 +11,7 @@
 | 70 | a defect in the program; what is printed has no number of a person in it |
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,11 @@ def emit(data: Any, as_json: bool, text: str) -> None:
     """Print the result: `data` as one line of JSON, or `text` for people."""
     import msgspec
 
-    print(msgspec.json.encode(data).decode() if as_json else text, flush=True)
+    try:
+        print(msgspec.json.encode(data).decode() if as_json else text, flush=True)
+    except BrokenPipeError:
+        # Whoever read it, such as `head`, has seen enough. What is still in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(message: str, code: int) -> typer.Exit:
@@ -108,6 +113,8 @@ def _sentence(error: Exception) -> str:
         return "\n".join(f"{one.field}: {one.detail}" for one in errors)
     detail = getattr(error, "detail", "")
     name = type(error).__name__
+    if name == "ShrinkStops":
+        return f"{detail} The option --confirm-shrink says so."
     return str(detail or error) or {
         "HubUnreachable": "The hub cannot be reached. Nothing was viewed and nothing is lost.",
         "HoldersUnreachable": "Too few key holders can be reached. Nothing was viewed and nothing is lost.",

@@ -70,7 +70,7 @@ def bench_visit(count: int, persons: int = 1) -> list[Figure]:
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="vlagwijzer-bench-") as folder, Fleet() as fleet:
-        papers = _papers(Path(folder))
+        papers = bench_papers(Path(folder))
         _start(papers, fleet)
         system = _System(papers, fleet, persons)
         with system.connected():
@@ -113,17 +113,17 @@ def _figure(work: str, found: _Times, bare: Sequence[float], *, persons: int, sc
 # --- the federation -------------------------------------------------------------------
 
 
-def _papers(folder: Path) -> Papers:
+def bench_papers(folder: Path) -> Papers:
     papers = prepare(folder / "demo", free_base(), count=20)
     every = {"publish": _MANY, "lookup": _MANY, "crisis": _MANY, "citizen": _MANY, "inzage": _MANY}
     for holder in plan.HOLDERS:
-        _change(papers.holder(holder.id) / "keyholder.toml", daily=every, per_minute=every)
-    _change(papers.hub() / "hub.toml", node_per_minute=_MANY, employee_per_minute=_MANY)
-    _change(papers.node(plan.DESK_NODE) / "node.toml", answer_grid_ms=0)
+        change(papers.holder(holder.id) / "keyholder.toml", daily=every, per_minute=every)
+    change(papers.hub() / "hub.toml", node_per_minute=_MANY, employee_per_minute=_MANY)
+    change(papers.node(plan.DESK_NODE) / "node.toml", answer_grid_ms=0)
     return papers
 
 
-def _change(path: Path, **settings: object) -> None:
+def change(path: Path, **settings: object) -> None:
     path.write_text(toml_text({**tomllib.loads(path.read_text()), **settings}))
 
 
@@ -137,18 +137,18 @@ def _start(papers: Papers, fleet: Fleet) -> None:
     fleet.hold(bind_ports(ports))
     for holder, name in zip(plan.HOLDERS, holders, strict=True):
         home = papers.holder(holder.id)
-        serve = partial(_served, processes.serve_keyholder, home / "keyholder.toml")
+        serve = partial(served, processes.serve_keyholder, home / "keyholder.toml")
         fleet.start(name, home / "keyholder.log", serve, [name])
-    serve = partial(_served, processes.serve_hub, papers.hub() / "hub.toml")
+    serve = partial(served, processes.serve_hub, papers.hub() / "hub.toml")
     fleet.start("hub", papers.hub() / "hub.log", serve, ["hub"])
     fleet.start("identity", papers.identity() / "identity.log", partial(_identities, papers), identities)
     fleet.wait_until_up({name: f"http://127.0.0.1:{ports[name]}/health" for name in (*holders, "hub")})
     home = papers.node(plan.DESK_NODE)
-    fleet.start(desk, home / "node.log", partial(_served, processes.serve_node, home / "node.toml"), [desk])
+    fleet.start(desk, home / "node.log", partial(served, processes.serve_node, home / "node.toml"), [desk])
     fleet.wait_until_up({desk: f"http://127.0.0.1:{ports[desk]}/health"})
 
 
-def _served(serve: Serve, config: Path, own: list[socket.socket]) -> None:
+def served(serve: Serve, config: Path, own: list[socket.socket]) -> None:
     serve(config, own[0])
 
 

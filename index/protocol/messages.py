@@ -123,18 +123,36 @@ class Held(Message, frozen=True):
     seq: int
 
 
-class ReconciliationRequest(Message, frozen=True):
-    """What the node holds in one bucket."""
+PARTS = 64
+
+
+def part_of(rtag: bytes) -> int:
+    """Which of the 64 parts of its bucket an rtag is in: the highest 6 bits of its second byte."""
+    return rtag[1] >> 2
+
+
+class ReconciliationRequest(Message, frozen=True, omit_defaults=True):
+    """What the node holds in one bucket: the sums of its 64 parts first, then the flags of one part.
+
+    `parts`: asks which of them differ; `held` is empty then. `part`: `held` is all of this part.
+    Without both, `held` is all of the bucket.
+    """
 
     bucket: Annotated[int, Meta(ge=0, le=255)]
     held: Annotated[list[Held], Meta(max_length=20_000)]
+    parts: Annotated[list[Bucket], Meta(min_length=PARTS, max_length=PARTS)] | None = None
+    part: Annotated[int, Meta(ge=0, lt=PARTS)] | None = None
 
 
 class ReconciliationAnswer(Message, frozen=True):
-    """`missing`: the hub lacks these rtags; `extra`: the hub has them and the node does not."""
+    """`missing`: the hub lacks these rtags; `extra`: the hub has them and the node does not.
+
+    `differing`: numbers of the parts that differ, where parts were asked.
+    """
 
     missing: list[B64]
     extra: list[B64]
+    differing: list[int]
     log: list[LogReceipt]
 
 

@@ -49,14 +49,14 @@ class HaalCentraal:
         self._clock = clock
         self._token = ("", 0.0)
 
-    async def persons(self, bsns: Sequence[Bsn]) -> list[BrpPerson | None]:
+    async def persons(self, bsns: Sequence[Bsn], fields: Sequence[str] = FIELDS) -> list[BrpPerson | None]:
         """See `Brp.persons`."""
         if not 0 < len(bsns) <= MOST:
             raise ValueError(f"1 to {MOST} numbers in one question")
         try:
             # httpx counts each read anew; this bounds the whole, also when bytes trickle in.
             async with asyncio.timeout(self._settings.timeout_seconds):
-                return read_answer(await self._ask(bsns), bsns)
+                return read_answer(await self._ask(bsns, fields), bsns)
         except (TimeoutError, httpx.HTTPError, OSError):
             reason = "no_answer"
         except NotUnderstood as error:
@@ -67,11 +67,11 @@ class HaalCentraal:
         # Outside the handlers: no cause that holds a request or an answer.
         raise BrpUnavailable
 
-    async def _ask(self, bsns: Sequence[Bsn]) -> object:
+    async def _ask(self, bsns: Sequence[Bsn], fields: Sequence[str]) -> object:
         question = {
             "type": QUERY,
             "burgerservicenummer": [bsn.reveal() for bsn in bsns],
-            "fields": list(FIELDS),
+            "fields": list(fields),
         }
         headers = {"Accept": "application/json; charset=utf-8", "Accept-Gezag-Version": "2"}
         headers.update(await self._proof())

@@ -69,11 +69,12 @@ class BrpPerson:
 class Brp(Protocol):
     """Where it is asked. Thread-safe; keeps no answer."""
 
-    async def persons(self, bsns: Sequence[Bsn]) -> list[BrpPerson | None]:
+    async def persons(self, bsns: Sequence[Bsn], fields: Sequence[str] = FIELDS) -> list[BrpPerson | None]:
         """What is known of each, in the order asked; None for a number it does not know.
 
         Args:
             bsns: 1 to `MOST`, each once.
+            fields: What is asked; who needs less asks less.
 
         Raises:
             BrpUnavailable: It cannot be asked, or its answer cannot be relied on as a whole.

@@ -10,7 +10,7 @@ import structlog
 from nodes.bsn import Bsn
 from nodes.errors import BrpUnavailable
 
-from .person import QUERY, BrpPerson, NotUnderstood, read_answer
+from .person import FIELDS, QUERY, BrpPerson, NotUnderstood, read_answer
 
 log = structlog.get_logger()
 
@@ -24,7 +24,7 @@ class RegisterFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def persons(self, bsns: Sequence[Bsn]) -> list[BrpPerson | None]:
+    async def persons(self, bsns: Sequence[Bsn], fields: Sequence[str] = FIELDS) -> list[BrpPerson | None]:
         """See `Brp.persons`."""
         try:
             return await asyncio.to_thread(self._read, bsns)

@@ -87,6 +87,8 @@ def lines(content: bytes) -> Iterator[tuple[int, list[str]]]:
 def _text(content: bytes) -> str:
     if len(content) > MAX_BYTES:
         raise BadInput("file", "too-large", f"At most {MAX_BYTES // 1024 // 1024} MB.")
+    if not content.strip():
+        raise BadInput("file", "empty", "The file is empty. Make it again and send it again.")
     for encoding in ("utf-8-sig", "cp1252"):
         try:
             text = content.decode(encoding)

@@ -162,6 +162,16 @@ def recall(engine: Engine, connector: str, local_refs: Iterable[str]) -> Hearing
     return Hearing(connector, found)
 
 
+def bury(engine: Engine, connector: str, local_refs: Iterable[str], at: str) -> Hearing:
+    """That the person of these references died, heard at `at`; of references that messages spoke of only."""
+    hearing = recall(engine, connector, local_refs)
+    for ref, state in hearing.states.items():
+        if state.allocation is not None or state.start is not None:
+            state.hear("end", Part(at, "", at[:10], died=True))
+            hearing.ends[ref] = None
+    return hearing
+
+
 def spoken_in(engine: Engine, connector: str, message: str) -> list[str]:
     """The references that a message spoke of."""
     with reading(engine) as connection:

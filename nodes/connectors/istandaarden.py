@@ -31,12 +31,22 @@ from ..outbox import Outbox
 from . import heard
 from .facts import Fact, Gone, Nothing, Read
 from .heard import Part, Wanted
-from .markup import Element, all_of, child, day_of, line_of, name_of, parse, space_of, text_of
+from .markup import Element, all_of, child, day_of, leaves, line_of, name_of, parse, space_of, text_of
 from .references import References
 from .rows import PACKAGED, check_kinds
 
 MessageKind = Literal["allocation", "start", "end", "return", "nothing"]
 _SHAPE = re.compile(r"(\d_\d)/(?:wmo|jw)(\d{3})/schema(?:/\d_\d)?", re.ASCII)
+_READ = {
+    "": {"Bsn", "StatusAanlevering"},
+    "Header": {"Afzender", "Ontvanger"},
+    "BerichtIdentificatie": {"Identificatie", "Dagtekening"},
+    "Berichtidentificatie": {"Identificatie", "Dagtekening"},
+    "Product": {"Code", "Categorie"},
+}
+"""What is read by the element around it; that of `""` in the client. The mapping adds the rest."""
+_DAYS = {"Begindatum", "Einddatum", "Ingangsdatum", "ToewijzingIngangsdatum", "ToewijzingEinddatum"}
+_MOMENTS = {"Toewijzingsdatum", "ToewijzingsDatum", "Toewijzingstijd", "ToewijzingsTijd"}
 _TIME = re.compile(r"\d\d:\d\d:\d\d", re.ASCII)
 
 
@@ -157,7 +167,7 @@ class Messages:
         root = unwrapped(parse(content))
         head = self._head(root)
         if head.does == "nothing":
-            return [Nothing(f"a {head.number} grants and ends nothing")], self._recall([])
+            return [Nothing("a message that grants and ends nothing")], self._recall([])
         if head.does == "return":
             return self._returned(root, head, today)
         client = self._client(root)
@@ -180,6 +190,30 @@ class Messages:
         hearing = self._recall(refs)
         hearing.ends.update(dict.fromkeys(refs))
         return [Gone(ref, "the end date is past") for ref in refs], hearing
+
+    def dropped(self, content: bytes) -> list[str]:
+        """Names of the elements with text of which nothing is read, each with the element around it.
+
+        Raises:
+            BadInput: It is no message.
+        """
+        names = self._codes.elements
+        products = {*names.allocation, *names.start, *names.end}
+        codes = {*names.number, *names.decision, *names.reason, *names.withdrawal}
+
+        def is_read(above: str, name: str) -> bool:
+            if above in products:
+                return name in codes | _DAYS | _MOMENTS or name == "StatusAanlevering"
+            if above == "Client":
+                return name in _READ[""] | set(names.decision)
+            return (
+                name in _READ.get(above, set())
+                or (above in _DAYS and name == "Datum")
+                or name in {*names.decision, *names.returned, *names.return_code}
+            )
+
+        found = leaves(unwrapped(parse(content)))
+        return [f"{above}/{name}" for above, name in found if not is_read(above, name)]
 
     def _recall(self, refs: Iterator[str] | list[str]) -> heard.Hearing:
         return heard.recall(self._engine, self._connector, refs)
@@ -350,7 +384,7 @@ class Messages:
             for one in all_of(root, name)
         }
         if not codes - set(self._codes.accepted):
-            return [Nothing(f"a {head.number} accepts what was sent")], self._recall([])
+            return [Nothing("a message that accepts what was sent")], self._recall([])
         original = self._codes.returns.get(head.number)
         named = text_of(child(root, "Header"), *self._codes.elements.returned)
         if original is None or not named:

@@ -86,3 +86,16 @@ def day_of(text: str) -> date | None:
 def line_of(element: Element) -> int | None:
     """The line of the message in which an element starts, from 1."""
     return int(element.sourceline) if element.sourceline else None
+
+
+def leaves(root: Element) -> Iterator[tuple[str, str]]:
+    """Local names of each element that holds text and of the element around it, each pair once."""
+    seen: set[tuple[str, str]] = set()
+    for one in root.iter():
+        if len(one) or not name_of(one) or not (one.text or "").strip():
+            continue
+        above = one.getparent()
+        pair = ("" if above is None else name_of(above), name_of(one))
+        if pair not in seen:
+            seen.add(pair)
+            yield pair

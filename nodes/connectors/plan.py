@@ -11,7 +11,7 @@ off is simply repeated.
 Source: docs/design/node.md, "Sources".
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -173,16 +173,17 @@ def plan(
     Raises:
         BadInput: The input as a whole cannot be read; nothing is decided.
     """
-    found = list(items)
+    found = deque(items)
+    rows = sum(not isinstance(read, Nothing) for read in found)
     known = outbox.flags(_references(found)) | (outbox.flags_of(connector) if whole else {})
     own = {name: old for name, old in known.items() if old.origin == connector}
     live = {name for name, old in own.items() if old.meant_live}
     made = _Planner(outbox, rules, connector, names or {})
-    for read in found:
-        made.take(read, known, once=whole)
+    while found:
+        # Let go of at once: of a large list the rows and what becomes of them need not be there together.
+        made.take(found.popleft(), known, once=whole)
     gone = sorted(live - made.seen) if whole else []
     made.steps += [Step("retract", name, REASONS["retract"]) for name in gone]
-    rows = sum(not isinstance(read, Nothing) for read in found)
     cursor = None if position is None else Cursor(connector, rows, position, whole)
     return Plan(
         connector=connector,
@@ -219,8 +220,9 @@ async def apply(
     """
     if planned.shrinks and not confirm_shrink:
         raise ShrinkStops(planned.before, planned.after)
-    total = len(planned.publications) + len(planned.retractions)
-    batches = [planned.publications[at : at + BATCH] for at in range(0, len(planned.publications), BATCH)]
+    alive, died = await intake.alive.split(planned.publications)
+    total = len(alive) + len(planned.retractions)
+    batches = [alive[at : at + BATCH] for at in range(0, len(alive), BATCH)]
     early = planned.retractions if len(batches) > 1 else []
     if early:
         # First, so that nothing is shown longer than needed.
@@ -236,7 +238,7 @@ async def apply(
         planned.connector,
         publications=batches[-1] if batches else [],
         retractions=[] if early else planned.retractions,
-        rejections=planned.rejections,
+        rejections=[*planned.rejections, *died],
         cursor=planned.cursor,
         memory=planned.memory,
         done=pseudonymised,
@@ -245,7 +247,7 @@ async def apply(
         progress(total, total)
 
 
-def _references(items: list[Read]) -> list[str]:
+def _references(items: Iterable[Read]) -> list[str]:
     named = [read.item.get("localRef") for read in items if isinstance(read, Fact)]
     named += [read.local_ref for read in items if isinstance(read, Gone)]
     return [ref for ref in dict.fromkeys(named) if isinstance(ref, str) and ref]

@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from sys import intern
 from typing import Any, Literal
 
 import msgspec
@@ -134,6 +135,18 @@ def places_of(heading: Sequence[str], mapping: Mapped, *, action: bool) -> dict[
     return places
 
 
+def dropped(heading: Sequence[str], mapping: Mapped) -> list[str]:
+    """The columns of which nothing is read.
+
+    Raises:
+        BadInput: The heading lacks a column that is needed.
+    """
+    places = places_of(heading, mapping, action=mapping.has_action)
+    if not mapping.has_action:
+        places.pop("action", None)
+    return [name.strip() for at, name in enumerate(heading) if at not in places.values() and name.strip()]
+
+
 def read_rows(
     rows: Iterable[tuple[int, Sequence[object]]],
     heading: Sequence[str],
@@ -164,6 +177,8 @@ def _read(
         item["kind"] = mapping.kind
     elif mapping.kinds:
         item["kind"] = mapping.kinds.get(item["kind"], "")
+    # The same few months and kinds stand in every row of a large list.
+    item["since"], item["kind"] = intern(item["since"]), intern(item["kind"])
     if not acts:
         return Fact(item, line)
     match (mapping.actions or ACTIONS).get(texts["action"]):

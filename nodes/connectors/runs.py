@@ -27,6 +27,7 @@ from typing import Protocol
 import httpx
 import structlog
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from index.protocol.keyfile import KeyFileError
 from policy.vocabulary import Vocabulary
@@ -36,13 +37,14 @@ from ..intake import Intake
 from ..outbox import Memory, Outbox
 from ..publication import Rules
 from ..settings import NodeKeys, NodeSettings, SourceSettings
-from . import csv, excel, suwinet
+from . import csv, excel, suwinet, zgw
 from .facts import Read
 from .inbox import Arrived, Inbox
 from .istandaarden import Messages, load_codes
-from .plan import Plan, apply, plan
+from .plan import Plan, apply, plan, showable
 from .references import References
 from .rows import PACKAGED, Mapped, load_mapping, names_of
+from .rows import dropped as dropped_columns
 from .sql import Database
 from .zgw import Cases, load_case_types
 
@@ -53,6 +55,10 @@ _TIMER_EVERY = timedelta(hours=1)
 _LARGEST = {"csv": csv.MAX_BYTES, "excel": excel.MAX_BYTES}
 _LARGEST_MESSAGE = 2 * 1024 * 1024
 _MESSAGES_COUNTED = 100
+_MOST_NAMES = 60
+TYPE = "type:"
+"""Begins what `triable` names that is a type of message and no source of the settings."""
+_TRIED_TYPES = ("csv", "istandaarden", "suwinet")
 _UNFINISHED = (".part", ".tmp", ".filepart")
 
 
@@ -68,6 +74,24 @@ class Connector(Protocol):
             BadInput, BadItems: It cannot be relied on; nothing of it is done.
             SourceUnreachable: A fault; nothing follows from it.
         """
+
+    async def trial(self, content: bytes) -> Plan:
+        """As `plan`, of an example: what it does not hold is not gone."""
+
+    def dropped(self, content: bytes) -> list[str]:
+        """Names of what is in it and not read.
+
+        Raises:
+            BadInput: It cannot be read.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What an example would do, and the names of what is dropped of it, as far as they can be shown."""
+
+    plan: Plan
+    dropped: list[str]
 
 
 @dataclass(slots=True)
@@ -96,16 +120,24 @@ class _Lists:
         self.kinds = frozenset([*mapping.kinds.values(), mapping.kind]) - {""}
 
     async def plan(self, content: bytes) -> Plan:
-        return await asyncio.to_thread(self._plan, content)
+        return await asyncio.to_thread(self._plan, content, whole=self._mapping.whole)
 
-    def _plan(self, content: bytes) -> Plan:
+    async def trial(self, content: bytes) -> Plan:
+        return await asyncio.to_thread(self._plan, content, whole=False)
+
+    def dropped(self, content: bytes) -> list[str]:
+        lines = excel.lines if self._settings.type == "excel" else csv.lines
+        _, heading = next(iter(lines(content)), (1, []))
+        return dropped_columns([str(cell or "") for cell in heading], self._mapping)
+
+    def _plan(self, content: bytes, *, whole: bool) -> Plan:
         reader = excel.read if self._settings.type == "excel" else csv.read
         return plan(
             reader(content, self._mapping),
             self._shared.outbox,
             self._shared.rules,
             connector=self._settings.name,
-            whole=self._mapping.whole,
+            whole=whole,
             names=names_of(self._mapping),
             shrink_share=self._settings.shrink_share,
             position=hashlib.sha256(content).hexdigest()[:32],
@@ -127,6 +159,12 @@ class _Standard:
     def _plan(self, content: bytes) -> Plan:
         reads, hearing = self._messages.read(content, self._shared.now().date())
         return self._shared.whole_or_nothing(self._name, reads, hearing.save)
+
+    async def trial(self, content: bytes) -> Plan:
+        return await self.plan(content)
+
+    def dropped(self, content: bytes) -> list[str]:
+        return self._messages.dropped(content)
 
     def over(self) -> Plan:
         """What the calendar takes back."""
@@ -152,6 +190,12 @@ class _Answers:
         reads = suwinet.read(self._name, content, self._shapes, self._references, today)
         return self._shared.whole_or_nothing(self._name, reads, lambda _connection: None)
 
+    async def trial(self, content: bytes) -> Plan:
+        return await self.plan(content)
+
+    def dropped(self, content: bytes) -> list[str]:
+        return suwinet.dropped(content, self._shapes)
+
 
 class _Cases:
     """ZGW notifications."""
@@ -165,6 +209,12 @@ class _Cases:
     async def plan(self, content: bytes) -> Plan:
         found = await self._cases.read(content)
         return await asyncio.to_thread(self._shared.whole_or_nothing, self._name, found.reads, found.save)
+
+    async def trial(self, content: bytes) -> Plan:
+        return await self.plan(content)
+
+    def dropped(self, content: bytes) -> list[str]:
+        return zgw.dropped(content)
 
 
 class Sources:
@@ -192,6 +242,7 @@ class Sources:
         now: Callable[[], datetime],
     ) -> None:
         self._settings = {source.name: source for source in settings.sources}
+        self._list_file = settings.csv.mapping_file
         self._poll = settings.poll_seconds
         self._one_at_a_time = asyncio.Lock()
         self._lock_file = settings.database.with_name(settings.database.name + ".sources")
@@ -208,10 +259,13 @@ class Sources:
         self._timer_at = now()
         self._told: dict[str, str] = {}
         self._tallies: dict[str, deque[tuple[int, int]]] = {}
+        self.ran: set[str] = set()
+        """Sources that did or tried something since the start."""
         self.faults: dict[str, str] = {}
         """Sources that gave a fault at their last run, with its code."""
         self.inbox = Inbox(engine, keys.storage, now)
         self._connectors: dict[str, Connector] = {}
+        self._tried: dict[str, Connector] = {}
         self._databases: dict[str, Database] = {}
         for source in settings.sources:
             self._make(source)
@@ -222,23 +276,23 @@ class Sources:
         if source.folder is not None and not os.access(source.folder, os.R_OK | os.W_OK | os.X_OK):
             raise SettingsError(f"source {source.name}: files in {source.folder} cannot be read and removed")
         path = self.mapping_path(source.name)
+        if source.type == "sql":
+            mapping = load_mapping(path, self._vocabulary)
+            made = Database(source, mapping, self._outbox, self._rules, self._intake)
+            self._databases[source.name] = made
+        else:
+            self._connectors[source.name] = self._connector(source, path)
+
+    def _connector(self, source: SourceSettings, path: Path | None) -> Connector:
         match source.type:
-            case "csv" | "excel":
-                mapping = load_mapping(path, self._vocabulary)
-                self._connectors[source.name] = _Lists(source, mapping, self._shared)
-            case "sql":
-                mapping = load_mapping(path, self._vocabulary)
-                self._databases[source.name] = Database(
-                    source, mapping, self._outbox, self._rules, self._intake
-                )
             case "istandaarden":
                 codes = load_codes(path, self._vocabulary)
                 messages = Messages(source.name, codes, self._references, self._outbox, self._engine)
                 kinds = [family.kind for family in codes.families.values()]
-                self._connectors[source.name] = _Standard(source.name, messages, kinds, self._shared)
+                return _Standard(source.name, messages, kinds, self._shared)
             case "suwinet":
                 shapes = suwinet.load_shapes(path, self._vocabulary)
-                self._connectors[source.name] = _Answers(source.name, shapes, self._references, self._shared)
+                return _Answers(source.name, shapes, self._references, self._shared)
             case "zgw":
                 types = load_case_types(path, self._vocabulary)
                 cases = Cases(
@@ -250,9 +304,9 @@ class Sources:
                     http=self._http,
                     now=self._now,
                 )
-                self._connectors[source.name] = _Cases(
-                    source.name, cases, types.zaaktypen.values(), self._shared
-                )
+                return _Cases(source.name, cases, types.zaaktypen.values(), self._shared)
+            case _:
+                return _Lists(source, load_mapping(path, self._vocabulary), self._shared)
 
     # --- what there is -----------------------------------------------------------------
 
@@ -301,6 +355,41 @@ class Sources:
         if connector is None:
             raise UnknownSource(f"The source {name} takes no messages or files.")
         return await connector.plan(content)
+
+    @property
+    def triable(self) -> list[str]:
+        """What `try_out` takes: the sources that take messages or files, then types without a source."""
+        own = [name for name in self._settings if name in self._connectors]
+        types = {self._settings[name].type for name in own}
+        return own + [f"{TYPE}{type_}" for type_ in _TRIED_TYPES if type_ not in types]
+
+    async def try_out(self, what: str, content: bytes) -> Tried:
+        """What an example would do; touches nothing and sends nothing to the hub.
+
+        A case system is asked for the case that a notification names.
+
+        Args:
+            what: One of `triable`.
+
+        Raises:
+            BadInput, BadItems, SourceUnreachable: As `Connector.plan`.
+            UnknownSource: It is none of `triable`.
+        """
+        if what not in self.triable:
+            raise UnknownSource("There is no such source.")
+        connector = self._connectors.get(what) or self._type(what.removeprefix(TYPE))
+        made = await connector.trial(content)
+        names = await asyncio.to_thread(connector.dropped, content)
+        shown = [name for name in dict.fromkeys(names) if showable(name)]
+        return Tried(made, shown[:_MOST_NAMES])
+
+    def _type(self, type_: str) -> Connector:
+        """A connector of this type with the mapping that comes along, for a trial only."""
+        if type_ not in self._tried:
+            # The list of `[csv]` is known under this name too; see `csv.plan`.
+            source = SourceSettings.model_validate({"name": type_, "type": type_})
+            self._tried[type_] = self._connector(source, self._list_file if type_ == "csv" else None)
+        return self._tried[type_]
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
@@ -371,6 +460,7 @@ class Sources:
         }
 
     def _count(self, name: str, rejected: int, items: int) -> None:
+        self.ran.add(name)
         source = self._settings.get(name)
         kept = 1 if source is None or source.type in ("csv", "excel", "sql") else _MESSAGES_COUNTED
         self._tallies.setdefault(name, deque(maxlen=kept)).append((rejected, items))
@@ -484,8 +574,12 @@ class Sources:
             self._tell(source.name, "file-too-large")
         return content
 
-    def _tell(self, name: str, code: str) -> None:
+    def _fault(self, name: str, code: str) -> None:
+        self.ran.add(name)
         self.faults[name] = code
+
+    def _tell(self, name: str, code: str) -> None:
+        self._fault(name, code)
         if self._told.get(name) != code:
             self._told[name] = code
             log.error("source_file_not_taken", source=name, reason=code)
@@ -518,7 +612,7 @@ class Sources:
             done(await self.take(name, arrived.content, confirm_shrink=confirm_shrink, gone=gone))
         except SourceUnreachable as error:
             pause = _TRIES_S[min(arrived.attempts, len(_TRIES_S) - 1)]
-            self.faults[name] = error.reason
+            self._fault(name, error.reason)
             log.warning("source_unreachable", source=name, reason=error.reason)
             await asyncio.to_thread(self.inbox.later, arrived, error.reason, pause)
             return False
@@ -527,6 +621,15 @@ class Sources:
             return False
         except BadInput as error:
             await self._aside(arrived, Wrong(error.field, error.code, error.detail))
+            return False
+        except SQLAlchemyError:
+            # The node's own store, not the message.
+            raise
+        except Exception as error:
+            # It would meet the same defect for ever, and hold up all that come after it.
+            log.error("message_met_a_defect", source=name, error=type(error).__name__)
+            rule = "This message meets a defect of this program. Report it; the others go on."
+            await self._aside(arrived, Wrong("message", "defect", rule))
             return False
         return True
 
@@ -544,12 +647,12 @@ class Sources:
             try:
                 done = await self.pull(name)
             except SourceUnreachable as error:
-                self.faults[name] = error.reason
+                self._fault(name, error.reason)
                 log.warning("source_unreachable", source=name, reason=error.reason)
                 self._due[name] = self._now() + min(pause, timedelta(minutes=1))
             except BadInput as error:
                 # A list that stops and asks is told by the alert; `node sync --confirm-shrink` does it.
-                self.faults[name] = error.code
+                self._fault(name, error.code)
                 log.warning("source_stopped", source=name, reason=error.code)
                 self._due[name] = self._now() + pause
             else:

@@ -22,7 +22,7 @@ from policy.vocabulary import Vocabulary
 from ..bsn import BadBsn, Bsn
 from ..errors import BadInput, SettingsError, SourceUnreachable
 from .facts import Fact, Gone, Nothing, Read
-from .markup import Element, all_of, day_of, line_of, name_of, parse
+from .markup import Element, all_of, day_of, leaves, line_of, name_of, parse
 from .references import References
 from .rows import PACKAGED, check_kinds
 
@@ -102,6 +102,16 @@ def read(name: str, content: bytes, shapes: Shapes, references: References, toda
             item = {"bsn": bsn, "kind": kind, "localRef": ref, "since": since[:7], "until": None}
             reads.append(Fact(item, line, "a record of it is open"))
     return reads or [Nothing("nothing in it is a flag")]
+
+
+def dropped(content: bytes, shapes: Shapes) -> list[str]:
+    """Names of the elements with text of which nothing is read, each with the element around it.
+
+    Raises:
+        BadInput: It is no response.
+    """
+    kept = {shapes.person} | {name for one in shapes.records for name in (one.code, one.begin, one.end)}
+    return [f"{above}/{name}" for above, name in leaves(parse(content)) if name not in kept]
 
 
 def _person(root: Element, shapes: Shapes) -> str:

@@ -14,13 +14,14 @@ Source: docs/design/ecosystem.md, "From message to publish or retract";
 Zaken API 1.5 and Notificaties API 1.0 (VNG).
 """
 
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx
 import jwt
@@ -43,6 +44,8 @@ _DESTROYED = ""
 """Local reference of the row that says that a case was destroyed."""
 _MOST_PAGES = 20
 _LONG = 500
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?@!$&'()*+,;=%\[\]-]+", re.ASCII)
+"""An address without fragment; what else stands in a message is fetched nowhere."""
 
 
 class CaseTypes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,7 +152,7 @@ class Cases:
             return found
         case = await self._get(said.hoofd_object)
         await self._case(case, said.hoofd_object, found)
-        for part in case.get("deelzaken") or []:
+        for part in self._list(case, "deelzaken"):
             self._inside(part)
             await self._case(await self._get(part), part, found, above=said.hoofd_object)
         return found
@@ -223,11 +226,17 @@ class Cases:
                 return list(found)
             self._inside(following)
             page = await self._get(following)
-            for role in page.get("results") or []:
+            for role in self._list(page, "results"):
                 if isinstance(role, dict) and (bsn := self._bsn(role)):
                     found[bsn] = None
             following = page.get("next")
         raise SourceUnreachable(self._settings.name, "too-many-pages")
+
+    def _list(self, answer: dict[str, Any], name: str) -> list[Any]:
+        found = answer.get(name) or []
+        if not isinstance(found, list):
+            raise SourceUnreachable(self._settings.name, "answer-form")
+        return found
 
     def _bsn(self, role: dict[str, Any]) -> str:
         if role.get("betrokkeneType") != "natuurlijk_persoon":
@@ -242,7 +251,7 @@ class Cases:
 
     def _inside(self, address: object) -> None:
         """Refuse an address outside the APIs of the settings, whatever a message says."""
-        if isinstance(address, str) and len(address) <= _LONG and not urlsplit(address).fragment:
+        if isinstance(address, str) and len(address) <= _LONG and _ADDRESS.fullmatch(address):
             plain = address.split("?")[0]
             if ".." not in plain and any(address.startswith(base) for base in self._bases):
                 return
@@ -264,7 +273,7 @@ class Cases:
                     body += chunk
                     if len(body) > MAX_BYTES:
                         raise SourceUnreachable(name, "answer-too-large")
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise SourceUnreachable(name, type(error).__name__) from None
         if answer.status_code in (404, 410):
             raise BadInput("zaak", "not-found", "The API does not know this case (any more).")
@@ -313,6 +322,17 @@ def notification(content: bytes) -> Notification:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         rule = "A notification has kanaal, hoofdObject, resource and actie."
         raise BadInput("notification", "form", rule) from None
+
+
+def dropped(content: bytes) -> list[str]:
+    """Names in a notification of which nothing is read.
+
+    Raises:
+        BadInput: It is no notification.
+    """
+    notification(content)
+    read = {"kanaal", "resource", "actie", "hoofdObject"}
+    return [name for name in msgspec.json.decode(content, type=dict[str, Any]) if name not in read]
 
 
 def _text(case: dict[str, Any], name: str) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 from fastapi import APIRouter
 from starlette.datastructures import UploadFile
@@ -19,10 +20,22 @@ from consent.pages import State, Visitor
 from consent.pages.names import Names
 from consent.pages.pages import Door
 from nodes.connectors import csv
-from nodes.connectors.plan import Plan, apply
-from nodes.errors import BadInput, Refused, UnknownReference
+from nodes.connectors.plan import Action, Plan, Step, apply
+from nodes.connectors.runs import TYPE
+from nodes.errors import (
+    BadInput,
+    BadItems,
+    HubUnreachable,
+    ReceiptInvalid,
+    Refused,
+    SourceUnreachable,
+    UnknownReference,
+    UnknownSource,
+    Wrong,
+)
 from nodes.pages import Guest, NodePages
 from nodes.runtime import NodeRuntime
+from nodes.sender import Comparison
 
 SourceVisitor = Visitor[Guest]
 
@@ -48,6 +61,57 @@ FIELDS = {"bsn": "number", "kind": "kind", "since": "dates", "until": "dates", "
 
 
 LARGEST_LIST = 5 * 1024 * 1024
+LARGEST_EXAMPLE = 512 * 1024
+MOST_SHOWN = 100
+
+Result = Literal["published", "retracted", "nothing"]
+RESULTS: dict[Action, Result] = {
+    "publish": "published",
+    "update": "published",
+    "correct": "published",
+    "retract": "retracted",
+    "unchanged": "nothing",
+    "ended": "nothing",
+}
+WHY = {
+    "new in the list": "new",
+    "kind or period changed": "changed",
+    "another BSN: the old flag is retracted first, then the new one published": "corrected",
+    "as before": "same",
+    "no longer in the list": "gone",
+    "period and retention are over": "over",
+    "it is granted or begun": "granted",
+    "the allocation was withdrawn": "withdrawn",
+    "the start was taken back": "start_back",
+    "the support ended": "support_ended",
+    "nothing was granted or begun": "not_granted",
+    "the end date is past": "past",
+    "the person died": "died",
+    "a later message about this was heard before": "later",
+    "a later message spoke of this since": "later",
+    "what stood before stands": "stands",
+    "what is rejected did nothing here": "stands",
+    "the message changes nothing here": "no_change",
+    "on hold: the mapping keeps the flag": "no_change",
+    "a message that grants and ends nothing": "no_grant",
+    "a message that accepts what was sent": "accepted",
+    "the source takes it back": "source_back",
+    "the source's state says nothing yet": "state",
+    "a record of it is open": "open",
+    "no record of it is open": "not_open",
+    "nothing in it is a flag": "no_flag",
+    "another channel than zaken": "channel",
+    "the case is open": "case_open",
+    "the case is closed": "case_closed",
+    "a closed case that was never passed on": "case_closed",
+    "the case was destroyed": "case_gone",
+    "the case was destroyed before": "case_gone",
+    "no flag came from this case": "case_none",
+    "cases of this type are no flag": "no_flag",
+    "this person left the case": "left",
+    "the case names no person": "no_person",
+}
+"""What a connector says as its reason, as the key of a sentence below `source.why`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +128,20 @@ class Trial:
         return round(100 * self.plan.lost / self.plan.before) if self.plan.before else 0
 
 
+@dataclass(frozen=True, slots=True)
+class TriedMessage:
+    """What a pasted message would do: results with the key of the reason, and nothing of its content.
+
+    `steps` is None where nothing could be read of it.
+    """
+
+    what: str
+    problem: str = ""
+    steps: list[tuple[Result, str, Step]] | None = None
+    wrong: list[Wrong] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+
 def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     """The pages of the source, for the role that the settings name."""
     source = _Source(node)
@@ -74,6 +152,8 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
         ("/bron/geweigerd", "source.nav_rejected"),
         ("/bron/betwist", "source.nav_disputes"),
         ("/bron/invoeren", "source.nav_import"),
+        ("/bron/proefbericht", "source.nav_try"),
+        ("/bron/vergelijken", "source.nav_compare"),
         ("/bron/soorten", "source.nav_kinds"),
     ):
         pages.doors.append(Door(path, label, may))
@@ -86,6 +166,12 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/bron/invoeren", source.try_list, who=may, methods=("POST",), limit=LARGEST_LIST)
     pages.add(routes, "/bron/invoeren/proef", source.trial, who=may)
     pages.add(routes, "/bron/invoeren/proef", source.do_import, who=may, methods=("POST",))
+    pages.add(routes, "/bron/opnieuw", source.again, who=may, methods=("POST",))
+    pages.add(routes, "/bron/proefbericht", source.paste, who=may)
+    pages.add(routes, "/bron/proefbericht", source.try_out, who=may, methods=("POST",), limit=LARGEST_EXAMPLE)
+    pages.add(routes, "/bron/vergelijken", source.compared, who=may)
+    pages.add(routes, "/bron/vergelijken", source.compare, who=may, methods=("POST",))
+    pages.add(routes, "/bron/vergelijken/herstellen", source.repair_differences, who=may, methods=("POST",))
     pages.add(routes, "/bron/soorten", source.kinds, who=may)
     return routes
 
@@ -111,6 +197,7 @@ class _Source:
         return visitor.show(
             "source/rejected.html",
             rejected=await self._node.source.rejected(),
+            aside=await asyncio.to_thread(self._node.sources.inbox.aside),
             repair=repair,
             said=str(visitor.drawer.pop("said", "")),
         )
@@ -122,6 +209,94 @@ class _Source:
             await self._node.source.dismiss(int(id_))
             visitor.drawer["said"] = visitor.words("source.rejected.dismissed")
         return visitor.go("/bron/geweigerd")
+
+    async def again(self, visitor: SourceVisitor) -> Response:
+        """S2: work off once more what lies aside; a short list once somebody says that it is right."""
+        id_, inbox = visitor.field("bericht"), self._node.sources.inbox
+        number = int(id_) if id_.isascii() and id_.isdigit() and len(id_) < 16 else 0
+        arrived = await asyncio.to_thread(inbox.aside_content, number)
+        said = "source.rejected.gone"
+        if arrived is not None:
+            done = await self._node.sources.handle(arrived, confirm_shrink=visitor.field("korter") == "ja")
+            said = "source.rejected.done" if done else "source.rejected.still"
+            self._node.sender.wake()
+        visitor.drawer["said"] = visitor.words(said)
+        return visitor.go("/bron/geweigerd")
+
+    async def paste(self, visitor: SourceVisitor) -> Response:
+        """S3: the form, and below it what the last message of this login would have done."""
+        tried = visitor.drawer.get("tried")
+        return self._example(visitor, tried if isinstance(tried, TriedMessage) else TriedMessage(""))
+
+    def _example(self, visitor: SourceVisitor, tried: TriedMessage, status: int = 200) -> Response:
+        triable = self._node.sources.triable
+        choices = [(name, name.removeprefix(TYPE), name.startswith(TYPE)) for name in triable]
+        return visitor.show("source/try.html", status, choices=choices, repair=repair, tried=tried)
+
+    async def try_out(self, visitor: SourceVisitor) -> Response:
+        """S3: what a pasted message would do, why, and what is dropped of it. Nothing is kept of it."""
+        what, text = visitor.field("koppeling"), visitor.form.get("bericht")
+        content = text.strip().encode() if isinstance(text, str) else b""
+        visitor.drawer.pop("tried", None)
+        if not content:
+            return self._example(visitor, TriedMessage(what, "source.try.empty"), 400)
+        try:
+            visitor.drawer["tried"] = await self._tried(what, content)
+        except UnknownSource:
+            return self._example(visitor, TriedMessage("", "source.try.unknown"), 400)
+        except SourceUnreachable:
+            return self._example(visitor, TriedMessage(what, "source.try.unreachable"), 503)
+        return visitor.go("/bron/proefbericht")
+
+    async def _tried(self, what: str, content: bytes) -> TriedMessage:
+        try:
+            tried = await self._node.sources.try_out(what, content)
+        except BadItems as error:
+            return TriedMessage(what, wrong=list(error.errors[:MOST_SHOWN]))
+        except BadInput as error:
+            return TriedMessage(what, wrong=[Wrong(error.field, error.code, error.detail)])
+        steps = [step for step in tried.plan.steps[:MOST_SHOWN] if step.action != "rejected"]
+        return TriedMessage(
+            what,
+            steps=[(RESULTS[step.action], why(step), step) for step in steps],
+            wrong=[one.wrong for one in tried.plan.rejections[:MOST_SHOWN]],
+            dropped=tried.dropped,
+        )
+
+    async def compared(self, visitor: SourceVisitor) -> Response:
+        """S5: what the last comparison of this login found; nothing is asked by looking at the page."""
+        found = visitor.drawer.get("compared")
+        return visitor.show(
+            "source/compare.html",
+            found=found if isinstance(found, Comparison) else None,
+            most=MOST_SHOWN,
+            said=str(visitor.drawer.pop("said", "")),
+            problem=str(visitor.drawer.pop("problem", "")),
+        )
+
+    async def compare(self, visitor: SourceVisitor) -> Response:
+        """A button of S5: ask the index, and change nothing."""
+        return await self._compare(visitor, repair=False)
+
+    async def repair_differences(self, visitor: SourceVisitor) -> Response:
+        """A button of S5: compare anew and repair what differs then."""
+        return await self._compare(visitor, repair=True)
+
+    async def _compare(self, visitor: SourceVisitor, *, repair: bool) -> Response:
+        sender, drawer = self._node.sender, visitor.drawer
+        drawer.pop("compared", None)
+        try:
+            found = await (sender.repair() if repair else sender.compare())
+        except (HubUnreachable, ReceiptInvalid, Refused):
+            drawer["problem"] = visitor.words("source.compare.away")
+        else:
+            if found is None:
+                drawer["problem"] = visitor.words("source.compare.busy")
+            elif repair:
+                drawer["said"] = visitor.words("source.compare.repaired")
+            else:
+                drawer["compared"] = found
+        return visitor.go("/bron/vergelijken")
 
     async def disputes(self, visitor: SourceVisitor) -> Response:
         """S7: what residents disagree with, soonest term first, and the answers that fit."""
@@ -217,6 +392,12 @@ class _Source:
             names=Names(self._node.vocabulary, visitor.words.language),
             kinds=self._node.source.kinds(),
         )
+
+
+def why(step: Step) -> str:
+    """The key of the sentence that says why a message does what it does."""
+    reason = step.reason.removesuffix("; nothing stood here")
+    return f"source.why.{WHY.get(reason, 'other')}"
 
 
 def repair(code: str, field: str) -> str:

@@ -186,6 +186,15 @@ inbox = Table(
     sqlite_autoincrement=True,
 )
 
+alert = Table(
+    "alert",
+    metadata,
+    # What the operator was told and still lasts: a restart must not tell it again.
+    Column("code", String(40), primary_key=True),
+    Column("about", String(40), primary_key=True),
+    Column("told_at", Integer, nullable=False),
+)
+
 heard = Table(
     "heard",
     metadata,

@@ -1,5 +1,6 @@
 """The figures of bulk publishing measure what they say: a delay in the measured path shows in them."""
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from nodes.keyholder.evaluation import Evaluations
+from nodes.sender import Comparison, Sender
 
 FIELDS = {
     "work", "engine", "flags", "concurrency", "seconds", "rate", "p50Ms", "p99Ms",
@@ -82,3 +84,26 @@ def test_a_delay_at_the_key_holders_shows_in_the_figure(monkeypatch: pytest.Monk
     monkeypatch.setattr(Evaluations, "_evaluate", slow)
 
     assert measured("pseudonymise", "--count", "10")["rate"] <= 10 / DELAY_S
+
+
+def test_a_heartbeat_finds_what_was_made_different_and_counts_its_bytes() -> None:
+    found = measured("reconcile", "--flags", "1000", "--differences", "10", "--rounds", "1")
+
+    assert set(found) == FIELDS
+    assert (found["work"], found["flags"], found["detail"]["differences"]) == ("reconcile", 1000, 10)
+    # 256 pairs of count and sum go in any case; each differing bucket adds its own few flags.
+    assert 256 * 50 < found["detail"]["bytesSent"] < 256 * 100 + 10 * 8 * 100
+    assert 2 <= found["detail"]["calls"] <= 12
+
+
+def test_a_comparison_that_misses_a_difference_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Sender._compare
+
+    async def blind(self: Sender) -> Comparison:
+        found = await plain(self)
+        return dataclasses.replace(found, missing=found.missing[1:])
+
+    monkeypatch.setattr(Sender, "_compare", blind)
+    done = CliRunner().invoke(app, ["bench", "reconcile", "--flags", "1000", "--differences", "10", "--json"])
+    assert done.exit_code == 3
+    assert "did not find the differences" in done.output

@@ -37,7 +37,7 @@ from index.protocol.proof import make_proof
 from index.tickets import _HEAD
 from nodes.oprf import ristretto
 
-from .targets import BODIES, DIRECTORY, HUB, ISSUER, MANIFEST, NOW, PUBLIC, SEED, SIGNER
+from .targets import BODIES, DIRECTORY, HUB, ISSUER, MANIFEST, NOW, PUBLIC, SEED, SIGNER, zaken_api
 
 CORPUS = Path(__file__).parent / "corpus"
 SHARED = Path(__file__).parents[3] / "shared" / "vectors"
@@ -161,6 +161,16 @@ def seeds() -> dict[str, list[bytes]]:
             b"\x00bsn;kind;local_ref;since;until\r\n999990019;schuldhulp;SH-1;2025-03;\r\n",
             b'\xffbsn,eigen_kenmerk,sinds\n"999990019","SH-2",01-03-2025\n',
         ],
+        "istandaarden_messages": [
+            _istandaard("301", _GRANTED),
+            _istandaard("302", "<b:RetourCode>0200</b:RetourCode>"),
+            _istandaard("307", _ENDED),
+            _envelope(_istandaard("301", _GRANTED)),
+        ],
+        "suwinet_answers": [_SUWINET],
+        "zaken_answers": [bytes([at]) + one for at, one in enumerate(zaken_api())],
+        "zaken_notifications": [zaken_api()[0]],
+        "excel_lists": [_workbook()],
         "node_bodies": [
             json.dumps(body).encode()
             for body in (
@@ -186,6 +196,71 @@ def seeds() -> dict[str, list[bytes]]:
         "vocabulary_file": [_vocabulary()],
         "log_masking": [b"bsn=999990019 en 9999.90.019 %39%39%39%39%39%30%30%31%39"],
     }
+
+
+_GRANTED = (
+    "<b:ToegewezenProduct><b:ToewijzingNummer>77</b:ToewijzingNummer><b:Ingangsdatum>2026-01-01"
+    "</b:Ingangsdatum><b:Einddatum>2027-06-30</b:Einddatum></b:ToegewezenProduct>"
+)
+_ENDED = (
+    "<b:StopProduct><b:ToewijzingNummer>77</b:ToewijzingNummer><b:StatusAanlevering>1</b:StatusAanlevering>"
+    "<b:Einddatum>2026-03-31</b:Einddatum><b:RedenBeeindiging>19</b:RedenBeeindiging></b:StopProduct>"
+)
+_SUWINET = (
+    b"<s:InkomstenverhoudingInfoResponse xmlns:s='urn:s'><s:ClientSuwi><s:Burgerservicenr>999990019"
+    b"</s:Burgerservicenr><s:Inkomstenperiode><s:CdSrtIkv>33</s:CdSrtIkv><s:DatBIkp>20260101</s:DatBIkp>"
+    b"</s:Inkomstenperiode></s:ClientSuwi></s:InkomstenverhoudingInfoResponse>"
+)
+
+
+def _istandaard(number: str, product: str) -> bytes:
+    return (
+        f"<b:Bericht xmlns:b='http://www.istandaarden.nl/iwmo/3_2/wmo{number}/schema'><b:Header>"
+        "<b:Afzender>0384</b:Afzender><b:Ontvanger>98026987</b:Ontvanger><b:BerichtIdentificatie>"
+        "<b:Identificatie>1</b:Identificatie><b:Dagtekening>2026-01-05</b:Dagtekening>"
+        "</b:BerichtIdentificatie></b:Header><b:Client><b:Bsn>999990019</b:Bsn><b:Naam>Jansen</b:Naam>"
+        f"{product}</b:Client></b:Bericht>"
+    ).encode()
+
+
+def _envelope(inner: bytes) -> bytes:
+    return (
+        "<g:envelop xmlns:g='http://www.stufstandaarden.nl/sectormodel/ggk/0210'><g:stuurgegevens>"
+        "<g:functie>WMO301</g:functie></g:stuurgegevens><g:parameters><g:bericht>"
+        f"{base64.b64encode(inner).decode()}</g:bericht></g:parameters></g:envelop>"
+    ).encode()
+
+
+def _workbook() -> bytes:
+    """The least that is a workbook, with fixed times, so that it is the same each time it is made."""
+    kinds = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    office = "http://schemas.openxmlformats.org"
+    sheet = "".join(
+        "<row>" + "".join(f'<c t="inlineStr"><is><t>{cell}</t></is></c>' for cell in row) + "</row>"
+        for row in (("bsn", "local_ref", "since"), ("999990019", "SH-1", "2025-03"))
+    )
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{office}/package/2006/content-types">'
+        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Override PartName="/xl/workbook.xml" ContentType="{kinds}.sheet.main+xml"/>'
+        f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{kinds}.worksheet+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{office}/package/2006/relationships"><Relationship Id="r1" '
+        f'Type="{office}/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/>'
+        "</Relationships>",
+        "xl/workbook.xml": f'<workbook xmlns="{office}/spreadsheetml/2006/main" '
+        f'xmlns:r="{office}/officeDocument/2006/relationships"><sheets>'
+        '<sheet name="a" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{office}/package/2006/relationships">'
+        f'<Relationship Id="r1" Type="{office}/officeDocument/2006/relationships/worksheet" '
+        'Target="worksheets/sheet1.xml"/></Relationships>',
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{office}/spreadsheetml/2006/main">'
+        f"<sheetData>{sheet}</sheetData></worksheet>",
+    }
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as packed:
+        for name, text in parts.items():
+            packed.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), text)
+    return made.getvalue()
 
 
 def _claims(**claims: Any) -> bytes:

@@ -14,7 +14,7 @@ import json
 import secrets
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nacl.public import PrivateKey, SealedBox
 from nacl.signing import SigningKey
+from sqlalchemy import Engine
 
 from consent import directive, state
 from consent import receipt as consent_receipt
@@ -78,17 +79,22 @@ from index.protocol.directory import (
 from index.settings import HubSettings
 from nodes import api, hub, pseudonymise
 from nodes.bsn import BadBsn, Bsn
-from nodes.connectors import csv
-from nodes.connectors.facts import Fact
+from nodes.connectors import csv, excel, suwinet, zgw
+from nodes.connectors.facts import Fact, Read
+from nodes.connectors.istandaarden import Messages, load_codes
+from nodes.connectors.references import References
 from nodes.connectors.rows import Mapped, load_mapping, names_of
+from nodes.connectors.zgw import Cases, CaseTypes, notification
 from nodes.desk_links import DeskLinks, _digest
 from nodes.employees import Employee, EmployeeTokens
-from nodes.errors import BadInput, NotAllowed, SettingsError
+from nodes.errors import BadInput, BadItems, NotAllowed, SettingsError, SourceUnreachable
 from nodes.keyholder import evaluation
 from nodes.keyholder.settings import KeyHolderSettings
 from nodes.oprf import ristretto
+from nodes.outbox import Outbox
 from nodes.publication import Publication, Rules, check_local_ref, holds_bsn
-from nodes.settings import NodeSettings, TokenSettings
+from nodes.settings import NodeKeys, NodeSettings, SourceSettings, TokenSettings
+from nodes.store.database import open_engine
 from policy.vocabulary import VocabularyError, load_vocabulary, parse_vocabulary
 
 Target = Callable[[bytes], bool]
@@ -598,6 +604,132 @@ def csv_lists(data: bytes) -> object:
     facts = [read for read in csv.read(data[1:], mapping) if isinstance(read, Fact)]
     checked = [rules().check(fact.item, names=names_of(mapping)) for fact in facts]
     return any(isinstance(one, Publication) for one in checked)
+
+
+NUMBER = "999990019"
+TODAY = NOW.date()
+SOURCE_ERRORS = (BadInput, BadItems, SourceUnreachable)
+ZAKEN, CATALOGI = "https://zaken.test/zaken/api/v1", "https://zaken.test/catalogi/api/v1"
+
+
+@functools.cache
+def _store() -> tuple[Engine, Outbox]:
+    """An empty store of a node, for connectors that remember what they heard."""
+    engine = open_engine(Path(tempfile.mkdtemp(prefix="vlagwijzer-fuzz-")) / "node.sqlite")
+    keys = NodeKeys(signing=SEED, secret=SEED, case=SEED, storage=SEED)
+    return engine, Outbox(engine, keys, "bron", batch=100, now=lambda: NOW)
+
+
+@contextlib.contextmanager
+def _nothing_echoed() -> Iterator[None]:
+    """A refusal names a place and a rule, and no number that was in the message."""
+    try:
+        yield
+    except SOURCE_ERRORS as error:
+        parts = error.errors if isinstance(error, BadItems) else [error]
+        told = f"{error!r} {error} {[getattr(one, 'field', '') for one in parts]}"
+        assert NUMBER not in told
+        raise
+
+
+def _taken(reads: Iterable[Read]) -> bool:
+    """Whether something was read; every fact is judged by the rules, which raise nothing."""
+    found = list(reads)
+    for read in found:
+        if isinstance(read, Fact):
+            rules().check(read.item)
+    return bool(found)
+
+
+@target(*SOURCE_ERRORS)
+def istandaarden_messages(data: bytes) -> object:
+    """iWmo and iJw, in a GGK envelope too; and the names of what is dropped."""
+    engine, outbox = _store()
+    codes = load_codes(None, VOCABULARY)
+    messages_ = Messages("berichten", codes, References(SEED), outbox, engine)
+    with _nothing_echoed():
+        reads, _ = messages_.read(data, TODAY)
+        messages_.dropped(data)
+    return _taken(reads)
+
+
+@target(*SOURCE_ERRORS)
+def suwinet_answers(data: bytes) -> object:
+    shapes = suwinet.load_shapes(None, VOCABULARY)
+    with _nothing_echoed():
+        reads = suwinet.read("suwi", data, shapes, References(SEED), TODAY)
+        suwinet.dropped(data, shapes)
+    return _taken(reads)
+
+
+def zaken_api() -> list[bytes]:
+    """A notification, and what a Zaken API answers after it: case, its type, state, its type, roles."""
+    case = f"{ZAKEN}/zaken/1"
+    said = {"kanaal": "zaken", "hoofdObject": case, "resource": "zaak", "actie": "create"}
+    types = f"{CATALOGI}/zaaktypen/1"
+    answers = [
+        {"url": case, "zaaktype": types, "startdatum": "2026-01-01", "status": f"{ZAKEN}/statussen/1"},
+        {"identificatie": "B1"},
+        {"statustype": f"{CATALOGI}/statustypen/1"},
+        {"isEindstatus": False},
+        {
+            "next": None,
+            "results": [
+                {
+                    "betrokkeneType": "natuurlijk_persoon",
+                    "omschrijvingGeneriek": "initiator",
+                    "betrokkeneIdentificatie": {"inpBsn": NUMBER},
+                }
+            ],
+        },
+    ]
+    return [msgspec.json.encode(one) for one in (said, *answers)]
+
+
+@target(*SOURCE_ERRORS)
+def zaken_answers(data: bytes) -> object:
+    """The first byte chooses which of the messages of `zaken_api` is replaced by the rest."""
+    parts = zaken_api()
+    parts[data[0] % len(parts) if data else 0] = data[1:]
+    places = ["zaken/", "zaaktypen/", "statussen/", "statustypen/", "rollen"]
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        at = next((at for at, place in enumerate(places) if place in path.rpartition("/api/v1/")[2]), 0)
+        return httpx.Response(200, content=parts[at + 1])
+
+    settings = SourceSettings.model_construct(
+        name="zaken", type="zgw", zaken_url=ZAKEN, catalogi_url=CATALOGI, client_id="c", timeout_seconds=1.0
+    )
+
+    async def read() -> list[Read]:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+            cases = Cases(
+                settings,
+                CaseTypes(zaaktypen={"B1": "schuldhulp"}),
+                secret="secret-of-32-letters-for-the-test",
+                references=References(SEED),
+                engine=_store()[0],
+                http=client,
+                now=lambda: NOW,
+            )
+            return (await cases.read(parts[0])).reads
+
+    with _nothing_echoed():
+        return _taken(asyncio.run(read()))
+
+
+@target(BadInput)
+def excel_lists(data: bytes) -> object:
+    """A workbook; the library behind it meets every damaged part."""
+    return _taken(excel.read(data, Mapped(kind="schuldhulp")))
+
+
+@target(BadInput)
+def zaken_notifications(data: bytes) -> object:
+    """What a calling system posts, and the names of what is dropped of it."""
+    notification(data)
+    return isinstance(zgw.dropped(data), list)
 
 
 @target(http.BadBody, api.BadInput)

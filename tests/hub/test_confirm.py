@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from index.confirm import parts_of
 from index.protocol.codec import b64u, unb64u
-from index.protocol.messages import ConfirmationAnswer, ReconciliationAnswer
+from index.protocol.messages import ConfirmationAnswer, ReconciliationAnswer, part_of
 from index.rows import digest_term
 from tests.hub.acting import Acting, Flag, decoded, problem
 from tests.hub.world import Node
@@ -169,6 +170,42 @@ def test_what_misses_and_what_is_too_many_is_named(hub: Acting) -> None:
 
     assert answer.missing == sorted(map(b64u, (older.rtag, only_source.rtag)), key=unb64u)
     assert answer.extra == [b64u(only_hub.rtag)]
+
+
+def test_the_sums_of_the_parts_find_the_part_and_only_its_flags_are_compared(hub: Acting) -> None:
+    both, only_hub, only_source = in_bucket(hub, 7, 3)
+    hub.publish(hub.bron, both, only_hub, seqs=[11, 12])
+    held = {both.rtag: 11, only_source.rtag: 15}
+    sums = [{"count": count, "sum": b64u(total)} for count, total in parts_of(held)]
+
+    body = {"bucket": 7, "held": [], "parts": sums}
+    sent = hub.run(hub.bron.send("/v1/reconciliations", body, "confirm", role="bron"))
+    differing = decoded(sent, ReconciliationAnswer).differing
+
+    assert differing == sorted({part_of(only_hub.rtag), part_of(only_source.rtag)})
+    missing, extra = set(), set()
+    for part in differing:
+        mine = [{"rtag": b64u(rtag), "seq": seq} for rtag, seq in held.items() if part_of(rtag) == part]
+        body = {"bucket": 7, "held": mine, "part": part}
+        sent = hub.run(hub.bron.send("/v1/reconciliations", body, "confirm", role="bron"))
+        answer = decoded(sent, ReconciliationAnswer)
+        missing |= set(answer.missing)
+        extra |= set(answer.extra)
+    assert (missing, extra) == ({b64u(only_source.rtag)}, {b64u(only_hub.rtag)})
+
+
+def test_parts_go_without_flags_and_a_flag_of_another_part_is_refused(hub: Acting) -> None:
+    (flag,) = in_bucket(hub, 7, 1)
+    held = [{"rtag": b64u(flag.rtag), "seq": 1}]
+    sums = [{"count": 0, "sum": b64u(bytes(32))}] * 64
+    for body, code in (
+        ({"bucket": 7, "held": held, "parts": sums}, "parts-and-flags"),
+        ({"bucket": 7, "held": [], "parts": sums, "part": 3}, "parts-and-flags"),
+        ({"bucket": 7, "held": held, "part": (part_of(flag.rtag) + 1) % 64}, "other-bucket"),
+        ({"bucket": 7, "held": [], "parts": [{**sums[0], "sum": "x"}] * 64}, "malformed-sum"),
+    ):
+        sent = hub.run(hub.bron.send("/v1/reconciliations", body, "confirm", role="bron"))
+        assert problem(sent.response) == (400, "rejected", [code])
 
 
 def test_a_source_is_told_nothing_of_another_sources_flags(hub: Acting) -> None:

@@ -61,9 +61,63 @@ async def test_an_alarm_that_cannot_be_delivered_is_tried_again(world: NodeWorld
     hook.status = 200
     assert [one.code for one in await source.node.alerts.look()] == ["source-fault"]
     source.node.sources.faults.clear()
+    source.node.sources.ran.add("register")
     assert await source.node.alerts.look() == []
     source.node.sources.faults["register"] = "status-500"
     assert len(await source.node.alerts.look()) == 1
+
+
+async def test_a_restart_does_not_tell_again_what_lasts_and_tells_at_once_what_came_back(
+    world: NodeWorld,
+) -> None:
+    hook = Hook()
+    world.case_system = hook
+    alerts = AlertSettings(webhook_url=HOOK)
+    source = world.source(alerts=alerts)
+    world.network.down = True
+    await source.publish(BSN_A, "L1")
+    world.clock.offset += timedelta(hours=2)
+    assert [one.code for one in await source.node.alerts.look()] == ["outbox-age"]
+
+    again = world.source(alerts=alerts)
+    assert await again.node.alerts.look() == []
+    world.clock.offset += timedelta(hours=25)
+    assert [one.code for one in await again.node.alerts.look()] == ["outbox-age"]
+    assert len(hook.bodies) == 2
+
+    world.network.down = False
+    await again.drain()
+    assert await again.node.alerts.look() == []
+    world.network.down = True
+    await again.publish(BSN_A, "L2")
+    world.clock.offset += timedelta(hours=2)
+    assert [one.code for one in await world.source(alerts=alerts).node.alerts.look()] == ["outbox-age"]
+
+
+async def test_a_fault_that_lasts_over_a_restart_is_told_once(world: NodeWorld, tmp_path: Path) -> None:
+    hook = Hook()
+    world.case_system = hook
+    folder = tmp_path / "in"
+    folder.mkdir()
+    lijst = SourceSettings(name="lijst", type="csv", folder=folder, settle_seconds=0)
+    alerts = AlertSettings(webhook_url=HOOK)
+    with (folder / "groot.csv").open("wb") as file:
+        file.truncate(200 * 1024 * 1024)
+    for told in (["source-fault"], []):
+        node = world.source(alerts=alerts, sources=(lijst,)).node
+        # The first look after a start comes before the source's first run.
+        assert await node.alerts.look() == []
+        await node.sources.step()
+        assert [one.code for one in await node.alerts.look()] == told
+    (folder / "groot.csv").unlink()
+    (folder / "goed.csv").write_text(f"bsn;kind;local_ref;since\n{BSN_A};schuldhulp;L1;2025-03\n")
+    while await node.sources.step():
+        pass
+    assert await node.alerts.look() == []
+    with (folder / "groot.csv").open("wb") as file:
+        file.truncate(200 * 1024 * 1024)
+    await node.sources.step()
+    assert [one.code for one in await node.alerts.look()] == ["source-fault"]
 
 
 async def test_a_source_that_is_rejected_too_often_is_told(world: NodeWorld, tmp_path: Path) -> None:

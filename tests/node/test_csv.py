@@ -208,6 +208,11 @@ def test_a_mapping_with_an_unknown_column_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "code"),
     [
+        (b"", "empty"),
+        (b" \r\n", "empty"),
+        (f"{BSN_A};schuldhulp;L1;2025-03\n".encode(), "missing-column"),
+        (HEAD.encode("utf-16"), "encoding"),
+        (b"PK\x03\x04\x00\x00", "encoding"),
         (b"naam;datum\nx;y\n", "missing-column"),
         (b"\x00\x81\x8d", "encoding"),
         (HEAD.encode() + b'"open;quote\n', "csv"),
@@ -217,6 +222,7 @@ async def test_a_file_that_is_no_list_is_refused_whole(world: NodeWorld, content
     with pytest.raises(BadInput) as refused:
         planned(world.source(), content)
     assert refused.value.code == code
+    assert BSN_A not in refused.value.detail
 
 
 async def test_an_import_that_broke_off_is_simply_repeated(

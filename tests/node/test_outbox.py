@@ -1,9 +1,11 @@
 """The outbox: nothing lost, nothing twice, nothing out of order, no BSN at rest."""
 
 import sqlite3
+from typing import Any
 
 import pytest
 
+from nodes import sender
 from nodes.outbox import Cursor, Outbox
 from nodes.store import database
 
@@ -163,6 +165,68 @@ async def test_a_flag_the_node_forgot_is_retracted_by_reconciliation(world: Node
     await again.drain()
 
     assert await again.node.sender.confirm() == []
+
+
+@pytest.mark.parametrize("small", [128, -1], ids=["whole buckets", "parts"])
+async def test_a_comparison_names_both_sorts_of_differences_and_repairs_neither(
+    world: NodeWorld, monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    monkeypatch.setattr(sender, "_SMALL", small)
+    source = world.source()
+    for at, bsn in enumerate(bsns(5)):
+        await source.publish(bsn, f"L{at}")
+    assert await source.node.sender.compare() is None
+    await source.drain()
+    same = await source.node.sender.compare()
+    assert same is not None
+    assert (same.live, same.equal, same.same) == (5, 5, True)
+
+    with sqlite3.connect(source.node.settings.database) as db:
+        db.execute("UPDATE flag SET live_seq = NULL, live_revision = NULL WHERE local_ref = 'L0'")
+        db.execute("UPDATE flag SET live_seq = live_seq + 1000 WHERE local_ref = 'L1'")
+    found = await source.node.sender.compare()
+    assert found is not None
+    assert (found.missing, len(found.extra), found.equal) == (["L1"], 1, 3)
+    assert (source.state("L0"), source.state("L1")) == ("published", "published")
+    assert source.node.outbox.is_drained()
+
+    await source.node.sender.repair()
+    await source.drain()
+    assert source.state("L1") == "rejected"
+    after = await source.node.sender.repair()
+    await source.drain()
+    assert after is not None
+    last = await source.node.sender.compare()
+    assert last is not None
+    assert (last.live, last.same) == (3, True)
+
+
+async def test_what_another_process_sends_meanwhile_is_no_difference(
+    world: NodeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, other = world.source(), world.source()
+    await source.publish(BSN_A, "L1")
+    await source.drain()
+    plain = source.node.hub.confirm
+
+    async def meanwhile(request: Any) -> Any:
+        """After the sums were made: an update that is acknowledged, a new flag that is stored only."""
+        await other.publish(BSN_A, "L1", since="2025-04")
+        await other.drain()
+        await other.publish(BSN_B, "L2")
+        world.network.cut_after_send = 1
+        await other.node.sender.step()
+        return await plain(request)
+
+    monkeypatch.setattr(source.node.hub, "confirm", meanwhile)
+    found = await source.node.sender.repair()
+    monkeypatch.undo()
+    assert found is not None
+    assert (found.missing, len(found.extra)) == (["L1"], 1)
+    await other.drain()
+    assert (source.state("L1"), source.state("L2")) == ("published", "published")
+    assert len(source.node.outbox.live()) == 2
+    assert await source.node.sender.confirm() == []
 
 
 async def test_flags_whose_period_is_over_are_retracted_by_the_timer(world: NodeWorld) -> None:

@@ -414,7 +414,7 @@ def test_a_login_without_a_claim_speaks_for_nobody() -> None:
 
 async def test_the_brp_is_not_asked_to_keep_a_login_from_opening(household: Household) -> None:
     class Away:
-        async def persons(self, bsns: Any) -> Any:
+        async def persons(self, bsns: Any, fields: Any = ()) -> Any:
             raise BrpUnavailable
 
     household.portal.brp = Away()

@@ -523,6 +523,29 @@ async def test_a_response_that_cannot_be_relied_on_is_refused(
     assert BSN_A not in refused.value.detail
 
 
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "empty"),
+        (response(period("33", "20260101"))[:-30], "not-xml"),
+        (response(period("33", "20260101")).decode().encode("utf-16"), "encoding"),
+        (b"<!DOCTYPE a [<!ENTITY a 'aaa'>]>" + response(), "doctype"),
+        (response() + b" " * 1_200_000, "too-large"),
+        (b"PK\x03\x04" + bytes(50), "not-xml"),
+    ],
+    ids=["0 bytes", "truncated", "utf-16", "xml bomb", "too large", "a zip"],
+)
+async def test_a_broken_response_is_refused_with_its_reason(
+    world: NodeWorld, content: bytes, code: str
+) -> None:
+    source = world.source(sources=(SourceSettings(name="suwi", type="suwinet"),))
+    with pytest.raises(BadInput) as refused:
+        await source.node.sources.take("suwi", content)
+    assert (refused.value.code, bool(refused.value.detail)) == (code, True)
+    assert BSN_A not in refused.value.detail
+    assert source.node.outbox.flags_of("suwi") == {}
+
+
 async def test_a_fault_means_unreachable_and_never_nothing_known(world: NodeWorld) -> None:
     source = world.source(sources=(SourceSettings(name="suwi", type="suwinet"),))
     with pytest.raises(SourceUnreachable):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from nodes.errors import CrisisSettled, HoldersUnreachable, HubUnreachable, ReceiptInvalid, Refused
+from nodes.errors import CrisisSettled, HoldersUnreachable, HubUnreachable, ReceiptInvalid, Refused, Wrong
+from nodes.sender import Comparison
 from tests.pages.checks import broken_rules
 from tests.pages.conftest import Enter, own_machine_only
 from tests.pages.world import (
@@ -237,6 +238,35 @@ def test_the_source_holds_every_rule_on_every_screen(
     )
     page.get_by_role("button", name="Doe een proef").click()
     check("trial")
+
+
+def test_trying_and_comparing_hold_every_rule_on_every_screen(
+    page: Page, source: Site, enter: Enter, check: Check, tmp_path: Path
+) -> None:
+    enter(page, source, "bea")
+    for name, part in real_import(tmp_path).items():
+        setattr(source.node, name, part)
+    rows = f"bsn;naam;kind;local_ref;since\n{WITH_FLAGS};x;schuldhulp;zaak-1;2025-03\n1;x;x;zaak-2;x\n"
+    page.goto(f"{source.url}/bron/proefbericht")
+    check("try a message")
+    page.get_by_label("Bericht of regels").fill(rows)
+    page.get_by_role("button", name="Probeer dit bericht").click()
+    check("a message tried")
+    page.goto(f"{source.url}/bron/vergelijken")
+    page.get_by_role("button", name="Vergelijk nu").click()
+    check("compare, messages wait")
+    source.node.sender.found = Comparison(12, ["zaak-1"], frozenset({b"x" * 32}), [7])
+    page.get_by_role("button", name="Vergelijk nu").click()
+    check("compare, differences")
+    inbox = source.node.sources.inbox
+    for content, wrong in (
+        (b"1", Wrong("file", "csv", "Line 2 is not CSV: check the quotation marks.")),
+        (b"2", Wrong("snapshot", "shrinks-too-much", "The list had 10 rows and now has 5.")),
+    ):
+        inbox.put("lijsten", content)
+        inbox.set_aside(inbox.next(["lijsten"]), wrong)
+    page.goto(f"{source.url}/bron/geweigerd")
+    check("aside")
 
 
 def test_the_officer_holds_every_rule_on_every_screen(

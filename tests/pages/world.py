@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import uvicorn
 from fastapi import FastAPI
 
@@ -47,7 +48,9 @@ from nodes.citizen import (
     Standing,
 )
 from nodes.connectors.rows import Mapped
+from nodes.connectors.runs import Sources
 from nodes.crises import Crisis, Declared
+from nodes.deceased import Alive, Everybody
 from nodes.declarations import Declared as DeclaredSubject
 from nodes.disputes import DisputeView
 from nodes.employees import Employee
@@ -58,7 +61,8 @@ from nodes.pages import node_pages
 from nodes.policy import InForce
 from nodes.publication import Rules, month_after
 from nodes.representation import OWN, Known, Speaker
-from nodes.settings import NodeKeys, NodeSettings, OidcSettings
+from nodes.sender import Comparison
+from nodes.settings import CsvSettings, NodeKeys, NodeSettings, OidcSettings, SourceSettings
 from nodes.source import Overview, OwnKind, RejectedView
 from nodes.store.database import open_engine
 from nodes.visits import FlagView, PersonView, Visit
@@ -622,25 +626,71 @@ class IntakeInMemory:
     """Takes what an import queues, and remembers it."""
 
     submitted: list[dict[str, Any]] = field(default_factory=list)
+    alive: Alive = field(default_factory=Everybody)
 
     async def submit(self, connector: str, **what: Any) -> None:
         self.submitted.append(what)
 
 
+@dataclass
+class SenderInMemory:
+    """Compares with a hub that says `found`; None while messages wait."""
+
+    found: Comparison | None = None
+    fails: Exception | None = None
+    repaired: int = 0
+
+    def wake(self) -> None:
+        """Nothing is sent here."""
+
+    async def compare(self) -> Comparison | None:
+        if self.fails:
+            raise self.fails
+        return self.found
+
+    async def repair(self) -> Comparison | None:
+        found = await self.compare()
+        self.repaired += found is not None
+        return found
+
+
 def real_import(folder: Path) -> dict[str, Any]:
-    """What a source's import page needs of a node: a real store and the real rules, for debt help."""
+    """What a source's pages need of a node: a real store, rules and connectors, for debt help and Wmo."""
     keys = NodeKeys(signing=b"1" * 32, secret=b"2" * 32, case=b"3" * 32, storage=b"4" * 32)
-    registered = SimpleNamespace(kind=lambda code: code if code == "schuldhulp" else None)
+    kinds = {"schuldhulp", "wmo_voorziening"}
+    registered = SimpleNamespace(kind=lambda code: code if code in kinds else None)
     directory = SimpleNamespace(organisation=lambda oin: registered)
+    engine = open_engine(folder / "node.sqlite")
 
     def now() -> datetime:
         return AT
 
+    outbox = Outbox(engine, keys, "proef", batch=200, now=now)
+    rules = Rules(VOCABULARY, lambda: directory, SCHULDHULP, max_until_years=10, now=now)
+    intake: Any = IntakeInMemory()
+    settings: Any = SimpleNamespace(
+        sources=(SourceSettings(name="lijsten", type="csv"),),
+        csv=CsvSettings(),
+        poll_seconds=1.0,
+        database=folder / "node.sqlite",
+    )
+    sources = Sources(
+        settings,
+        keys,
+        VOCABULARY,
+        engine=engine,
+        outbox=outbox,
+        intake=intake,
+        rules=rules,
+        http=httpx.AsyncClient(),
+        now=now,
+    )
     return {
-        "outbox": Outbox(open_engine(folder / "node.sqlite"), keys, "proef", batch=200, now=now),
-        "rules": Rules(VOCABULARY, lambda: directory, SCHULDHULP, max_until_years=10, now=now),
-        "intake": IntakeInMemory(),
+        "outbox": outbox,
+        "rules": rules,
+        "intake": intake,
         "csv_mapping": Mapped(),
+        "sources": sources,
     }
 
 
@@ -980,7 +1030,8 @@ def node_site(parts: set[str], issuer: str, *, port: int = 0, **more: Any) -> Si
         declarations=site.declarations,
         source=site.source,
         disputes=site.disputes,
-        sender=SimpleNamespace(wake=lambda: None),
+        sender=SenderInMemory(),
+        sources=SimpleNamespace(inbox=SimpleNamespace(aside=list), triable=[]),
         brp=None,
         now=lambda: AT,
     )
