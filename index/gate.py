@@ -355,7 +355,8 @@ class Gate:
         node = self.hub.directory.node(said.node)  # 2
         if node is None or node.oin != said.org:
             raise Unauthenticated
-        if not verify_signature(signed, [_public_key(key) for key in node.ed25519]):  # 3
+        keys = [_public_key(key) for key in node.ed25519]
+        if not verify_signature(signed, keys, self.hub.manifest.environment):  # 3
             raise Unauthenticated
         if (  # 4
             said.hub != self.hub.settings.statement_hub

@@ -111,7 +111,7 @@ def page_settings(node: NodeSettings) -> PageSettings:
     return PageSettings(
         process_id=node.node_id.replace(".", "-")[:40],
         origin=node.url,
-        demo=node.practice,
+        demo=node.environment == "test",
         trust_separation=node.trust_separation,
         login=LoginSettings(
             issuer=login.issuer,

@@ -146,6 +146,7 @@ def open_node(
         log_vkey=settings.hub_log_vkey,
         receipt_key=settings.receipt_key(),
         now=now,
+        environment=settings.environment,
         observe=figures.hub,
         proven=confirmed.remember,
         postpones=Postponement.of(vocabulary).postpones,

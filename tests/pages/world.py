@@ -808,7 +808,7 @@ def node_settings(parts: set[str], port: int, issuer: str, **more: Any) -> NodeS
         "holders": {},
         "manifest_url": "http://localhost:1/m",
         "directory_url": "http://localhost:1/d",
-        "practice": True,
+        "environment": "test",
         "login": OidcSettings(
             issuer=issuer, client_id="proef", scope="openid profile", client_secret_file=SECRET
         ),
