@@ -384,6 +384,9 @@ class Gate:
         said = caller.statement
         if not rule.classes.intersection(caller.node.classes):
             raise NotAllowed
+        if self.hub.policies.registers.changes.shuts(self.hub.directory, caller.node, said.team):
+            # Closed by a person; the directory that the key holders signed does not say so yet.
+            raise NotAllowed
         speaks = {"bron": Who.SOURCE, "burger": Who.CITIZEN}.get(said.role, Who.EMPLOYEE)
         wanted = (Who.CITIZEN, Who.EMPLOYEE) if rule.who is Who.ASKER else (rule.who,)
         if speaks not in wanted:

@@ -179,6 +179,11 @@ class Hub:
             self._sources[key] = found
         return found
 
+    def take_directory(self, directory: Directory) -> None:
+        """Go by a newer directory from the next call on."""
+        self.directory = directory
+        self._sources.clear()
+
     @property
     def postponement(self) -> Postponement:
         """Which lines are told later; follows from the vocabulary alone, so it is worked out once."""

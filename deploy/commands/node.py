@@ -39,6 +39,29 @@ def serve_node(config: Config = Path("node.toml")) -> None:
         serve(config)
 
 
+@app.command("join")
+def join(
+    *,
+    oin: Annotated[str, typer.Option("--organisation", help="OIN of the organisation.")],
+    request: Annotated[Path, typer.Option("--request", help="Request file to write, for the hub's people.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Domain that it works in; repeat for more. Absent: all six.")
+    ] = None,
+    config: Config = Path("node.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Make the key files that are missing, and a request to be let in. It holds nothing secret."""
+    with plainly():
+        from deploy.joining import ask_to_join
+
+        made = ask_to_join(config, oin, request, scope or [])
+        text = (
+            f"{request} is made; send it to the people of the hub.\n"
+            f"Read them this fingerprint by telephone:\n{made['fingerprint']}"
+        )
+        emit(made, as_json, text)
+
+
 @app.command("publish")
 def publish(
     *,

@@ -108,7 +108,7 @@ class Manifest(Message, frozen=True, dict=True, omit_defaults=True):
     keys: Annotated[list[ScopeKey], Meta(min_length=1, max_length=200)]
     sigs: dict[Identifier, B64]
     environment: Environment = "production"
-    """`test`: no real people. Left out where it is `production`, so that earlier manifests keep their bytes."""
+    """`test`: no real people. Left out where it is `production`: earlier manifests keep their bytes."""
 
     @cached_property
     def _by_kid(self) -> dict[str, ScopeKey]:
@@ -390,6 +390,16 @@ def parse_directory(raw: bytes, pinned: Mapping[str, bytes], threshold: int) -> 
     directory = _decode(raw, Directory)
     if len(_valid_signers(directory, pinned)) < max(threshold, 1):
         raise NotTrusted(f"signatures of {max(threshold, 1)} key holders are needed")
+    check_directory(directory)
+    return directory
+
+
+def check_directory(directory: Directory) -> None:
+    """The rules of a directory, whoever signed it.
+
+    Raises:
+        NotTrusted: Names the rule.
+    """
     nodes, organisations = directory.nodes, directory.organisations
     _unique("node ids", [node.id for node in nodes])
     _unique("node numbers", [node.number for node in nodes])
@@ -411,7 +421,6 @@ def parse_directory(raw: bytes, pinned: Mapping[str, bytes], threshold: int) -> 
     _unique("signing keys", [key for node in nodes for key in node.ed25519])
     for broker in directory.brokers:
         _bytes(broker.ed25519, 32)
-    return directory
 
 
 def check_environment(manifest: Manifest, environment: Environment) -> None:
