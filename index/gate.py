@@ -133,6 +133,8 @@ class Caller:
     node_tag: bytes = b""
     policy_number: int = 0
     """The version it was let in under; a work is applied under no other."""
+    closings: int = 0
+    """How much was closed by then (`index.organisations`); nor is it applied after more was."""
 
     @property
     def statement(self) -> Statement:
@@ -384,7 +386,8 @@ class Gate:
         said = caller.statement
         if not rule.classes.intersection(caller.node.classes):
             raise NotAllowed
-        if self.hub.policies.registers.changes.shuts(self.hub.directory, caller.node, said.team):
+        changes = self.hub.policies.registers.changes
+        if changes.shuts(self.hub.directory, caller.node, said.team):
             # Closed by a person; the directory that the key holders signed does not say so yet.
             raise NotAllowed
         speaks = {"bron": Who.SOURCE, "burger": Who.CITIZEN}.get(said.role, Who.EMPLOYEE)
@@ -415,6 +418,7 @@ class Gate:
             purpose_number=purpose.number if purpose else 0,
             node_tag=caller.node_tag,
             policy_number=policy.number,
+            closings=changes.closings,
         )
 
     async def _refuse(self, caller: Caller, code: str, problem: Response) -> Response:

@@ -118,6 +118,11 @@ class Changes:
         shut = [one for one in known.values() if one.approved_at and one.op in (*CLOSES, "leave")]
         return Changes(known, _formers(known.values()), tuple(shut))
 
+    @property
+    def closings(self) -> int:
+        """How many things were ever closed."""
+        return len(self._shut)
+
     def shuts(self, directory: Directory, node: NodeEntry, team: str) -> bool:
         """Whether somebody closed this node, its organisation or the team, which `directory` still lists."""
         return any(
