@@ -52,7 +52,7 @@ from index.errors import (
     place_of,
     problem_of,
 )
-from index.gate import Refusal
+from index.gate import Caller, Refusal
 from index.metrics import HubMetrics
 from index.policies import Policies
 from index.protocol.entry import Alike, EntryDraft
