@@ -61,6 +61,7 @@ from nodes.representation import OWN, Known, Speaker
 from nodes.settings import NodeKeys, NodeSettings, OidcSettings
 from nodes.source import Overview, OwnKind, RejectedView
 from nodes.store.database import open_engine
+from nodes.switching_off import SwitchingOff
 from nodes.visits import FlagView, PersonView, Visit
 from policy.decide import may_break_glass
 from policy.engine import publish
@@ -636,8 +637,11 @@ def real_import(folder: Path) -> dict[str, Any]:
     def now() -> datetime:
         return AT
 
+    engine = open_engine(folder / "node.sqlite")
+    outbox = Outbox(engine, keys, "proef", batch=200, now=now)
     return {
-        "outbox": Outbox(open_engine(folder / "node.sqlite"), keys, "proef", batch=200, now=now),
+        "outbox": outbox,
+        "switching_off": SwitchingOff(engine, outbox, name="Schuldhulp Waterrijk", now=now),
         "rules": Rules(VOCABULARY, lambda: directory, SCHULDHULP, max_until_years=10, now=now),
         "intake": IntakeInMemory(),
         "csv_mapping": Mapped(),
