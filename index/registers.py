@@ -19,7 +19,13 @@ from zoneinfo import ZoneInfo
 from index.acts import Act, Held, Refused, Signer, Sitting, signed
 from index.organisations import Changes
 from index.protocol.directory import Directory, OrganisationEntry
-from index.protocol.policy import FOREVER, ConvenantInForce, MandateInForce, OrganisationRules
+from index.protocol.policy import (
+    FOREVER,
+    ConvenantInForce,
+    FormerTeam,
+    MandateInForce,
+    OrganisationRules,
+)
 from index.settings import HubSettings
 from policy.decide import Asker
 from policy.engine import PolicyVersion
@@ -146,6 +152,7 @@ class Registers:
     def published(self) -> list[OrganisationRules]:
         """What holds or is to hold, per organisation that has anything registered; for everybody to read."""
         known = {p.organisation for p in self.profiles} | {e.organisation for e in self.entries.values()}
+        known |= {oin for oin, _ in self.changes.formers}
         return [
             OrganisationRules(
                 oin,
@@ -157,6 +164,17 @@ class Registers:
                 tuple(
                     MandateInForce(e.detail["act"], e.detail["decision"], *_period(e))
                     for e in self._open("mandate", oin)
+                ),
+                tuple(
+                    FormerTeam(
+                        team,
+                        one.organisation,
+                        one.team,
+                        int(one.since.timestamp()) if one.since else 0,
+                    )
+                    for (own, team), found in sorted(self.changes.formers.items())
+                    for one in found
+                    if own == oin
                 ),
             )
             for oin in sorted(known)

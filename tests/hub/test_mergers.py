@@ -7,10 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent.directive import Directive
+from consent.preview import PossibleAsker, effects
 from consent.resolve import Former, Receiver, states_of
 from consent.state import fold
 from index.acts import Act, Held
 from index.organisations import Changes
+from index.registers import Registers
+from nodes.policy import InForce
 from policy import load_vocabulary, publish
 from policy.decide import Asker, Circumstances, decide
 from tests.consent.ledgers import NOW, entry
@@ -145,3 +148,18 @@ def test_a_yes_of_after_the_merger_opens_for_everybody_that_it_names() -> None:
     signed_not_yet = Changes().after(_acts(merge, adopted=False)).formers[called]
     assert _seen([later], called, VISIT, adopted)
     assert not _seen([later], called, VISIT, signed_not_yet)
+
+
+def test_the_portals_preview_shows_what_the_hub_would_after_a_merger() -> None:
+    acts = _acts([(OINS[0], OINS[1], {"noord": "noord", "zuid": "nieuw"})], adopted=True)
+    published = {one.organisation: one for one in Registers().after(acts).published()}
+    rules = InForce(VERSION, published, len(acts))
+    yes = fold(None, entry(1, "grant", explicit=True, receiver=(OINS[1],), purpose=("hulp",)))
+    for team, seen in (("nieuw", False), ("zuid", True)):
+        possible = PossibleAsker(
+            Asker(role=VISIT[0], organisation_class="gemeente", profile="basis", purpose=VISIT[1]),
+            Receiver(OINS[1], team, VISIT[0]),
+            rules.formers(OINS[1], team),
+        )
+        found = effects(VERSION, {SCOPE: None}, {SCOPE: yes}, [possible], NOW)
+        assert bool(found.opened) == seen
