@@ -9,10 +9,22 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from deploy.joining import ask_to_join
+from index.app import open_hub
 from index.protocol.directory import NotTrusted, encode, sign
 from index.protocol.enrolment import fingerprint, parse_request
+from index.settings import SettingsError as HubSettingsError
 from nodes import apikeys
-from nodes.errors import BadInput, NotAllowed, Refused, SettingsError, SourceOff
+from nodes.errors import (
+    BadInput,
+    HolderRefused,
+    HoldersUnreachable,
+    NotAllowed,
+    Refused,
+    SettingsError,
+    SourceOff,
+)
+from nodes.keyholder.app import create_app as create_holder
+from nodes.keyholder.errors import CannotStart
 from nodes.store.database import writing
 from nodes.store.tables import switch_off
 from tests.federation_keys import OIN
@@ -207,3 +219,24 @@ async def test_what_a_test_node_signs_counts_nowhere_in_production(world: NodeWo
         await source.node.sender.confirm()
     source.node.hub._environment = "production"
     assert await asyncio.wait_for(source.node.sender.confirm(), 10) == []
+
+
+async def test_neither_hub_nor_key_holder_starts_with_a_manifest_of_the_other_environment(
+    world: NodeWorld,
+) -> None:
+    holder = next(iter(world.keys.settings.values()))
+    with pytest.raises(CannotStart, match="environment production"):
+        create_holder(holder.model_copy(update={"environment": "test"}))
+    with pytest.raises(HubSettingsError, match="environment production"):
+        open_hub(world.hub_settings.model_copy(update={"environment": "test"}))
+
+
+async def test_a_key_holder_evaluates_nothing_for_a_node_of_the_other_environment(
+    world: NodeWorld,
+) -> None:
+    source = world.source()
+    honest = source.node.pseudonymiser._manifest.current
+    other = world.keys.signed_manifest(honest.version, environment="test")
+    source.node.pseudonymiser._manifest._current = other
+    with pytest.raises((HolderRefused, HoldersUnreachable)):
+        await source.node.pseudonymiser.start()
