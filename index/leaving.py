@@ -32,6 +32,7 @@ from index.accesslog import tables as log_tables
 from index.acts import Act, Office, Refused, Signer, signed
 from index.organisations import Changes
 from index.protocol.codec import SCOPES, EncodingError, b64u, jcs, unb64u
+from index.protocol.directory import Directory
 from index.rows import RowError, Rows
 from index.store import tables as t
 from index.store.engine import lock, reading
@@ -287,10 +288,11 @@ RULES: Mapping[str, Rule | Kept] = {
 # --- carrying it out --------------------------------------------------------------------
 
 
-def purge(office: Office, who: Signer, about: int) -> bytes:
+def purge(office: Office, directory: Directory, who: Signer, about: int) -> bytes:
     """Carry out that an organisation leaves, and report it. May be done again: what is gone stays gone.
 
     Args:
+        directory: In force, or adopted after it: nodes that came after the proposal are in it.
         about: Number of the change `leave`, which two people approved.
 
     Returns:
@@ -300,10 +302,15 @@ def purge(office: Office, who: Signer, about: int) -> bytes:
         Refused: Nobody approved it; or a row cannot be opened, and what came before it is purged.
     """
     with office.sitting() as sitting:
-        change = Changes().after(sitting.history).known.get(about)
+        changes = Changes().after(sitting.history)
+        change = changes.known.get(about)
         if change is None or change.op != "leave" or not change.approved_at:
             raise Refused(f"No leaving with number {about} was approved by two people. Nothing was done.")
-    target = Target(change.said["oin"], change.said["nodes"], Rows(office.keystore, _no_escrow, office.clock))
+    target = Target(
+        change.said["oin"],
+        changes.nodes_of(change, directory),
+        Rows(office.keystore, _no_escrow, office.clock),
+    )
     before = counts(office, target)
     for rule in RULES.values():
         if not isinstance(rule, Kept):

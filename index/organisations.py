@@ -138,6 +138,23 @@ class Changes:
         found = [one for one in self.known.values() if one.state == "approved"]
         return sorted(found, key=lambda one: one.order)
 
+    def nodes_of(self, leave: Change, directory: Directory) -> dict[str, int]:
+        """Number by id of every node whose rows are of an organisation that leaves: also of those gone before.
+
+        A node that went over into another organisation is not among them.
+        """
+        oin = leave.said["oin"]
+        found = dict(leave.said["nodes"])
+        found |= {node.id: node.number for node in directory.nodes if node.oin == oin}
+        for one in self.known.values():
+            if one.op in ("node-set", "node-remove") and one.said["oin"] == oin and one.approved_at:
+                found.setdefault(one.said["node"], one.said["number"])
+        return {
+            id_: number
+            for id_, number in found.items()
+            if (node := directory.node_by_number(number)) is None or node.oin == oin
+        }
+
     def left(self) -> dict[str, int]:
         """Organisations that leave or left, by OIN, and when two people said so (Unix seconds)."""
         return {
@@ -435,7 +452,11 @@ class Roster:
 
     def remove_node(self, who: Signer, node: str) -> Held:
         """Shut a node out at once. Its flags stay until they expire; `leave` purges."""
-        return self._propose(who, {"op": "node-remove", "node": node, "number": self._number_of(node)})
+        found = self.directory.node(node)
+        if found is None:
+            raise Refused("This node is not in the directory. Nothing was done.")
+        said = {"op": "node-remove", "node": node, "oin": found.oin, "number": found.number}
+        return self._propose(who, said)
 
     def leave(self, who: Signer, oin: str) -> Held:
         """Propose that an organisation leaves. With the second person everything of it is purged.
@@ -567,10 +588,6 @@ class Roster:
             elif one.op == "merge" and what == "team" and said["into"] == oin:
                 used += [move["number"] for move in said["teams"]]
         return max(used)
-
-    def _number_of(self, node: str) -> int:
-        found = self.directory.node(node)
-        return found.number if found else 0
 
     def _not_wider(self, oin: str, into: str, registers: Registers) -> None:
         from policy.versions import opened

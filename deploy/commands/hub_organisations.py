@@ -338,8 +338,8 @@ def carry_out(
         from index.acts import signer
         from index.leaving import purge
 
-        with office_of(settings) as (read, office, _current):
-            raw = purge(office, signer(read, by, key_file), number)
+        with office_of(settings) as (read, office, current):
+            raw = purge(office, current, signer(read, by, key_file), number)
         _new_file(report, raw)
         said = msgspec.json.decode(raw)["report"]
         lines = [f"{name}: {one['before']} -> {one['after']}" for name, one in said["tables"].items()]

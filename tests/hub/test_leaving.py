@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import func, select
 
@@ -110,7 +111,8 @@ def test_everything_goes_nothing_of_others_does_and_the_log_keeps_its_entries(hu
 
     number = agreed(hub)
     report = check_report(
-        purge(office, bureau(hub).who("bram"), number), bytes(hub.world.keystore.log_signing.verify_key)
+        purge(office, bureau(hub).directory, bureau(hub).who("bram"), number),
+        bytes(hub.world.keystore.log_signing.verify_key),
     )
 
     assert not any(counts(office, who).values())
@@ -126,7 +128,7 @@ def test_the_citizens_own_ledger_still_holds_and_no_longer_counts_what_named_it(
     from index.protocol.messages import OwnChoicesAnswer
 
     people = lived_in(hub)
-    purge(bureau(hub).office, bureau(hub).who("bram"), agreed(hub))
+    purge(bureau(hub).office, bureau(hub).directory, bureau(hub).who("bram"), agreed(hub))
     own = hub.own(hub.login(people["mina"]), "choices", OwnChoicesAnswer)
     named = [one for one in own.directives if one.receiver[:1] == [SCHULDHULP]]
     assert named
@@ -148,7 +150,7 @@ def test_its_calls_are_refused_from_the_second_person_on_and_nothing_comes_back(
     change(hub, lambda roster, registers: roster.approve(bram, number, registers))
     refused = hub.try_to_publish(hub.bron, hub.flag(hub.somebody(), "schuldhulp"))
     assert refused.response.status_code == 403
-    purge(bureau(hub).office, bram, number)
+    purge(bureau(hub).office, bureau(hub).directory, bram, number)
     assert not any(counts(bureau(hub).office, target(hub)).values())
     with pytest.raises(Refused, match="leaves or left"):
         proposed(hub)
@@ -161,7 +163,7 @@ def test_one_person_alone_purges_nothing(hub: Acting) -> None:
     with pytest.raises(Refused, match="another person"):
         change(hub, lambda roster, registers: roster.approve(anna, number, registers))
     with pytest.raises(Refused, match="two people"):
-        purge(bureau(hub).office, anna, number)
+        purge(bureau(hub).office, bureau(hub).directory, anna, number)
     assert counts(bureau(hub).office, target(hub)) == before
 
 
@@ -179,16 +181,16 @@ def test_an_interrupted_purge_is_carried_out_again(hub: Acting, monkeypatch: pyt
 
     monkeypatch.setattr(leaving, "_carry_out", cut)
     with pytest.raises(KeyboardInterrupt):
-        purge(office, bureau(hub).who("bram"), number)
+        purge(office, bureau(hub).directory, bureau(hub).who("bram"), number)
     assert any(counts(office, target(hub)).values())
     monkeypatch.setattr(leaving, "_carry_out", real)
-    purge(office, bureau(hub).who("carla"), number)
+    purge(office, bureau(hub).directory, bureau(hub).who("carla"), number)
     assert not any(counts(office, target(hub)).values())
 
 
 def test_a_report_counts_only_as_the_hub_signed_it(hub: Acting) -> None:
     lived_in(hub)
-    raw = purge(bureau(hub).office, bureau(hub).who("bram"), agreed(hub))
+    raw = purge(bureau(hub).office, bureau(hub).directory, bureau(hub).who("bram"), agreed(hub))
     key = bytes(hub.world.keystore.log_signing.verify_key)
     check_report(raw, key)
     for spoilt in (raw.replace(b'"after":0', b'"after":1', 1), raw[:-9], b"{}", b"[]"):
@@ -202,5 +204,16 @@ def test_in_small_steps_it_comes_to_the_same(hub: Acting, monkeypatch: pytest.Mo
     monkeypatch.setattr(leaving, "_AT_ONCE", 2)
     lived_in(hub)
     hub.publish(hub.bron, *(hub.flag(hub.somebody(), "schuldhulp") for _ in range(5)))
-    purge(bureau(hub).office, bureau(hub).who("bram"), agreed(hub))
+    purge(bureau(hub).office, bureau(hub).directory, bureau(hub).who("bram"), agreed(hub))
     assert not any(counts(bureau(hub).office, target(hub)).values())
+
+
+def test_the_flags_of_a_node_that_was_shut_out_before_go_too(hub: Acting) -> None:
+    lived_in(hub)
+    anna = bureau(hub).who("anna")
+    change(hub, lambda roster, _: roster.remove_node(anna, "bron"))
+    whose, number = target(hub), agreed(hub)
+    directory = bureau(hub).directory
+    without = msgspec.structs.replace(directory, nodes=[n for n in directory.nodes if n.id != "bron"])
+    purge(bureau(hub).office, without, anna, number)
+    assert not any(counts(bureau(hub).office, whose).values())
