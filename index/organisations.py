@@ -139,7 +139,7 @@ class Changes:
         return sorted(found, key=lambda one: one.order)
 
     def nodes_of(self, leave: Change, directory: Directory) -> dict[str, int]:
-        """Number by id of every node whose rows are of an organisation that leaves: also of those gone before.
+        """Number by id of every node whose rows are of an organisation that leaves, also of those gone.
 
         A node that went over into another organisation is not among them.
         """

@@ -110,10 +110,8 @@ def test_everything_goes_nothing_of_others_does_and_the_log_keeps_its_entries(hu
     others = counts(office, target(hub, GEMEENTE))
 
     number = agreed(hub)
-    report = check_report(
-        purge(office, bureau(hub).directory, bureau(hub).who("bram"), number),
-        bytes(hub.world.keystore.log_signing.verify_key),
-    )
+    raw = purge(office, bureau(hub).directory, bureau(hub).who("bram"), number)
+    report = check_report(raw, bytes(hub.world.keystore.log_signing.verify_key))
 
     assert not any(counts(office, who).values())
     assert counts(office, target(hub, GEMEENTE)) == others
@@ -212,8 +210,8 @@ def test_the_flags_of_a_node_that_was_shut_out_before_go_too(hub: Acting) -> Non
     lived_in(hub)
     anna = bureau(hub).who("anna")
     change(hub, lambda roster, _: roster.remove_node(anna, "bron"))
-    whose, number = target(hub), agreed(hub)
-    directory = bureau(hub).directory
+    whose, directory = target(hub), bureau(hub).directory
     without = msgspec.structs.replace(directory, nodes=[n for n in directory.nodes if n.id != "bron"])
-    purge(bureau(hub).office, without, anna, number)
+    bureau(hub).directory = without
+    purge(bureau(hub).office, without, anna, agreed(hub))
     assert not any(counts(bureau(hub).office, whose).values())
