@@ -14,7 +14,7 @@ from datetime import datetime
 from policy.decide import Asker, Circumstances, decide
 from policy.engine import PolicyVersion
 
-from .resolve import Receiver, states_of
+from .resolve import Former, Receiver, states_of
 from .state import ChoiceState
 
 BY_LAW = ("wettelijke_plicht", "wettelijke_taak")
@@ -26,6 +26,8 @@ class PossibleAsker:
 
     asker: Asker
     receiver: Receiver
+    formers: tuple[Former, ...] = ()
+    """Under which names its people asked before a merger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,13 @@ class _Sides:
         found: dict[int, Cell] = {}
         for scope, kinds in self._kinds.items():
             resolved = states_of(
-                states.get(scope), kinds, possible.receiver, purpose, self._at, measures=self._measures
+                states.get(scope),
+                kinds,
+                possible.receiver,
+                purpose,
+                self._at,
+                measures=self._measures,
+                formers=possible.formers,
             )
             outcomes = decide(self._version, asker, kinds, resolved, Circumstances(has_case=True))
             for kind, outcome in zip(kinds, outcomes, strict=True):

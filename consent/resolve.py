@@ -58,6 +58,18 @@ class Receiver:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """Under which organisation and team a receiver's people asked before a merger or renaming.
+
+    `since`: from when on they ask under their present name (UTC); None while that is not known.
+    """
+
+    organisation: str
+    team: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Resolution:
     """`directive_numbers` are the entries that decided, for the citizen's own page."""
 
@@ -110,14 +122,61 @@ def states_of(
     *,
     measures: frozenset[str] = frozenset(),
     case_ends: CaseEnds = NO_CASES,
+    formers: Sequence[Former] = (),
 ) -> dict[int, KindState]:
-    """`resolve` for every kind of a scope, with the rights in use about any publisher."""
+    """`resolve` for every kind of a scope, with the rights in use about any publisher.
+
+    Args:
+        formers: Names under which the receiver's people asked before; nothing opens by the new one alone.
+    """
     question = _Question(state, receiver, purpose, at, case_ends)
+    earlier = [
+        (
+            former,
+            _Question(
+                state, Receiver(former.organisation, former.team, receiver.role), purpose, at, case_ends
+            ),
+        )
+        for former in formers
+    ]
     claims = Claims(state.claims if state else (), at)
-    return {
-        kind.number: with_standing(question.resolve(kind, measures).kind_state, claims.of(kind))
-        for kind in kinds
-    }
+    found = {}
+    for kind in kinds:
+        said = question.resolve(kind, measures)
+        if earlier:
+            told = [(former, one.resolve(kind, measures)) for former, one in earlier]
+            said = _as_narrow(said, told, state)
+        found[kind.number] = with_standing(said.kind_state, claims.of(kind))
+    return found
+
+
+def _as_narrow(
+    said: Resolution, earlier: Sequence[tuple[Former, Resolution]], state: ChoiceState | None
+) -> Resolution:
+    """What is said of a receiver, held against what is said of its people's former names.
+
+    1. A no to any of the names is a no.
+    2. A yes counts where it was given after the people took the present name,
+       or where there is a yes to the former name too.
+    """
+    numbers = tuple(
+        dict.fromkeys((*said.directive_numbers, *(n for _, r in earlier for n in r.directive_numbers)))
+    )
+    noes = [one for one in (said, *(told for _, told in earlier)) if one.effect == "deny"]
+    if noes:  # 1
+        return Resolution("deny", any(one.explicit for one in noes), numbers)
+    if said.effect != "grant":
+        return said
+    begun = {one.number: one.from_ for one in (state.directives if state else ())}
+    oldest = min(begun[number] for number in said.directive_numbers)
+    explicit = said.explicit
+    for former, told in earlier:  # 2
+        if former.since is not None and oldest >= former.since:
+            continue
+        if told.effect != "grant":
+            return NONE
+        explicit = explicit and told.explicit
+    return Resolution("grant", explicit, numbers)
 
 
 def with_standing(said: KindState, standing: Standing) -> KindState:

@@ -13,6 +13,7 @@ from .commands import (
     bench,
     demo,
     hub,
+    hub_organisations,
     hub_registers,
     keyholder,
     log,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 policy_versions.add_to(policy.app)
 hub_registers.add_to(hub.app)
+hub_organisations.add_to(hub.app)
 node_sources.add_to(node.app)
 app.add_typer(demo.app, name="demo")
 app.add_typer(hub.app, name="hub")

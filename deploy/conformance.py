@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from nodes.errors import BadItems, NodeError
+from nodes.errors import BadItems, NodeError, SettingsError
 from nodes.outbox import Outgoing
 from nodes.publication import Publication, month_after
 from nodes.runtime import NodeRuntime, open_node
@@ -90,10 +90,12 @@ def try_out(config: Path, kind: str, bsn: str) -> Report:
         bsn: An invented number that passes the elfproef.
 
     Raises:
-        SettingsError: The node cannot start.
+        SettingsError: The node cannot start, or is of production: it would publish an invented flag there.
         BadItems: The kind or the number cannot be used.
     """
     settings = NodeSettings.load(config)
+    if settings.environment != "test":
+        raise SettingsError("environment: invented flags are published to a test environment only")
     way = Cut()
 
     def cut(away: bool) -> None:

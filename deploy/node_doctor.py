@@ -68,6 +68,9 @@ def examine(config: Path) -> list[Finding]:
 async def findings(node: NodeRuntime) -> list[Finding]:
     """What is to be said of an opened node."""
     found = [_manifest(node), await _keys(node), *await _holders(node), *await _hub(node)]
+    if not any(one.check == "clock" for one in found):
+        fix = "See hub and holders: whoever answers says what time it is."
+        found.append(Finding("clock", False, "nobody said what time it is, so it was not compared", fix))
     found += list(_mappings(node))
     if "source" in node.settings.parts:
         found += list(_outbox(node))
@@ -95,7 +98,10 @@ def _manifest(node: NodeRuntime) -> Finding:
     manifest = node.trust.manifest.current
     own = set(node.trust.node.scopes)
     lacking = sorted(own - {key.scope for key in manifest.keys if key.state == "active"})
-    detail = f"version {manifest.version}, directory version {node.trust.directory.version}"
+    detail = (
+        f"version {manifest.version}, directory version {node.trust.directory.version}, "
+        f"environment {manifest.environment}"
+    )
     if lacking:
         detail += f"; no active key for {', '.join(lacking)}"
     return Finding(

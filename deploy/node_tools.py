@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -300,8 +300,10 @@ def lookup(config: Path, bsns: Sequence[str], token: str, purpose: str, case: st
 # --- keys of calling systems -----------------------------------------------------------
 
 
-def add_api_key(config: Path, name: str, kinds: Sequence[str], roles: Sequence[str]) -> dict[str, Any]:
-    """Make an API key; the answer is the only time it is shown."""
+def add_api_key(
+    config: Path, name: str, kinds: Sequence[str], roles: Sequence[str], days: int | None = None
+) -> dict[str, Any]:
+    """Make an API key, for so many days; the answer is the only time it is shown."""
     settings = NodeSettings.load(config)
     engine = open_engine(settings.database)
     try:
@@ -312,15 +314,46 @@ def add_api_key(config: Path, name: str, kinds: Sequence[str], roles: Sequence[s
             kinds=kinds,
             roles=roles,
             now=datetime.now(UTC),
+            expires_at=_in_days(days),
         )
     finally:
         engine.dispose()
+    return {**_told_key(made), "key": shown}
+
+
+def rotate_api_key(config: Path, key_id: str, overlap_days: int, days: int | None = None) -> dict[str, Any]:
+    """A new key for the same system; the last one works for so many days more.
+
+    Raises:
+        NotAllowed: There is no such living key.
+    """
+    engine = open_engine(NodeSettings.load(config).database)
+    try:
+        made, shown = apikeys.rotate(
+            engine,
+            key_id,
+            overlap=timedelta(days=overlap_days),
+            now=datetime.now(UTC),
+            expires_at=_in_days(days),
+        )
+    finally:
+        engine.dispose()
+    return {**_told_key(made), "key": shown}
+
+
+def _in_days(days: int | None) -> datetime | None:
+    return None if days is None else datetime.now(UTC) + timedelta(days=days)
+
+
+def _told_key(key: apikeys.ApiKey) -> dict[str, Any]:
     return {
-        "id": made.id,
-        "name": made.name,
-        "kinds": sorted(made.kinds),
-        "roles": sorted(made.roles),
-        "key": shown,
+        "id": key.id,
+        "name": key.name,
+        "kinds": sorted(key.kinds),
+        "roles": sorted(key.roles),
+        "createdAt": key.created_at.isoformat(),
+        "revokedAt": key.revoked_at.isoformat() if key.revoked_at else None,
+        "expiresAt": key.expires_at.isoformat() if key.expires_at else None,
     }
 
 
@@ -328,17 +361,8 @@ def list_api_keys(config: Path) -> list[dict[str, Any]]:
     """All keys, without the keys themselves."""
     engine = open_engine(NodeSettings.load(config).database)
     try:
-        return [
-            {
-                "id": key.id,
-                "name": key.name,
-                "kinds": sorted(key.kinds),
-                "roles": sorted(key.roles),
-                "createdAt": key.created_at.isoformat(),
-                "revokedAt": key.revoked_at.isoformat() if key.revoked_at else None,
-            }
-            for key in apikeys.listed(engine)
-        ]
+        now = datetime.now(UTC)
+        return [{**_told_key(key), "lives": key.lives(now)} for key in apikeys.listed(engine)]
     finally:
         engine.dispose()
 
@@ -350,3 +374,13 @@ def revoke_api_key(config: Path, key_id: str) -> bool:
         return apikeys.revoke(engine, key_id, datetime.now(UTC))
     finally:
         engine.dispose()
+
+
+def switch_source_on(config: Path) -> bool:
+    """Let a switched-off source publish again; False where it was on."""
+
+    async def run() -> bool:
+        async with opened_node(config) as node:
+            return node.switching_off.switch_on()
+
+    return asyncio.run(run())

@@ -46,7 +46,14 @@ from index.keystore import Keystore, load_keystore
 from index.metrics import HubMetrics
 from index.policies import Policies, check_sizes, first_version
 from index.protocol.codec import b64u
-from index.protocol.directory import Directory, Manifest, NotTrusted, parse_directory, parse_manifest
+from index.protocol.directory import (
+    Directory,
+    Manifest,
+    NotTrusted,
+    check_environment,
+    parse_directory,
+    parse_manifest,
+)
 from index.protocol.http import App, Bounds, Receive, SafeHeaders, Scope, Send, problem_response
 from index.protocol.signedpolicy import parse_signers, signed_policy
 from index.protocol.tlogpolicy import LogPolicy, PolicyFileError, parse_policy
@@ -251,6 +258,7 @@ def _documents(settings: HubSettings, keystore: Keystore) -> tuple[Manifest, Dir
     pins = settings.pins()
     try:
         manifest = parse_manifest(_read(settings.manifest), pins)
+        check_environment(manifest, settings.environment)
         threshold = max(key.t for key in manifest.keys)
         directory = parse_directory(_read(settings.directory), pins, threshold)
     except NotTrusted as error:

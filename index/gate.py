@@ -133,6 +133,8 @@ class Caller:
     node_tag: bytes = b""
     policy_number: int = 0
     """The version it was let in under; a work is applied under no other."""
+    closings: int = 0
+    """How much was closed by then (`index.organisations`); nor is it applied after more was."""
 
     @property
     def statement(self) -> Statement:
@@ -355,7 +357,8 @@ class Gate:
         node = self.hub.directory.node(said.node)  # 2
         if node is None or node.oin != said.org:
             raise Unauthenticated
-        if not verify_signature(signed, [_public_key(key) for key in node.ed25519]):  # 3
+        keys = [_public_key(key) for key in node.ed25519]
+        if not verify_signature(signed, keys, self.hub.manifest.environment):  # 3
             raise Unauthenticated
         if (  # 4
             said.hub != self.hub.settings.statement_hub
@@ -382,6 +385,10 @@ class Gate:
         """
         said = caller.statement
         if not rule.classes.intersection(caller.node.classes):
+            raise NotAllowed
+        changes = self.hub.policies.registers.changes
+        if changes.shuts(self.hub.directory, caller.node, said.team):
+            # Closed by a person; the directory that the key holders signed does not say so yet.
             raise NotAllowed
         speaks = {"bron": Who.SOURCE, "burger": Who.CITIZEN}.get(said.role, Who.EMPLOYEE)
         wanted = (Who.CITIZEN, Who.EMPLOYEE) if rule.who is Who.ASKER else (rule.who,)
@@ -411,6 +418,7 @@ class Gate:
             purpose_number=purpose.number if purpose else 0,
             node_tag=caller.node_tag,
             policy_number=policy.number,
+            closings=changes.closings,
         )
 
     async def _refuse(self, caller: Caller, code: str, problem: Response) -> Response:

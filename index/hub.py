@@ -116,7 +116,9 @@ class Hub:
     unknown_retractions: UnknownRetractions = field(default_factory=UnknownRetractions)
     failed_authentications: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Per address and claimed node; such a call leaves no entry."""
-    _sources: dict[tuple[bytes, str, frozenset[str]], list[tuple[int, bytes]]] = field(default_factory=dict)
+    _sources: dict[tuple[bytes, int, str, frozenset[str]], list[tuple[int, bytes]]] = field(
+        default_factory=dict
+    )
     _postponement: dict[bytes, Postponement] = field(default_factory=dict)
 
     @property
@@ -161,7 +163,7 @@ class Hub:
 
         Follows from directory and vocabulary alone, so it is worked out once.
         """
-        key = (self.policy.hash, role, scopes)
+        key = (self.policy.hash, self.directory.version, role, scopes)
         found = self._sources.get(key)
         if found is None:
             kind = self.vocabulary.kind
@@ -178,6 +180,11 @@ class Hub:
             )
             self._sources[key] = found
         return found
+
+    def take_directory(self, directory: Directory) -> None:
+        """Go by a newer directory from the next call on."""
+        self.directory = directory
+        self._sources.clear()
 
     @property
     def postponement(self) -> Postponement:

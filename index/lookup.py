@@ -21,7 +21,7 @@ import structlog
 from starlette.responses import Response
 
 from consent.claims import Claims
-from consent.resolve import Receiver, cases_named, states_of, with_standing
+from consent.resolve import Former, Receiver, cases_named, states_of, with_standing
 from consent.state import StateUnreadable, decode
 from index.accesslog.log import Recorded, SealedBatch
 from index.decisions import Reasoned, dec_of, reasoned
@@ -183,6 +183,7 @@ class Question:
     receiver: Receiver
     purpose: Purpose
     lease_s: int
+    formers: Sequence[Former] = ()
 
     @classmethod
     def of(cls, hub: Hub, caller: Caller, tx: Tx) -> "Question":
@@ -190,7 +191,9 @@ class Question:
         asker = hub.asker(caller, tx.seconds)
         receiver = Receiver(said.org, said.team, said.role)
         purpose = hub.vocabulary.purpose(said.purpose)
-        return cls(hub, caller, tx, asker, receiver, purpose, hub.vocabulary.limits.lease_days * _DAY)
+        lease_s = hub.vocabulary.limits.lease_days * _DAY
+        formers = hub.policies.registers.changes.formers.get((said.org, said.team), ())
+        return cls(hub, caller, tx, asker, receiver, purpose, lease_s, formers)
 
     def about(self, ticket: Ticket) -> Decided:
         """Decide over all kinds of the ticket's scopes, then join with what exists."""
@@ -234,7 +237,9 @@ class Question:
         state = decode(rows.open_no_choice() if row is None else rows.open_choice(row, scope)[1])
         named = () if row is None else cases_named(state, self.receiver, self.purpose)
         ends = case_ends(self.tx, self.hub, scope, keys.idx_rel, named)
-        states = states_of(state, kinds, self.receiver, self.purpose, self.tx.now, case_ends=ends)
+        states = states_of(
+            state, kinds, self.receiver, self.purpose, self.tx.now, case_ends=ends, formers=self.formers
+        )
         claims = Claims(state.claims, self.tx.now)
         return (dict.fromkeys(states, _NEVER_CHOSE), _NO_CLAIMS) if row is None else (states, claims)
 

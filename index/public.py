@@ -3,6 +3,8 @@
 Nothing here depends on a person, and nothing is asked that could name one.
 """
 
+from email.utils import format_datetime
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -104,8 +106,15 @@ async def _health(hub: Hub, _: Request) -> Response:
         "keys": hub.manifest.origin,
         "policy": {"number": hub.policy.number, "state": policies.state},
         "log": _log_health(standing),
+        "environment": hub.manifest.environment,
     }
-    return Response(msgspec.json.encode(body), 200 if status == "up" else 503, media_type="application/json")
+    return Response(
+        msgspec.json.encode(body),
+        200 if status == "up" else 503,
+        # `node doctor` compares clocks by it; answers about people carry no time of the server.
+        headers={"Date": format_datetime(hub.clock(), usegmt=True)},
+        media_type="application/json",
+    )
 
 
 def _log_health(standing: Standing | None) -> dict[str, object]:

@@ -17,8 +17,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from index.acts import Act, Held, Refused, Signer, Sitting, signed
+from index.organisations import Changes
 from index.protocol.directory import Directory, OrganisationEntry
-from index.protocol.policy import FOREVER, ConvenantInForce, MandateInForce, OrganisationRules
+from index.protocol.policy import (
+    FOREVER,
+    ConvenantInForce,
+    FormerTeam,
+    MandateInForce,
+    OrganisationRules,
+)
 from index.settings import HubSettings
 from policy.decide import Asker
 from policy.engine import PolicyVersion
@@ -55,6 +62,20 @@ class Entry:
             return False
         return bool(self.approved_at) and max(self.begin, self.approved_at) <= seconds < self.end
 
+    def may_hold(self, seconds: int) -> bool:
+        """Whether it holds now, or can come to hold without another act than an approval."""
+        return not self.closed_at and seconds < self.end
+
+    def covers(self, other: "Entry") -> bool:
+        """Whether it gives at least what `other` gives, and at least as long."""
+        if self.what != other.what or self.closed_at or not self.approved_at:
+            return False
+        if not (self.begin <= other.begin and other.end <= self.end):
+            return False
+        if self.what == "mandate":
+            return bool(self.detail["act"] == other.detail["act"])
+        return all(set(other.detail[name]) <= set(self.detail[name]) for name in ("kinds", "purposes"))
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -81,6 +102,8 @@ class Registers:
 
     entries: Mapping[int, Entry] = field(default_factory=dict)
     profiles: tuple[Profile, ...] = ()
+    changes: Changes = field(default_factory=Changes)
+    """Of who takes part (`index.organisations`)."""
 
     def after(self, acts: Sequence[Held]) -> "Registers":
         """These registers with more acts."""
@@ -91,7 +114,12 @@ class Registers:
                 _fold_entry(entries, seq, act, what, verb)
             elif what == "profile":
                 _fold_profile(profiles, seq, act, verb)
-        return Registers(entries, tuple(profiles))
+        changes = self.changes.after(acts)
+        for oin, at in changes.left().items():
+            for id_, entry in entries.items():
+                if entry.organisation == oin and not entry.closed_at:
+                    entries[id_] = replace(entry, closed_at=at)
+        return Registers(entries, tuple(profiles), changes)
 
     def profile_of(self, oin: str, then: int | None = None) -> str:
         """The profile of an organisation now, or at an instant; `basis` where nothing was set."""
@@ -124,6 +152,7 @@ class Registers:
     def published(self) -> list[OrganisationRules]:
         """What holds or is to hold, per organisation that has anything registered; for everybody to read."""
         known = {p.organisation for p in self.profiles} | {e.organisation for e in self.entries.values()}
+        known |= {oin for oin, _ in self.changes.formers}
         return [
             OrganisationRules(
                 oin,
@@ -135,6 +164,17 @@ class Registers:
                 tuple(
                     MandateInForce(e.detail["act"], e.detail["decision"], *_period(e))
                     for e in self._open("mandate", oin)
+                ),
+                tuple(
+                    FormerTeam(
+                        team,
+                        one.organisation,
+                        one.team,
+                        int(one.since.timestamp()) if one.since else 0,
+                    )
+                    for (own, team), found in sorted(self.changes.formers.items())
+                    for one in found
+                    if own == oin
                 ),
             )
             for oin in sorted(known)

@@ -52,7 +52,7 @@ from index.errors import (
     place_of,
     problem_of,
 )
-from index.gate import Refusal
+from index.gate import Caller, Refusal
 from index.metrics import HubMetrics
 from index.policies import Policies
 from index.protocol.entry import Alike, EntryDraft
@@ -392,8 +392,8 @@ class Sequencer:
         """One work. A refusal before its first write is an answer like any other, and recorded."""
         caller = work.caller
         if caller is not None:
-            if self._policies and caller.policy_number not in (0, self._policies.current.number):
-                # It was let in under another version than is in force now: not half under each.
+            if self._policies and not isinstance(work, Refusal) and _late(caller, self._policies):
+                # Let in under another version, or before somebody closed something: not half under each.
                 return PolicyChanged()
             tag = tag_of(caller.statement.node, caller.statement.jti)
             try:
@@ -506,3 +506,11 @@ def _is_disk_error(error: BaseException) -> bool:
     cause = error.__cause__ if isinstance(error, _CommitFailed) else error
     code = getattr(getattr(cause, "orig", None), "sqlite_errorcode", 0)
     return code & 0xFF == _SQLITE_IOERR
+
+
+def _late(caller: Caller, policies: Policies) -> bool:
+    """Whether it was let in under something else than is in force in this transaction."""
+    if not caller.policy_number:
+        return False
+    now = policies.current.number, policies.registers.changes.closings
+    return (caller.policy_number, caller.closings) != now

@@ -23,6 +23,7 @@ from index.accesslog.errors import LogError
 from index.acts import HistoryBroken
 from index.keystore import KeystoreError
 from index.protocol.codec import b64u
+from index.protocol.directory import Adopted, NotTrusted, parse_directory
 from index.protocol.entry import EntryDraft
 from index.protocol.note import origin_of
 
@@ -50,12 +51,34 @@ class Upkeep:
 
     def _run(self) -> None:
         while not self._over.wait(self._hub.settings.upkeep_seconds):
-            for part in (self.heads, self.sample, self.erase):
+            for part in (self.directory, self.heads, self.sample, self.erase):
                 try:
                     part()
                 except (LogError, HistoryBroken, DBAPIError, KeystoreError, OSError) as error:
                     # One part must not keep the others from their term; the next round tries again.
                     log.error("upkeep_failed", part=part.__name__, error=type(error).__name__)
+
+    def directory(self) -> bool:
+        """Take a newer directory that the key holders signed; True when there was one.
+
+        A class of organisation that no organisation had needs a new start: Cedar was not asked for it.
+        """
+        hub = self._hub
+        pins, threshold = hub.settings.pins(), max(key.t for key in hub.manifest.keys)
+        try:
+            found = parse_directory(hub.settings.directory.read_bytes(), pins, threshold)
+            adopted = Adopted(hub.directory, hub.clock())
+            if not adopted.adopt(found, hub.clock()):
+                return False
+        except NotTrusted as error:
+            log.error("directory_refused", rule=str(error))
+            return False
+        if {one.class_ for one in found.organisations} - {one.class_ for one in hub.directory.organisations}:
+            log.error("directory_needs_restart", version=found.version)
+            return False
+        hub.take_directory(found)
+        log.info("directory_adopted", version=found.version)
+        return True
 
     def heads(self) -> int:
         """Record the newest line of each chain, once a day (UTC); how many entries were written."""

@@ -76,6 +76,7 @@ from .errors import (
     Refused,
     SettingsError,
     ShrinkStops,
+    SourceOff,
     SourceUnreachable,
     UnknownCrisis,
     UnknownInquiry,
@@ -103,6 +104,7 @@ _XML = frozenset({"application/xml", "text/xml"})
 
 PROBLEMS: dict[type[NodeError], Problem] = {
     BadInput: Problem("bad-input", 400, "The request is wrong"),
+    SourceOff: Problem("source-off", 409, "This source was switched off; nothing was done"),
     BadItems: Problem("bad-input", 400, "The request is wrong"),
     ShrinkStops: Problem("shrinks-too-much", 409, "The list lost too much; nothing was done"),
     SourceUnreachable: Problem(
@@ -641,7 +643,7 @@ async def _answer(rule: ApiRoute, node: NodeRuntime, request: Request) -> Respon
     presented = request.headers.get("x-api-key", "")
     if rule.callback and not presented:
         presented = request.headers.get("authorization", "").removeprefix("Bearer ")
-    key = await asyncio.to_thread(apikeys.find, node.engine, presented)  # 1
+    key = await asyncio.to_thread(apikeys.find, node.engine, presented, node.now())  # 1
     if key is None:
         return problem_response(NO_KEY, "Send a key of this node in X-API-Key.")
     employee = await _employee(node, request, key) if rule.employee else None  # 2

@@ -1,6 +1,7 @@
 """API keys of the organisation's own systems: what they may publish and which roles they may state.
 
-A key is shown once, when it is made. The store keeps its SHA-256 only; a key
+A key is shown once, when it is made. It may have an end; `rotate` gives a system a
+new one while the last one still works for some days. The store keeps its SHA-256 only; a key
 has 256 random bits, so nothing slower is needed.
 """
 
@@ -9,14 +10,14 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, insert, or_, select, update
 
 from policy.vocabulary import Vocabulary
 
-from .errors import BadInput
+from .errors import BadInput, NotAllowed
 from .store.database import reading, writing
 from .store.tables import apikey
 
@@ -33,6 +34,11 @@ class ApiKey:
     roles: frozenset[str]
     created_at: datetime
     revoked_at: datetime | None
+    expires_at: datetime | None = None
+
+    def lives(self, now: datetime) -> bool:
+        """Whether it opens anything at this moment (UTC)."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 def add(
@@ -43,15 +49,17 @@ def add(
     kinds: Sequence[str] = (),
     roles: Sequence[str] = (),
     now: datetime,
+    expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """Make a key; the second of the pair is shown once and kept nowhere.
 
     Args:
         kinds: Kinds that the system may publish and retract; none: it may not publish.
         roles: Roles that its employee tokens may state; none: it may not look.
+        expires_at: UTC; from then on it opens nothing. None: until it is revoked.
 
     Raises:
-        BadInput: A kind or role that the vocabulary does not have, or no name.
+        BadInput: A kind or role that the vocabulary does not have, no name, or an end that is past.
     """
     if not name.strip() or len(name) > 100:
         raise BadInput("name", "length", "A name has 1 to 100 characters.")
@@ -59,20 +67,65 @@ def add(
         raise BadInput("kinds", "unknown-kind", "A kind is not in the vocabulary.")
     if not all(vocabulary.has_role(code) for code in roles):
         raise BadInput("roles", "unknown-role", "A role is not in the vocabulary.")
+    if expires_at is not None and expires_at <= now:
+        raise BadInput("expires", "past", "The end of a key lies ahead.")
     presented = _PREFIX + secrets.token_urlsafe(32)
-    made = ApiKey("key-" + secrets.token_hex(4), name, frozenset(kinds), frozenset(roles), now, None)
+    made = ApiKey(_new_id(), name, frozenset(kinds), frozenset(roles), now, None, expires_at)
     with writing(engine) as connection:
-        connection.execute(
-            insert(apikey).values(
-                id=made.id,
-                name=name,
-                digest=_digest(presented),
-                kinds=json.dumps(sorted(made.kinds)),
-                roles=json.dumps(sorted(made.roles)),
-                created_at=int(now.timestamp() * 1000),
-            )
-        )
+        _insert(connection, made, presented)
     return made, presented
+
+
+def rotate(
+    engine: Engine, key_id: str, *, overlap: timedelta, now: datetime, expires_at: datetime | None = None
+) -> tuple[ApiKey, str]:
+    """A new key for the same system; the last one works for so long, and never longer than it would.
+
+    Args:
+        overlap: From now; zero ends the last key at once.
+        expires_at: End of the new key, as in `add`.
+
+    Raises:
+        NotAllowed: There is no such living key.
+        BadInput: A negative overlap, or an end that is past.
+    """
+    if overlap < timedelta():
+        raise BadInput("overlap", "negative", "The overlap is not negative.")
+    if expires_at is not None and expires_at <= now:
+        raise BadInput("expires", "past", "The end of a key lies ahead.")
+    presented = _PREFIX + secrets.token_urlsafe(32)
+    with writing(engine) as connection:
+        row = connection.execute(select(apikey).where(apikey.c.id == key_id)).one_or_none()
+        last = None if row is None else _key(row)
+        if last is None or not last.lives(now):
+            raise NotAllowed("no-living-key")
+        made = ApiKey(_new_id(), last.name, last.kinds, last.roles, now, None, expires_at)
+        _insert(connection, made, presented)
+        end = min(now + overlap, last.expires_at or now + overlap)
+        connection.execute(update(apikey).where(apikey.c.id == key_id).values(expires_at=_ms(end)))
+    return made, presented
+
+
+def _new_id() -> str:
+    return "key-" + secrets.token_hex(4)
+
+
+def _insert(connection: Connection, made: ApiKey, presented: str) -> None:
+    connection.execute(
+        insert(apikey).values(
+            id=made.id,
+            name=made.name,
+            digest=_digest(presented),
+            kinds=json.dumps(sorted(made.kinds)),
+            roles=json.dumps(sorted(made.roles)),
+            created_at=_ms(made.created_at),
+            expires_at=None if made.expires_at is None else _ms(made.expires_at),
+        )
+    )
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def listed(engine: Engine) -> list[ApiKey]:
@@ -93,13 +146,17 @@ def revoke(engine: Engine, key_id: str, now: datetime) -> bool:
     return result.rowcount == 1
 
 
-def find(engine: Engine, presented: str) -> ApiKey | None:
-    """The living key behind what a caller presents. Read each time, so a revocation holds at once."""
+def find(engine: Engine, presented: str, now: datetime) -> ApiKey | None:
+    """The key behind what a caller presents. Read each time: a revocation or an end holds at once."""
     if not presented.startswith(_PREFIX) or len(presented) > 100:
         return None
     with reading(engine) as connection:
         row = connection.execute(
-            select(apikey).where(apikey.c.digest == _digest(presented), apikey.c.revoked_at.is_(None))
+            select(apikey).where(
+                apikey.c.digest == _digest(presented),
+                apikey.c.revoked_at.is_(None),
+                or_(apikey.c.expires_at.is_(None), apikey.c.expires_at > _ms(now)),
+            )
         ).one_or_none()
     return None if row is None else _key(row)
 
@@ -115,5 +172,10 @@ def _key(row: Row[Any]) -> ApiKey:
         frozenset(json.loads(row.kinds)),
         frozenset(json.loads(row.roles)),
         datetime.fromtimestamp(row.created_at / 1000, UTC),
-        None if row.revoked_at is None else datetime.fromtimestamp(row.revoked_at / 1000, UTC),
+        _moment(row.revoked_at),
+        _moment(row.expires_at),
     )
+
+
+def _moment(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)

@@ -908,6 +908,7 @@ class Citizens:
             PossibleAsker(
                 rules.asker(organisation, role.code, purpose, seconds),
                 AskingTeam(organisation.oin, team.id, role.code),
+                rules.formers(organisation.oin, team.id),
             )
             for organisation in self._looking()
             for team in organisation.teams

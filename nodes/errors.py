@@ -96,6 +96,10 @@ class SourceUnreachable(NodeError):
         self.reason = reason
 
 
+class SourceOff(NodeError):
+    """The source was switched off: nothing is published until it is switched on again."""
+
+
 class UnknownReference(NodeError):
     """No flag with this local reference was ever published by this node."""
 

@@ -22,7 +22,7 @@ import httpx
 import msgspec
 from nacl.signing import SigningKey
 
-from index.protocol.codec import EncodingError, unb64u
+from index.protocol.codec import EncodingError, Environment, unb64u
 from index.protocol.entry import EntryError, kinds_shown, parse_asker, statement_of
 from index.protocol.messages import (
     AssistedAnswer,
@@ -113,6 +113,7 @@ class Hub:
         hub_id: Names the log and is the issuer of receipts.
         log_vkey, receipt_key: Pinned; what the hub signs counts under these only.
         now: Clock, UTC.
+        environment: What is signed counts in this one only.
         proven: Told of each line that an answer proved, so that its confirmation can be fetched later.
         postpones: Whether notice of a line is postponed, by the asker's role and the kinds it names.
     """
@@ -128,6 +129,7 @@ class Hub:
         log_vkey: str,
         receipt_key: bytes,
         now: Callable[[], datetime],
+        environment: Environment = "production",
         observe: Callable[[str, float], None] = lambda _route, _seconds: None,
         proven: Callable[[CheckedEntry], None] = lambda _entry: None,
         postpones: Callable[[str, Sequence[int]], bool] = lambda _role, _shown: False,
@@ -140,6 +142,7 @@ class Hub:
         self._node = node
         self._oin = oin
         self._key = SigningKey(signing_key)
+        self._environment = environment
         self._log_vkey = log_vkey
         self._receipt_key = receipt_key
         self._now = now
@@ -196,7 +199,9 @@ class Hub:
             then.node,
             then.org,
         )
-        own = verify_signature(Signed(said, canonical(said), signature), [bytes(self._key.verify_key)])
+        own = verify_signature(
+            Signed(said, canonical(said), signature), [bytes(self._key.verify_key)], self._environment
+        )
         if not same or not own:
             raise ReceiptInvalid("the entry does not hold the statement that was sent")
         return entry
@@ -440,7 +445,7 @@ class Hub:
             purpose=asking.purpose,
             case=asking.case,
         )
-        headers = sign_statement(statement, self._key)
+        headers = sign_statement(statement, self._key, self._environment)
         sent = Signed(statement, canonical(statement), unb64u(headers["Vlagwijzer-Signature"], 64))
         begun = time.perf_counter()
         try:

@@ -38,14 +38,14 @@ from index.protocol.messages import (
 from index.protocol.points import seal_points
 
 from .bsn import Bsn
-from .errors import Wrong
+from .errors import SourceOff, Wrong
 from .persons import open_bsn, person_tag, seal_bsn
 from .publication import Publication
 from .retraction import rtag_of, secret_of
 from .settings import NodeKeys
 from .store.database import reading, writing
 from .store.seal import seal, unseal
-from .store.tables import counter, flag, item, message, receipt, rejected, waiting
+from .store.tables import counter, flag, item, message, receipt, rejected, switch_off, waiting
 from .store.tables import cursor as cursor_table
 
 PUBLICATIONS = "/v1/publications"
@@ -248,9 +248,14 @@ class Outbox:
             cursor: Advances together with the messages it stands for. Advancing it
                 first would lose a change if the process died in between.
             memory: What the connector remembers, in this transaction too.
+
+        Raises:
+            SourceOff: Something is published, and the source was switched off.
         """
         names = [*(p.local_ref for p in publications), *retractions]
         with writing(self._engine) as connection:
+            if publications and is_off(connection):
+                raise SourceOff("The source is switched off. Nothing was done.")
             plan = _Plan(origin, _Counter(connection), _flags(connection, names))
             for local_ref in retractions:
                 if (old := plan.known.get(local_ref)) is not None:
@@ -738,3 +743,8 @@ def waiting_counts(connection: Connection) -> tuple[int, int, int | None]:
         if at is not None
     ]
     return items + held, held, min(oldest, default=None)
+
+
+def is_off(connection: Connection) -> bool:
+    """Whether the source was switched off (`nodes.switching_off`), in the caller's own transaction."""
+    return connection.scalar(select(switch_off.c.id).where(switch_off.c.off_at.is_not(None))) is not None

@@ -79,6 +79,8 @@ class Guest:
     counter: Counter | None = None
     """At a counter, which opens nothing: whoever has one is never here as a citizen too."""
     name: str = field(default="", repr=False)
+    id: str = field(default="", repr=False)
+    """Pseudonymous id of an employee at this node: tells two colleagues apart."""
 
 
 NOT_NOW = {
@@ -111,7 +113,7 @@ def page_settings(node: NodeSettings) -> PageSettings:
     return PageSettings(
         process_id=node.node_id.replace(".", "-")[:40],
         origin=node.url,
-        demo=node.practice,
+        demo=node.environment == "test",
         trust_separation=node.trust_separation,
         login=LoginSettings(
             issuer=login.issuer,
@@ -241,12 +243,9 @@ async def _colleague(node: NodeRuntime, identity: Identity) -> Guest:
     role = _looking_role(node, identity.roles) if "desk" in settings.parts else ""
     if not role and not manages:
         raise NotForYou
-    employee = (
-        Employee(employee_id(node.keys.secret, identity.subject), role, identity.team, identity.name)
-        if role
-        else None
-    )
-    return Guest(employee, manages, name=identity.name)
+    id_ = employee_id(node.keys.secret, identity.subject)
+    employee = Employee(id_, role, identity.team, identity.name) if role else None
+    return Guest(employee, manages, name=identity.name, id=id_)
 
 
 def _looking_role(node: NodeRuntime, roles: Iterable[str]) -> str:

@@ -12,10 +12,12 @@ Source: docs/design/policy-and-consent.md, "Effect preview".
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import httpx
 import structlog
 
+from consent.resolve import Former
 from index.protocol.directory import Directory, OrganisationEntry
 from index.protocol.policy import OrganisationRules, PolicyAnswer, PolicyNotSigned, check_policy
 from index.protocol.receipt import pinned_log_key
@@ -45,6 +47,19 @@ class InForce:
         """The profile of an organisation."""
         found = self.organisations.get(oin)
         return found.profile if found else BASIS
+
+    def formers(self, oin: str, team: str) -> tuple[Former, ...]:
+        """Under which names the people of a team asked before a merger."""
+        rules = self.organisations.get(oin)
+        return tuple(
+            Former(
+                one.former_organisation,
+                one.former_team,
+                datetime.fromtimestamp(one.since, UTC) if one.since else None,
+            )
+            for one in (rules.formers if rules else ())
+            if one.team == team
+        )
 
     def asker(self, organisation: OrganisationEntry, role: str, purpose: str, seconds: int) -> Asker:
         """Who asks, with what is registered at an instant (Unix seconds), as the hub reads it."""

@@ -456,6 +456,7 @@ class Pseudonymiser:
             nonce=nonce,
             grant=question.grant,
             groups=blinded.items(),
+            environment=question.manifest.environment,
         )
         return EvaluateRequest(
             node=self._node,

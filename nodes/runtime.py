@@ -44,6 +44,7 @@ from .sender import Sender
 from .settings import NodeKeys, NodeSettings
 from .source import SourceDesk
 from .store.database import open_engine
+from .switching_off import SwitchingOff
 from .trust import Trust, establish
 from .visits import Visits
 from .witness.witness import Witness
@@ -64,6 +65,7 @@ class NodeRuntime:
     declarations: Declarations
     source: SourceDesk
     disputes: Disputes
+    switching_off: SwitchingOff
     trust: Trust
     engine: Engine
     outbox: Outbox
@@ -147,6 +149,7 @@ def open_node(
         log_vkey=settings.hub_log_vkey,
         receipt_key=settings.receipt_key(),
         now=now,
+        environment=settings.environment,
         observe=figures.hub,
         proven=confirmed.remember,
         postpones=Postponement.of(vocabulary).postpones,
@@ -246,6 +249,7 @@ def open_node(
         declarations=Declarations(citizens, outbox, sender, trust, vocabulary, secret=keys.secret, now=now),
         source=source,
         disputes=Disputes(hub, outbox, intake, vocabulary, now=now),
+        switching_off=SwitchingOff(engine, outbox, name=settings.organisation_name, now=now),
         trust=trust,
         engine=engine,
         outbox=outbox,

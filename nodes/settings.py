@@ -241,8 +241,6 @@ class NodeSettings(ProcessSettings):
     directory_url: str
     vocabulary_file: Path | None = None
     """Absent: the packaged starting vocabulary."""
-    practice: bool = False
-    """Demo: every page says that no real people are in it."""
 
     portal_node: str = ""
     """Desk: id of the portal whose address stands in a code for the citizen's phone.

@@ -29,6 +29,7 @@ from index.protocol.directory import (
     NodeEntry,
     NotTrusted,
     OrganisationEntry,
+    check_environment,
     encode,
     parse_directory,
     parse_manifest,
@@ -51,6 +52,7 @@ class Trust:
     ) -> None:
         self._settings = settings
         self._now = now
+        check_environment(manifest, settings.environment)
         self.manifest = Adopted(manifest, now())
         self._directory = Adopted(directory, now())
         entry = directory.node(settings.node_id)
@@ -99,6 +101,7 @@ class Trust:
 
     def _take_manifest(self, raw: bytes) -> None:
         manifest = parse_manifest(raw, self._settings.pins())
+        check_environment(manifest, self._settings.environment)
         if self.manifest.adopt(manifest, self._now()):
             _keep(self._settings, manifest)
 

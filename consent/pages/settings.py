@@ -88,7 +88,7 @@ class PageSettings(BaseModel):
     provider sends the browser back to `<origin>/login/terug`."""
     login: LoginSettings
     demo: bool = False
-    """Shows "Oefenomgeving. Geen echte mensen." on every page."""
+    """Shows "Oefenomgeving. Geen echte mensen." on every page; follows from the manifest's environment."""
     trust_separation: Literal["none", "organisations"] = "none"
     """`none` shows "Alles draait bij één partij." on every page."""
     idle_minutes: int = Field(default=15, ge=1, le=60)

@@ -6,7 +6,7 @@ leaves the sending to the running node, or to `sync`.
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ keys = typer.Typer(no_args_is_help=True, help="API keys of the organisation's ow
 app.add_typer(keys, name="apikey")
 
 Config = Annotated[Path, typer.Option("--config", help="Settings of this node (TOML).")]
+Days = Annotated[int | None, typer.Option(help="Days until it ends; absent: it has no end.", min=1)]
 BsnFile = Annotated[
     Path | None, typer.Option("--bsn-file", help="File with the number, one a line; absent: standard input.")
 ]
@@ -37,6 +38,29 @@ def serve_node(config: Config = Path("node.toml")) -> None:
         from deploy.processes import serve_node as serve
 
         serve(config)
+
+
+@app.command("join")
+def join(
+    *,
+    oin: Annotated[str, typer.Option("--organisation", help="OIN of the organisation.")],
+    request: Annotated[Path, typer.Option("--request", help="Request file to write, for the hub's people.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Domain that it works in; repeat for more. Absent: all six.")
+    ] = None,
+    config: Config = Path("node.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Make the key files that are missing, and a request to be let in. It holds nothing secret."""
+    with plainly():
+        from deploy.joining import ask_to_join
+
+        made = ask_to_join(config, oin, request, scope or [])
+        text = (
+            f"{request} is made; send it to the people of the hub.\n"
+            f"Read them this fingerprint by telephone:\n{made['fingerprint']}"
+        )
+        emit(made, as_json, text)
 
 
 @app.command("publish")
@@ -164,9 +188,11 @@ def status(config: Config = Path("node.toml"), as_json: AsJson = False) -> None:
 
 @keys.command("add")
 def add_key(
+    *,
     name: Annotated[str, typer.Argument(help="Name of the calling system.")],
     kind: Annotated[list[str] | None, typer.Option(help="Kind it may publish; repeat for more.")] = None,
     role: Annotated[list[str] | None, typer.Option(help="Role it may state; repeat for more.")] = None,
+    days: Days = None,
     config: Config = Path("node.toml"),
     as_json: AsJson = False,
 ) -> None:
@@ -174,7 +200,7 @@ def add_key(
     with plainly():
         from deploy.node_tools import add_api_key
 
-        made = add_api_key(config, name, kind or [], role or [])
+        made = add_api_key(config, name, kind or [], role or [], days)
         emit(made, as_json, f"{made['key']}\nThis key is not shown again. Its id is {made['id']}.")
 
 
@@ -186,11 +212,50 @@ def list_keys(config: Config = Path("node.toml"), as_json: AsJson = False) -> No
 
         found = list_api_keys(config)
         lines = [
-            f"{key['id']}  {key['name']}  {', '.join(key['kinds'] + key['roles'])}"
-            + ("  (revoked)" if key["revokedAt"] else "")
+            f"{key['id']}  {key['name']}  {', '.join(key['kinds'] + key['roles'])}" + _state_of_key(key)
             for key in found
         ]
         emit({"keys": found}, as_json, "\n".join(lines) or "No keys.")
+
+
+def _state_of_key(key: dict[str, Any]) -> str:
+    if key["revokedAt"]:
+        return "  (revoked)"
+    if key["expiresAt"]:
+        return f"  ({'until' if key['lives'] else 'ended'} {key['expiresAt'][:16]})"
+    return ""
+
+
+@keys.command("rotate")
+def rotate_key(
+    *,
+    key_id: Annotated[str, typer.Argument(help="Id from `apikey list`.")],
+    overlap: Annotated[int, typer.Option(help="Days for which the last key still works.", min=0)] = 7,
+    days: Days = None,
+    config: Config = Path("node.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """A new key for the same system; the last one ends after the overlap. The new one is shown once."""
+    with plainly():
+        from deploy.node_tools import rotate_api_key
+
+        made = rotate_api_key(config, key_id, overlap, days)
+        text = (
+            f"{made['key']}\nThis key is not shown again. Its id is {made['id']}. "
+            f"{key_id} works for {overlap} days more."
+        )
+        emit(made, as_json, text)
+
+
+@app.command("switch-on")
+def switch_on(config: Config = Path("node.toml"), as_json: AsJson = False) -> None:
+    """Let a source that was switched off publish again. What was taken back stays so."""
+    with plainly():
+        from deploy.node_tools import switch_source_on
+
+        if not switch_source_on(config):
+            raise fail("The source is not switched off.", FAILED)
+        emit({"state": "on"}, as_json, "On. Nothing is published before a source or system says so.")
 
 
 @keys.command("revoke")

@@ -238,6 +238,7 @@ def _manifest(
         hub=HubEntry(plan.HUB_ID, [b64u(keystore.points_public)]),
         keys=keys,
         sigs={},
+        environment="test",
     )
 
 
@@ -347,6 +348,7 @@ def _holder_settings(holder: plan.Holder, base: int, pinned: Mapping[str, str]) 
         "shares_dir": "shares",
         "database": "counters.sqlite",
         "trust_separation": "none",
+        "environment": "test",
         "holders": dict(pinned),
     }
 
@@ -362,11 +364,11 @@ def _hub_settings(home: Path, base: int, pinned: Mapping[str, str]) -> dict[str,
         "directory": "directory.json",
         "log_policy": "log-policy.txt",
         "trust_separation": "none",
+        "environment": "test",
         "holders": dict(pinned),
         "pages": {
             "process_id": "hub",
             "origin": plan.url(base, plan.HUB_OFFSET),
-            "demo": True,
             "trust_separation": "none",
             "login": {
                 "issuer": plan.url(base, plan.OFFICER_ISSUER.offset),
@@ -404,7 +406,7 @@ def _node_settings(
         "manifest_url": f"{plan.loopback(base, plan.HOLDERS[0].offset)}/v1/manifest",
         "directory_url": f"{plan.loopback(base, plan.HUB_OFFSET)}/v1/directory",
         "trust_separation": "none",
-        "practice": True,
+        "environment": "test",
         "holders": dict(pinned),
     }
     if node.id in plan.WITNESSES:

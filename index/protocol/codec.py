@@ -6,10 +6,13 @@ Source: docs/design/pseudonyms.md, "Values and encodings"; RFC 8785 (JCS).
 import binascii
 import struct
 import unicodedata
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import rfc8785
+
+Environment = Literal["production", "test"]
+"""What a federation is for: `test` has no real people, and its nodes are refused in production."""
 
 SCOPES = ("geld", "werk", "zorg", "jeugd", "onderwijs", "veiligheid")
 """Flag domains in the order of their bits: `geld` is bit 0."""

@@ -22,7 +22,7 @@ from msgspec import Meta
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
-from .codec import EncodingError, b64u, jcs, lp, unb64u
+from .codec import EncodingError, Environment, b64u, jcs, lp, unb64u
 from .messages import B64, Instant, Message, ScopeCode
 
 SUITE = "ristretto255-SHA512"
@@ -97,7 +97,7 @@ class ScopeKey(Message, frozen=True):
         return int(self.kid.rpartition(".e")[2])
 
 
-class Manifest(Message, frozen=True, dict=True):
+class Manifest(Message, frozen=True, dict=True, omit_defaults=True):
     """What the key holders together say about keys. Only `parse_manifest` gives one to trust."""
 
     version: Number
@@ -107,6 +107,8 @@ class Manifest(Message, frozen=True, dict=True):
     hub: HubEntry
     keys: Annotated[list[ScopeKey], Meta(min_length=1, max_length=200)]
     sigs: dict[Identifier, B64]
+    environment: Environment = "production"
+    """`test`: no real people. Left out where it is `production`: earlier manifests keep their bytes."""
 
     @cached_property
     def _by_kid(self) -> dict[str, ScopeKey]:
@@ -388,6 +390,16 @@ def parse_directory(raw: bytes, pinned: Mapping[str, bytes], threshold: int) -> 
     directory = _decode(raw, Directory)
     if len(_valid_signers(directory, pinned)) < max(threshold, 1):
         raise NotTrusted(f"signatures of {max(threshold, 1)} key holders are needed")
+    check_directory(directory)
+    return directory
+
+
+def check_directory(directory: Directory) -> None:
+    """The rules of a directory, whoever signed it.
+
+    Raises:
+        NotTrusted: Names the rule.
+    """
     nodes, organisations = directory.nodes, directory.organisations
     _unique("node ids", [node.id for node in nodes])
     _unique("node numbers", [node.number for node in nodes])
@@ -409,7 +421,16 @@ def parse_directory(raw: bytes, pinned: Mapping[str, bytes], threshold: int) -> 
     _unique("signing keys", [key for node in nodes for key in node.ed25519])
     for broker in directory.brokers:
         _bytes(broker.ed25519, 32)
-    return directory
+
+
+def check_environment(manifest: Manifest, environment: Environment) -> None:
+    """A process of one environment goes by no manifest of the other.
+
+    Raises:
+        NotTrusted: Which of the two is which.
+    """
+    if manifest.environment != environment:
+        raise NotTrusted(f"it is of environment {manifest.environment}, and this process is {environment}")
 
 
 class Adopted(Generic[Document]):

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from msgspec import Meta
 from nacl.signing import SigningKey
 
-from .codec import SCOPES, EncodingError, lp, u16, u32, unb64u
+from .codec import SCOPES, EncodingError, Environment, lp, u16, u32, unb64u
 from .directory import CLASSES, Directory, EvaluationClass, Identifier, Kid, Manifest, Number
 from .messages import B64, Message
 
@@ -93,6 +93,7 @@ def request_bytes(
     nonce: str,
     grant: str,
     groups: Iterable[tuple[str, Sequence[bytes]]],
+    environment: Environment = "production",
 ) -> bytes:
     """The bytes that a node signs for one holder: another holder cannot use them.
 
@@ -100,9 +101,11 @@ def request_bytes(
         holder: Id of the holder that is asked.
         ts: Unix seconds as decimal text.
         groups: Kid and blinded elements (32 bytes each), in the order sent.
+        environment: What is signed in one does not verify in the other.
     """
     listed = list(groups)
-    message = b"vlagwijzer/evaluate/v1" + lp(holder) + lp(node) + u32(version) + lp(class_)
+    tag = b"vlagwijzer/evaluate/v1" if environment == "production" else b"vlagwijzer/evaluate/v1/test"
+    message = tag + lp(holder) + lp(node) + u32(version) + lp(class_)
     message += lp(ts) + lp(nonce) + lp(grant) + u16(len(listed))
     for kid, blinded in listed:
         message += lp(kid) + u16(len(blinded)) + hashlib.sha256(b"".join(blinded)).digest()

@@ -47,6 +47,18 @@ class MandateInForce(Message, frozen=True):
     end: int
 
 
+class FormerTeam(Message, frozen=True):
+    """A team whose people asked under another name before a merger: nothing opens by the new one alone.
+
+    `since` (Unix seconds): from when on they ask as `team`; 0 as long as the key holders have not signed it.
+    """
+
+    team: str
+    former_organisation: str
+    former_team: str
+    since: int
+
+
 class OrganisationRules(Message, frozen=True):
     """What is registered for one organisation. One that is not listed has the profile `basis` and no more."""
 
@@ -54,6 +66,7 @@ class OrganisationRules(Message, frozen=True):
     profile: str
     convenants: tuple[ConvenantInForce, ...] = ()
     mandates: tuple[MandateInForce, ...] = ()
+    formers: tuple[FormerTeam, ...] = ()
 
 
 class PolicyAnswer(Message, frozen=True):

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from .codec import EncodingError, unb64u
+from .codec import EncodingError, Environment, unb64u
 
 
 def reads(prefix: str) -> SettingsConfigDict:
@@ -38,6 +38,9 @@ class ProcessSettings(BaseSettings):
     """Pinned Ed25519 public keys of the key holders by id, delivered out of band."""
     trust_separation: Literal["none", "organisations"] = "none"
     """`none` as long as hub, key holders and nodes are run by one party; `/health` and all screens say so."""
+    environment: Environment = "production"
+    """Must be that of the manifest, else the process does not start. With `test` every page says that no real
+    people are in it, and nothing that it signs counts in production, nor the other way round."""
 
     @classmethod
     def settings_customise_sources(

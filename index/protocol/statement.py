@@ -22,7 +22,7 @@ from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey
 
-from .codec import EncodingError, b64u, place_of, unb64u
+from .codec import EncodingError, Environment, b64u, place_of, unb64u
 
 STATEMENT_HEADER = "Vlagwijzer-Statement"
 SIGNATURE_HEADER = "Vlagwijzer-Signature"
@@ -33,7 +33,10 @@ JTI_WINDOW_S = 180
 
 MAX_STATEMENT = 2048
 _SIGNATURE, _PUBLIC_KEY = 64, 32
-_TAG = b"vlagwijzer/request/v1\n"
+_TAGS: Mapping[Environment, bytes] = {
+    "production": b"vlagwijzer/request/v1\n",
+    "test": b"vlagwijzer/request/v1/test\n",
+}
 
 Activity = Literal[
     "lookup",
@@ -188,12 +191,17 @@ def make_statement(
         raise StatementError(f"a field of the statement has a wrong form: {place_of(error)}") from None
 
 
-def sign_statement(statement: Statement, key: SigningKey) -> dict[str, str]:
-    """The two request headers that carry a statement and its signature."""
+def sign_statement(
+    statement: Statement, key: SigningKey, environment: Environment = "production"
+) -> dict[str, str]:
+    """The two request headers that carry a statement and its signature.
+
+    What is signed in one environment never verifies in the other, whatever a node was set to call.
+    """
     raw = canonical(statement)
     return {
         STATEMENT_HEADER: b64u(raw),
-        SIGNATURE_HEADER: b64u(key.sign(_TAG + raw).signature),
+        SIGNATURE_HEADER: b64u(key.sign(_TAGS[environment] + raw).signature),
     }
 
 
@@ -228,9 +236,17 @@ def parse_statement(headers: Mapping[str, str]) -> Signed:
     return Signed(statement, raw, signature)
 
 
-def verify_signature(signed: Signed, public_keys: Iterable[bytes]) -> bool:
-    """Whether one of the node's listed keys (32 bytes each) made the signature."""
-    return any(_verifies(signed.raw, signed.signature, key) for key in public_keys)
+def verify_signature(
+    signed: Signed, public_keys: Iterable[bytes], environment: Environment | None = None
+) -> bool:
+    """Whether one of the node's listed keys (32 bytes each) made the signature.
+
+    Args:
+        environment: Only a signature of this one counts. None where a log is read back: its
+            statements name the hub, and so say themselves where they were meant for.
+    """
+    tags = list(_TAGS.values()) if environment is None else [_TAGS[environment]]
+    return any(_verifies(tag + signed.raw, signed.signature, key) for tag in tags for key in public_keys)
 
 
 def is_fresh(statement: Statement, now: datetime) -> bool:
@@ -238,12 +254,12 @@ def is_fresh(statement: Statement, now: datetime) -> bool:
     return abs(now.timestamp() - statement.nts) <= CLOCK_TOLERANCE_S
 
 
-def _verifies(raw: bytes, signature: bytes, public_key: bytes) -> bool:
+def _verifies(message: bytes, signature: bytes, public_key: bytes) -> bool:
     if len(signature) != _SIGNATURE or len(public_key) != _PUBLIC_KEY:
         # The binding reads that many bytes, whatever it is given.
         return False
     try:
-        crypto_sign_open(signature + _TAG + raw, public_key)
+        crypto_sign_open(signature + message, public_key)
     except BadSignatureError:
         return False
     return True

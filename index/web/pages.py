@@ -70,7 +70,8 @@ OfficerVisitor = Visitor[Officer]
 def mount(app: FastAPI, hub: Hub) -> None:
     """Add the officer's pages to the hub's application, when its settings have them."""
     if hub.settings.pages is not None:
-        _, routes = officer_pages(hub.settings.pages, Officers(hub), hub.vocabulary, OfficersWork(hub))
+        settings = hub.settings.pages.model_copy(update={"demo": hub.manifest.environment == "test"})
+        _, routes = officer_pages(settings, Officers(hub), hub.vocabulary, OfficersWork(hub))
         app.include_router(routes)
 
 

@@ -5,6 +5,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 import msgspec
@@ -136,8 +137,15 @@ class _Metrics:
 class _Server:
     """The routes of one key holder."""
 
-    def __init__(self, settings: KeyHolderSettings, evaluations: Evaluations, manifest: Manifest) -> None:
+    def __init__(
+        self,
+        settings: KeyHolderSettings,
+        evaluations: Evaluations,
+        manifest: Manifest,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._settings = settings
+        self._clock = clock
         self._evaluations = evaluations
         self._manifest = manifest
         self._manifest_bytes = encode(manifest)
@@ -178,8 +186,10 @@ class _Server:
             "status": "ok",
             "trustSeparation": self._settings.trust_separation,
             "keys": self._manifest.origin,
+            "environment": self._manifest.environment,
         }
-        return Response(msgspec.json.encode(body), media_type="application/json")
+        headers = {"date": format_datetime(self._clock(), usegmt=True)}
+        return Response(msgspec.json.encode(body), headers=headers, media_type="application/json")
 
     async def metrics(self, _: Request) -> Response:
         return Response(generate_latest(self._metrics.registry), media_type="text/plain; version=0.0.4")
@@ -241,7 +251,7 @@ def create_app(
         store=CounterStore(settings.database, daily=settings.daily, per_minute=settings.per_minute),
         clock=clock,
     )
-    server = _Server(settings, evaluations, manifest)
+    server = _Server(settings, evaluations, manifest, clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

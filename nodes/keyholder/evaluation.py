@@ -165,6 +165,7 @@ class Evaluations:
             nonce=request.nonce,
             grant=request.grant,
             groups=asked.groups,
+            environment=self._manifest.environment,
         )
         try:
             signature = unb64u(request.sig, 64)

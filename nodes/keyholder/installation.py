@@ -11,6 +11,7 @@ from index.protocol.directory import (
     Directory,
     Manifest,
     NotTrusted,
+    check_environment,
     parse_directory,
     parse_manifest,
 )
@@ -76,6 +77,7 @@ def read_documents(settings: KeyHolderSettings, now: datetime) -> tuple[Manifest
     pins = settings.pins()
     try:
         manifest = Adopted(parse_manifest(_read(settings.manifest_file), pins), now).current
+        check_environment(manifest, settings.environment)
     except NotTrusted as error:
         raise CannotStart(f"manifest {settings.manifest_file}: {error}") from None
     threshold = max(key.t for key in manifest.keys)

@@ -26,8 +26,10 @@ from nodes.errors import (
     BadInput,
     BadItems,
     HubUnreachable,
+    NotAllowed,
     ReceiptInvalid,
     Refused,
+    SourceOff,
     SourceUnreachable,
     UnknownReference,
     UnknownSource,
@@ -59,6 +61,9 @@ REPAIRS = {
 """Codes of a rejection that have a repair of their own; another code gets the general sentence."""
 FIELDS = {"bsn": "number", "kind": "kind", "since": "dates", "until": "dates", "localref": "reference"}
 
+
+OFF_PROBLEMS = {"name": "source.off.wrong_name"}
+"""Why a step of switching off was not taken; another code means that something changed."""
 
 LARGEST_LIST = 5 * 1024 * 1024
 LARGEST_EXAMPLE = 512 * 1024
@@ -155,6 +160,7 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
         ("/bron/proefbericht", "source.nav_try"),
         ("/bron/vergelijken", "source.nav_compare"),
         ("/bron/soorten", "source.nav_kinds"),
+        ("/bron/uitzetten", "source.nav_off"),
     ):
         pages.doors.append(Door(path, label, may))
     pages.add(routes, "/bron", source.overview, who=may)
@@ -173,6 +179,8 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/bron/vergelijken", source.compare, who=may, methods=("POST",))
     pages.add(routes, "/bron/vergelijken/herstellen", source.repair_differences, who=may, methods=("POST",))
     pages.add(routes, "/bron/soorten", source.kinds, who=may)
+    pages.add(routes, "/bron/uitzetten", source.switch, who=may)
+    pages.add(routes, "/bron/uitzetten", source.switch_off, who=may, methods=("POST",))
     return routes
 
 
@@ -381,9 +389,51 @@ class _Source:
             visitor.drawer["trial"] = again = Trial(trial.token, trial.content, plan)
             return self._trial(visitor, again, changed=changed)
         visitor.drawer.pop("trial")
-        await apply(plan, self._node.intake, confirm_shrink=confirmed)
+        try:
+            await apply(plan, self._node.intake, confirm_shrink=confirmed)
+        except SourceOff:
+            return visitor.go("/bron/uitzetten")
         visitor.drawer["said"] = visitor.words("source.import.done")
         return visitor.go("/bron")
+
+    async def switch(self, visitor: SourceVisitor) -> Response:
+        """S6: what would be taken back, and which step comes now."""
+        return await self._switch(visitor)
+
+    async def _switch(self, visitor: SourceVisitor, problem: str = "") -> Response:
+        off = self._node.switching_off
+        return visitor.show(
+            "source/off.html",
+            409 if problem else 200,
+            switch=await asyncio.to_thread(off.state),
+            organisation=off.name,
+            own=visitor.person.id,
+            problem=problem,
+            said=str(visitor.drawer.pop("said", "")),
+        )
+
+    async def switch_off(self, visitor: SourceVisitor) -> Response:
+        """S6: ask, confirm as a colleague, or drop it."""
+        off, step = self._node.switching_off, visitor.field("stap")
+        try:
+            if step == "vragen":
+                await asyncio.to_thread(off.ask, visitor.person.id, visitor.field("naam"))
+            elif step == "bevestigen":
+                seen = visitor.field("aantal")
+                number = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else -1
+                await asyncio.to_thread(off.confirm, visitor.person.id, number)
+                self._node.sender.wake()
+                visitor.drawer["said"] = visitor.words("source.off.done")
+            elif step == "niet":
+                await asyncio.to_thread(off.withdraw)
+                visitor.drawer["said"] = visitor.words("source.off.dropped")
+            else:
+                return visitor.say(State("form", 400))
+        except BadInput as error:
+            return await self._switch(visitor, OFF_PROBLEMS.get(error.code, "source.off.changed"))
+        except NotAllowed:
+            return await self._switch(visitor, "source.off.colleague")
+        return visitor.go("/bron/uitzetten")
 
     async def kinds(self, visitor: SourceVisitor) -> Response:
         """S8, read only."""

@@ -6,6 +6,7 @@ not be pseudonymised yet.
 """
 
 from sqlalchemy import (
+    CheckConstraint,
     Column,
     ForeignKey,
     Index,
@@ -132,6 +133,21 @@ apikey = Table(
     Column("roles", Text, nullable=False),
     Column("created_at", Integer, nullable=False),
     Column("revoked_at", Integer),
+    Column("expires_at", Integer),
+)
+
+switch_off = Table(
+    "switch_off",
+    metadata,
+    # One row while somebody asked to switch the source off, or it is off; none while it is on.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("asked_by", String(32), nullable=False),
+    Column("asked_at", Integer, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("confirmed_by", String(32)),
+    Column("off_at", Integer),
+    CheckConstraint("id = 1", name="one_source"),
+    CheckConstraint("off_at IS NULL OR confirmed_by <> asked_by", name="two_people"),
 )
 
 crisis = Table(

@@ -195,7 +195,11 @@ def test_a_planted_bug_is_caught_by_its_own_check(site: Site, check: str) -> Non
 
 
 def test_a_gate_that_lets_everybody_in_is_caught(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = apikeys.find(site.world.runtimes[0].engine, site.doors["source"].headers(b"", "")["X-API-Key"])
+    key = apikeys.find(
+        site.world.runtimes[0].engine,
+        site.doors["source"].headers(b"", "")["X-API-Key"],
+        site.world.runtimes[0].now(),
+    )
     monkeypatch.setattr(apikeys, "find", lambda *_: key)
     sweep = swept(site, "source", proven=False, examples=4)
     assert "no 401" in {name for name, _ in sweep.violations}

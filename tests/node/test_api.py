@@ -220,7 +220,7 @@ async def test_an_api_key_is_not_in_the_store(system: Publishing, world: NodeWor
     presented = system.client.headers["x-api-key"]
     stored = b"".join(path.read_bytes() for path in (world.folder / "nodes" / "bron").iterdir())
     assert presented.encode() not in stored
-    assert apikeys.find(system.source.node.engine, presented) is not None
+    assert apikeys.find(system.source.node.engine, presented, system.source.node.now()) is not None
 
 
 async def test_the_outbox_says_what_waits_and_who_answers(system: Publishing, world: NodeWorld) -> None:

@@ -269,6 +269,37 @@ def test_trying_and_comparing_hold_every_rule_on_every_screen(
     check("aside")
 
 
+def test_a_source_is_switched_off_in_two_steps_by_two_people(
+    page: Page, source: Site, enter: Enter, check: Check, tmp_path: Path
+) -> None:
+    real = real_import(tmp_path)
+    for name, part in real.items():
+        setattr(source.node, name, part)
+    enter(page, source, "bea")
+    page.goto(f"{source.url}/bron/uitzetten")
+    expect(page.get_by_text("Een collega moet dit bevestigen")).to_be_visible()
+    check("switching off")
+    page.get_by_role("button", name="Vraag dit aan").click()
+    expect(page.locator("#naam-fout")).to_have_text(
+        "Dit is niet de naam van uw organisatie. Er is niets gedaan."
+    )
+    check("switching off, no name")
+    page.get_by_label("Naam van uw organisatie").fill("Schuldhulp Waterrijk")
+    page.get_by_role("button", name="Vraag dit aan").click()
+    expect(page.get_by_role("button", name="Doe dit niet")).to_be_visible()
+    expect(page.get_by_role("button", name="Ja, trek alles in")).to_have_count(0)
+    check("switching off, asked by oneself")
+    page.get_by_role("button", name="Doe dit niet").click()
+    expect(page.get_by_text("De aanvraag is weg.")).to_be_visible()
+    real["switching_off"].ask("een-collega", "Schuldhulp Waterrijk")
+    page.goto(f"{source.url}/bron/uitzetten")
+    expect(page.get_by_role("button", name="Ja, trek alles in")).to_be_visible()
+    check("switching off, a colleague asked")
+    page.get_by_role("button", name="Ja, trek alles in").click()
+    expect(page.get_by_text("Uw bron staat uit sinds")).to_be_visible()
+    check("switched off")
+
+
 def test_the_officer_holds_every_rule_on_every_screen(
     page: Page, officer: Site, enter: Enter, check: Check
 ) -> None:

@@ -65,6 +65,7 @@ from nodes.sender import Comparison
 from nodes.settings import CsvSettings, NodeKeys, NodeSettings, OidcSettings, SourceSettings
 from nodes.source import Overview, OwnKind, RejectedView
 from nodes.store.database import open_engine
+from nodes.switching_off import SwitchingOff
 from nodes.visits import FlagView, PersonView, Visit
 from policy.decide import may_break_glass
 from policy.engine import publish
@@ -689,6 +690,7 @@ def real_import(folder: Path) -> dict[str, Any]:
         "outbox": outbox,
         "rules": rules,
         "intake": intake,
+        "switching_off": SwitchingOff(engine, outbox, name="Schuldhulp Waterrijk", now=now),
         "csv_mapping": Mapped(),
         "sources": sources,
     }
@@ -862,7 +864,7 @@ def node_settings(parts: set[str], port: int, issuer: str, **more: Any) -> NodeS
         "holders": {},
         "manifest_url": "http://localhost:1/m",
         "directory_url": "http://localhost:1/d",
-        "practice": True,
+        "environment": "test",
         "login": OidcSettings(
             issuer=issuer, client_id="proef", scope="openid profile", client_secret_file=SECRET
         ),
