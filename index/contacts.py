@@ -52,6 +52,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     rtag: str
     org: str
+    team: str
     role: str
     at: int
 
@@ -122,7 +123,8 @@ class Asking:
         earlier: ErrandRow | None = tx.errand(key)
         if earlier is not None:  # 3
             return errands.content_of(self.hub, earlier, Asked).at
-        asked = Asked(b64u(rtag), self.caller.statement.org, self.caller.statement.role, tx.seconds)
+        said = self.caller.statement
+        asked = Asked(b64u(rtag), said.org, said.team, said.role, tx.seconds)
         tx.put_errand(key, errands.row_of(self.hub, "contact", self.source, key, asked))
         return tx.seconds
 
@@ -147,6 +149,9 @@ async def ask(hub: Hub, caller: Caller, body: ContactRequest) -> Response:
     except UnknownCode:
         raise Rejected(NOT_VISIBLE) from None
     held = ticket.scopes.get(kind.domain)
+    if kind.self_declared:
+        # A citizen said so through a portal: there is nobody there to ask.
+        raise Rejected("no-source")
     if held is None or hub.directory.node_by_number(body.source) is None:
         raise Rejected(NOT_VISIBLE)
     # The kind alone says which scope, so what is opened and recorded says nothing about the person.
@@ -163,7 +168,7 @@ async def waiting(hub: Hub, caller: Caller, body: ContactsRequest) -> Response:
         body.done,
         Asked,
         lambda found, more, proofs: ContactsAnswer(
-            [Contact(b64u(key), one.rtag, one.org, one.role, _instant(one.at)) for key, one in found],
+            [Contact(b64u(key), one.rtag, one.org, one.team, one.role, _instant(one.at)) for key, one in found],
             more,
             proofs,
         ),

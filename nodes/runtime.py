@@ -8,7 +8,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 from nacl.signing import SigningKey
@@ -24,6 +24,7 @@ from .brp import Brp, HaalCentraal, RegisterFile
 from .citizen import Citizens
 from .connectors.rows import Mapped, load_mapping
 from .connectors.runs import Sources
+from .contacts import Contacts
 from .crises import Crises
 from .declarations import Declarations
 from .desk_links import DeskLinks
@@ -31,6 +32,7 @@ from .disputes import Disputes
 from .employees import EmployeeTokens
 from .errors import SettingsError
 from .figures import NodeFigures
+from .follow_up import FollowUp
 from .hub import Hub
 from .inquiries import Inquiries
 from .intake import Intake
@@ -41,10 +43,12 @@ from .pseudonymise import Pseudonymiser
 from .publication import Rules
 from .sender import Sender
 from .settings import NodeKeys, NodeSettings
+from .signals import Signals
 from .source import SourceDesk
 from .store.database import open_engine
 from .trust import Trust, establish
 from .visits import Visits
+from .webhooks import Webhooks
 from .witness.witness import Witness
 
 
@@ -58,6 +62,8 @@ class NodeRuntime:
     visits: Visits
     crises: Crises
     inquiries: Inquiries
+    signals: Signals
+    contacts: Contacts
     assisted: Assisted
     citizens: Citizens
     declarations: Declarations
@@ -87,7 +93,7 @@ class NodeRuntime:
         """Let go of connections and the store."""
         await self.citizens.settle()
         self.sources.close()
-        for client in self.clients:
+        for client in (*self.clients, self.signals.webhooks.client):
             await client.aclose()
         self.engine.dispose()
 
@@ -104,12 +110,13 @@ def open_node(
     hub_transport: httpx.AsyncBaseTransport | None = None,
     holder_transport: httpx.AsyncBaseTransport | None = None,
     source_transport: httpx.AsyncBaseTransport | None = None,
+    webhook_transport: httpx.AsyncBaseTransport | None = None,
     trust: Trust | None = None,
 ) -> NodeRuntime:
     """Put a node together. Blocks while it fetches manifest and directory.
 
     Args:
-        hub_transport, holder_transport, source_transport, trust: A test world's own; absent in a process.
+        hub_transport, holder_transport, source_transport, webhook_transport, trust: A test world's own; absent in a process.
 
     Raises:
         SettingsError: A setting, key file or document is missing or wrong; names it.
@@ -211,6 +218,17 @@ def open_node(
         now=now,
     )
     sender = Sender(outbox, intake, hub, vocabulary, settings, now=now)
+    follow_up = FollowUp(engine, keys.storage, timedelta(hours=settings.signals.team_after_hours))
+    webhooks = Webhooks(
+        settings.signals,
+        engine,
+        source=f"urn:nld:oin:{trust.oin}:systeem:{settings.node_id}",
+        now=now,
+        transport=webhook_transport,
+    )
+    signals = Signals(
+        hub, visits, follow_up, webhooks, settings.signals, vocabulary, secret=keys.secret, now=now
+    )
     tokens = None
     if settings.tokens is not None:
         tokens = EmployeeTokens(
@@ -232,6 +250,16 @@ def open_node(
             now=now,
         ),
         inquiries=Inquiries(hub, visits),
+        signals=signals,
+        contacts=Contacts(
+            engine,
+            hub=hub,
+            visits=visits,
+            outbox=outbox,
+            secret=keys.secret,
+            seconds=settings.contacts_seconds,
+            now=now,
+        ),
         assisted=Assisted(visits, hub, trust, vocabulary, settings, now=now),
         citizens=citizens,
         declarations=Declarations(citizens, outbox, sender, trust, vocabulary, secret=keys.secret, now=now),

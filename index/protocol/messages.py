@@ -510,11 +510,12 @@ class ContactAnswer(Message, frozen=True):
 
 
 class Contact(Message, frozen=True):
-    """Who wants contact about one of the caller's own flags: organisation, role and time, no more."""
+    """Who wants contact about one of the caller's own flags: organisation, team, role and time, no more."""
 
     id: B64
     rtag: B64
     organisation: str
+    team: str
     role: str
     at: Instant
 
