@@ -166,9 +166,12 @@ async def waiting(hub: Hub, caller: Caller, body: ContactsRequest) -> Response:
         caller,
         "contact",
         body.done,
-        Asked,
-        lambda found, more, proofs: ContactsAnswer(
-            [Contact(b64u(key), one.rtag, one.org, one.team, one.role, _instant(one.at)) for key, one in found],
+        content=Asked,
+        told=lambda found, more, proofs: ContactsAnswer(
+            [
+                Contact(b64u(key), one.rtag, one.org, one.team, one.role, _instant(one.at))
+                for key, one in found
+            ],
             more,
             proofs,
         ),

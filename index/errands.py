@@ -25,7 +25,7 @@ from starlette.responses import Response
 from index.accesslog.log import SealedBatch
 from index.errors import Rejected
 from index.gate import Caller
-from index.protocol.codec import EncodingError, unb64u, u32
+from index.protocol.codec import EncodingError, u32, unb64u
 from index.protocol.messages import LogReceipt, Message
 from index.publish import json_answer
 from index.rows import RowError
@@ -94,6 +94,7 @@ async def fetched(
     caller: Caller,
     sort: Sort,
     done: Sequence[str],
+    *,
     content: type[T],
     told: Callable[[list[tuple[bytes, T]], bool, list[LogReceipt]], Message],
 ) -> Response:

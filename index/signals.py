@@ -24,7 +24,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,7 +38,7 @@ from index.accesslog.log import SealedBatch
 from index.errors import HubError, Rejected, TicketRefused
 from index.gate import Caller, Rule, Who
 from index.lookup import Looker, Sight
-from index.protocol.codec import EncodingError, b64u, u32, unb64u
+from index.protocol.codec import EncodingError, b64u, unb64u
 from index.protocol.entry import SOMETHING, EntryDraft, Told, shown_bits
 from index.protocol.messages import (
     Signal,
@@ -375,8 +375,8 @@ async def fetch(hub: Hub, caller: Caller, body: SignalsRequest) -> Response:
         caller,
         "signal",
         body.done,
-        _Waits,
-        lambda found, more, proofs: SignalsAnswer(
+        content=_Waits,
+        told=lambda found, more, proofs: SignalsAnswer(
             [Signal(b64u(key), waits.visit) for key, waits in found], more, proofs
         ),
     )

@@ -104,13 +104,17 @@ class Contacts:
             answer = await self._hub.ask_contact(request, table.asking, [own])
         except Refused as error:
             if error.reason in ("flag-not-visible", "no-source"):
-                raise BadInput("flag", error.reason, "This is not visible (any more). Nothing was sent.") from None
+                raise BadInput(
+                    "flag", error.reason, "This is not visible (any more). Nothing was sent."
+                ) from None
             raise
         at = datetime.fromisoformat(answer.at)
         await asyncio.to_thread(self._keep_sent, visit_id, tag, at)
         return at
 
-    async def sent(self, visit_id: str, flags: Collection[tuple[int, FlagView]]) -> dict[tuple[int, FlagView], datetime]:
+    async def sent(
+        self, visit_id: str, flags: Collection[tuple[int, FlagView]]
+    ) -> dict[tuple[int, FlagView], datetime]:
         """When contact was asked about these flags, by place and flag; those that were not are left out."""
 
         def read() -> dict[bytes, datetime]:

@@ -65,7 +65,13 @@ class FollowUp:
 
     def follow(self, visit_id: str, tag: str, at: datetime) -> None:
         """A visit is followed from now on; again is harmless."""
-        row = {"visit": visit_id, "tag": tag, "state": "", "at": _ms(at), "sealed": self._seal(visit_id, False)}
+        row = {
+            "visit": visit_id,
+            "tag": tag,
+            "state": "",
+            "at": _ms(at),
+            "sealed": self._seal(visit_id, False),
+        }
         with writing(self._engine) as connection:
             connection.execute(insert(followed).values(row).on_conflict_do_nothing())
 
@@ -81,8 +87,10 @@ class FollowUp:
             found = connection.execute(select(followed.c.visit).where(followed.c.visit.in_(visit_ids)))
             return frozenset(found.scalars())
 
-    def keep(self, signals: Iterable[tuple[str, str]], now: datetime, webhooks: dict[str, frozenset[str]]) -> int:
-        """Keep signals `(id, tag)` and what is to be told of them, in one transaction; how many were for open visits.
+    def keep(
+        self, signals: Iterable[tuple[str, str]], now: datetime, webhooks: dict[str, frozenset[str]]
+    ) -> int:
+        """Keep signals `(id, tag)` and what is to be told, in one transaction; how many were for open visits.
 
         Args:
             webhooks: By name, the teams whose visits it hears of; empty for all.

@@ -116,7 +116,8 @@ def open_node(
     """Put a node together. Blocks while it fetches manifest and directory.
 
     Args:
-        hub_transport, holder_transport, source_transport, webhook_transport, trust: A test world's own; absent in a process.
+        hub_transport, holder_transport, source_transport, webhook_transport, trust: A test world's
+            own; absent in a process.
 
     Raises:
         SettingsError: A setting, key file or document is missing or wrong; names it.
@@ -227,7 +228,14 @@ def open_node(
         transport=webhook_transport,
     )
     signals = Signals(
-        hub, visits, follow_up, webhooks, settings.signals, vocabulary, secret=keys.secret, now=now
+        settings.signals,
+        vocabulary,
+        hub=hub,
+        visits=visits,
+        follow_up=follow_up,
+        webhooks=webhooks,
+        secret=keys.secret,
+        now=now,
     )
     tokens = None
     if settings.tokens is not None:

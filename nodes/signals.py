@@ -50,13 +50,13 @@ class Signals:
 
     def __init__(
         self,
+        settings: SignalSettings,
+        vocabulary: Vocabulary,
+        *,
         hub: Hub,
         visits: Visits,
         follow_up: FollowUp,
         webhooks: Webhooks,
-        settings: SignalSettings,
-        vocabulary: Vocabulary,
-        *,
         secret: bytes,
         now: Callable[[], datetime],
     ) -> None:

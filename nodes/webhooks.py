@@ -66,9 +66,7 @@ def signature_base(components: Sequence[tuple[str, str]], parameters: str) -> by
     return "\n".join([*lines, f'"@signature-params": {parameters}']).encode()
 
 
-def signed_headers(
-    key: SigningKey, key_id: str, url: str, body: bytes, created: int, media: str = MEDIA
-) -> dict[str, str]:
+def signed_headers(key: SigningKey, key_id: str, url: str, body: bytes, created: int) -> dict[str, str]:
     """Headers of a signed POST: method, address, type and digest of the body are covered.
 
     Source: RFC 9421 §2 and §3.3.6 (`ed25519`), RFC 9530 (`Content-Digest`).
@@ -77,14 +75,14 @@ def signed_headers(
     covered = [
         ("@method", "POST"),
         ("@target-uri", url),
-        ("content-type", media),
+        ("content-type", MEDIA),
         ("content-digest", digest),
     ]
     names = " ".join(f'"{name}"' for name, _ in covered)
     parameters = f'({names});created={created};keyid="{key_id}";alg="ed25519"'
     signature = base64.b64encode(key.sign(signature_base(covered, parameters)).signature).decode()
     return {
-        "Content-Type": media,
+        "Content-Type": MEDIA,
         "Content-Digest": digest,
         "Signature-Input": f"sig1={parameters}",
         "Signature": f"sig1=:{signature}:",
@@ -219,7 +217,7 @@ class Webhooks:
             "POST",
             target,
             content=body,
-            # The connection goes to the address that was checked; name and certificate stay those of the host.
+            # To the address that was checked; name and certificate stay those of the host.
             headers={**headers, "Host": httpx.URL(url).netloc.decode(), "Connection": "close"},
             extensions={"sni_hostname": host},
         )

@@ -198,7 +198,11 @@ def write(connection: Connection, written: Written, messages: Iterable[MessageRo
     _upsert(connection, t.postponed, [row for row in written.postponed.values() if row is not None])
     _upsert(connection, t.inquiry, list(written.inquiries.values()))
     for table, rows in ((t.watch, written.watches), (t.errand, written.errands)):
-        _run(connection, _delete(connection.dialect, table), [(key,) for key, one in rows.items() if one is None])
+        _run(
+            connection,
+            _delete(connection.dialect, table),
+            [(key,) for key, one in rows.items() if one is None],
+        )
         _upsert(connection, table, [one for one in rows.values() if one is not None])
     _run(connection, _insert(connection.dialect, t.message, False), list(messages))
 

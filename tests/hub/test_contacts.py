@@ -98,7 +98,8 @@ async def test_another_nodes_ticket_asks_nobody(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"kind": "geen-soort"}, {"kind": "onbekend"}, {"source": 99}, {"source": "1"}, {"text": "bel mij"}]
+    "change",
+    [{"kind": "geen-soort"}, {"kind": "onbekend"}, {"source": 99}, {"source": "1"}, {"text": "bel mij"}],
 )
 async def test_what_is_malformed_or_has_content_is_refused(world: World, change: dict[str, Any]) -> None:
     visit = await seeing(world)

@@ -57,7 +57,11 @@ async def test_a_new_visible_flag_is_recorded_and_told_within_the_hour_once(worl
     assert told.visit == b64u(b"v" * 16)
     (notice,) = notices(world)
     assert kinds_shown(unb64u(notice.asker.shown)) == (SOMETHING,)
-    assert (notice.asker.role, notice.asker.purpose, len(notice.asker.handles)) == ("generalist", "huisbezoek", 1)
+    assert (notice.asker.role, notice.asker.purpose, len(notice.asker.handles)) == (
+        "generalist",
+        "huisbezoek",
+        1,
+    )
     # Told until the node says that it has it, and then no more.
     assert [one.id for one in (await waiting(world.wijkteam)).signals] == [told.id]
     assert (await waiting(world.wijkteam, [told.id])).signals == []
