@@ -5,11 +5,15 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nodes.settings import SignalSettings
 from tests.federation import ROOT, Federation
+from tests.house import python_client
 
 PAGE = ROOT / "docs" / "regiesysteem.md"
 
@@ -49,7 +53,9 @@ def test_the_python_example_opens_looks_and_closes(
     )
     assert ran.returncode == 0, ran.stderr[-1000:]
     assert re.search(r"^Hulp bij schulden, since 20\d\d-\d\d\. .+, call .+\.$", ran.stdout, re.MULTILINE)
-    assert re.search(rf"60 seconds: {re.escape(surroundings['NODE'])}/koppeling/l\S{{30,}}$", ran.stdout, re.M)
+    assert re.search(
+        rf"60 seconds: {re.escape(surroundings['NODE'])}/koppeling/l\S{{30,}}$", ran.stdout, re.M
+    )
     assert re.search(r"^Closed at 20\d\d-", ran.stdout, re.MULTILINE)
     assert number not in ran.stdout + ran.stderr
 
@@ -95,11 +101,30 @@ def test_the_curl_example_opens_looks_twice_and_closes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["person.json"]
 
 
-def test_the_settings_of_the_page_are_settings_of_the_node(tmp_path: Path) -> None:
-    import tomllib
+def test_the_made_client_is_that_of_the_document_and_works(
+    federation: Federation, surroundings: dict[str, str]
+) -> None:
+    assert python_client.main(["--check"]) == 0
+    loaded: dict[str, Any] = {}
+    exec(compile(python_client.CLIENT.read_text(), "client", "exec"), loaded)  # noqa: S102
+    node = loaded["Node"](
+        surroundings["NODE"], surroundings["API_KEY"], employee_token=lambda: surroundings["TOKEN"]
+    )
+    number = federation.citizen("fatima")["bsn"]
+    body = {"clients": [{"bsn": number}], "purpose": "huisbezoek", "caseReference": "Z-2026-19"}
+    visit = node.post_visits(body)["visit"]
+    assert node.post_visits_visit_subscriptions(visit, {"wanted": True}) == {"visit": visit, "wanted": True}
+    assert node.get_signals() == {"signals": []}
+    (person,) = node.post_lookups({"visit": visit})["persons"]
+    assert "schuldhulp" in {flag["kind"] for flag in person["flags"]}
+    node.post_visits_visit_closures(visit, {})
+    with pytest.raises(loaded["Problem"]) as refused:
+        node.post_lookups({"visit": visit})
+    assert refused.value.body["status"] == 404
+    assert number not in str(refused.value)
 
-    from nodes.settings import SignalSettings
 
+def test_the_settings_of_the_page_are_settings_of_the_node() -> None:
     read = tomllib.loads(example("toml"))["signals"]
     settings = SignalSettings.model_validate(read)
     assert [hook.name for hook in settings.webhooks] == ["regiesysteem"]
