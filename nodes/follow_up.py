@@ -87,6 +87,17 @@ class FollowUp:
             found = connection.execute(select(followed.c.visit).where(followed.c.visit.in_(visit_ids)))
             return frozenset(found.scalars())
 
+    def any(self, now: datetime) -> bool:
+        """Whether any open visit is followed: otherwise there is nothing to ask the hub."""
+        with reading(self._engine) as connection:
+            query = (
+                select(followed.c.visit)
+                .join(visit, visit.c.id == followed.c.visit)
+                .where(visit.c.until > _ms(now))
+                .limit(1)
+            )
+            return connection.execute(query).first() is not None
+
     def keep(
         self, signals: Iterable[tuple[str, str]], now: datetime, webhooks: dict[str, frozenset[str]]
     ) -> int:

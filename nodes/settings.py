@@ -223,8 +223,8 @@ class CombinationSettings(_Part):
 class SignalSettings(_Part):
     """What happens when there is something new for a visit."""
 
-    every_seconds: float = Field(default=120.0, gt=0)
-    """How often the hub is asked. Its own delay is up to an hour, at random."""
+    every_seconds: float = Field(default=300.0, gt=0)
+    """How often the hub is asked while a visit is followed. Its own delay is up to an hour, at random."""
     first: frozenset[str] | None = None
     """Kinds that come first on the list once they were seen. Absent: those of immediate danger."""
     team_after_hours: float = Field(default=24.0, gt=0)
@@ -331,7 +331,7 @@ class NodeSettings(ProcessSettings):
     """Connectors by name, beside the list that `node import` reads."""
     alerts: AlertSettings = AlertSettings()
     signals: SignalSettings = SignalSettings()
-    contacts_seconds: float = Field(default=300.0, gt=0)
+    contacts_seconds: float = Field(default=900.0, gt=0)
     """Source: how often it is asked who wants contact."""
     approvers: dict[str, str] = Field(default_factory=dict)
     """Who may sign off a first load: name = Ed25519 public key (`vlagwijzer policy key`). Two are needed."""

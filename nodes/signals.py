@@ -125,6 +125,9 @@ class Signals:
         Raises:
             HubUnreachable, Refused, ReceiptInvalid: What waits is fetched at the next look.
         """
+        if not await asyncio.to_thread(self._follow_up.any, self._now()):
+            # Each question is a line of the log: none is asked that nobody waits for.
+            return 0
         done: list[str] = []
         came = 0
         for _ in range(MOST_ROUNDS):
@@ -148,6 +151,11 @@ class Signals:
                 except Exception as error:
                     log.error("signals_failed", error=type(error).__name__)
             await asyncio.sleep(self._settings.every_seconds)
+
+    async def news(self, employee: Employee) -> frozenset[str]:
+        """Own visits with something new that was not looked at."""
+        items = await asyncio.to_thread(self._follow_up.items, employee, self._now())
+        return frozenset(item.visit for item in items if item.mine and item.state == "new")
 
     # --- the list ----------------------------------------------------------------------
 

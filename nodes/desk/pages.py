@@ -312,6 +312,7 @@ class Desk:
             names=self.names(visitor),
             visits=visits,
             followed=await self._node.signals.followed([visit.id for visit in visits]),
+            news=await self._node.signals.news(employee_of(visitor)),
             said=str(visitor.drawer.pop("said", "")),
         )
 
@@ -327,8 +328,14 @@ class Desk:
         if not visits:
             raise UnknownVisit
         followed = await self._node.signals.followed([visit.id for visit in visits])
+        news = await self._node.signals.news(employee)
         return visitor.show(
-            "desk/visits.html", names=self.names(visitor), visits=visits, followed=followed, said=""
+            "desk/visits.html",
+            names=self.names(visitor),
+            visits=visits,
+            followed=followed,
+            news=news,
+            said="",
         )
 
     async def close(self, visitor: DeskVisitor) -> Response:

@@ -7,6 +7,7 @@ Source: screens.md §7.
 """
 
 import asyncio
+import contextlib
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from consent.pages.pages import Door
 from nodes.citizen import readable
 from nodes.connectors import csv
 from nodes.connectors.plan import Plan, apply
-from nodes.errors import BadInput, Refused, UnknownReference
+from nodes.errors import BadInput, HubUnreachable, ReceiptInvalid, Refused, UnknownReference
 from nodes.pages import Guest, NodePages
 from nodes.runtime import NodeRuntime
 
@@ -152,6 +153,9 @@ class _Source:
 
     async def requests(self, visitor: SourceVisitor) -> Response:
         """S9: who wants contact, under the own reference; what is not done first."""
+        # What came before is shown, whether or not the hub can be asked for more.
+        with contextlib.suppress(HubUnreachable, Refused, ReceiptInvalid):
+            await self._node.contacts.fetch()
         return visitor.show(
             "source/requests.html",
             requests=await self._node.contacts.requests(),

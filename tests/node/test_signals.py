@@ -22,7 +22,7 @@ from nodes.runtime import NodeRuntime
 from nodes.settings import CombinationSettings, SignalSettings, WebhookSettings
 from nodes.webhooks import AddressRefused, checked_address, signature_base
 
-from .world import BSN_A, BSN_B, NodeWorld
+from .world import BORN, BSN_A, BSN_B, NodeWorld
 
 pytestmark = pytest.mark.anyio
 JAN = Employee("jan-pseudoniem", "generalist", "wijkteam-noord")
@@ -373,3 +373,21 @@ async def test_a_regiesysteem_follows_hears_asks_again_and_closes(world: NodeWor
         assert looked["combinations"] == []
         assert (await system.post(states, json={"state": "closed"}, headers=who())).status_code == 200
         assert (await system.get("/v1/signals", headers=who())).json() == {"signals": []}
+
+
+async def test_the_citizen_reads_that_a_team_was_told_and_asked_contact(world: NodeWorld) -> None:
+    desk = world.desk()
+    visit = await followed(world, desk)
+    await something_new(world, desk)
+    (person,) = await desk.visits.look(JAN, visit)
+    await desk.contacts.ask(JAN, visit, 0, person.flags[0])
+    portal = world.portal()
+    session = await portal.citizens.open(Bsn.parse(BSN_A), world.grant(), BORN)
+    view = await portal.citizens.looks(session)
+    assert view.verified
+    by_activity = {line.activity: line for line in view.lines}
+    told, asked = by_activity["notice"], by_activity["contact"]
+    assert {line.organisation for line in (told, asked)} == {"Wijkteam Noord"}
+    assert {line.purpose for line in (told, asked)} == {"huisbezoek"}
+    assert (told.something, told.seen, asked.seen) == (True, [], ["Schuldhulp"])
+    assert by_activity["subscription"].role == "generalist"

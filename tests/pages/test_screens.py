@@ -330,6 +330,8 @@ def test_what_is_new_is_followed_worked_on_and_closed(
         signal_view(visit), signal_view("b", "seen", first=True), signal_view("c", "taken"),
         signal_view("d", mine=False),
     ]  # fmt: skip
+    page.goto(f"{desk.url}/bezoeken")
+    check("own visits, something new")
     page.get_by_role("link", name="Wijzigingen").click()
     expect(page.get_by_text(f"Er is iets nieuws bij zaak Z-2026-{visit}. Kijk opnieuw.")).to_be_visible()
     check("changes in every state")

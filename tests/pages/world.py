@@ -853,6 +853,10 @@ class SignalsInMemory:
     async def items(self, employee: Employee) -> list[SignalView]:
         return [view for view in self.views if view.item.state != "closed"]
 
+    async def news(self, employee: Employee) -> frozenset[str]:
+        views = await self.items(employee)
+        return frozenset(view.item.visit for view in views if view.item.mine and view.item.state == "new")
+
     async def choose(self, employee: Employee, visit_id: str, state: Any) -> None:
         if visit_id not in {view.item.visit for view in self.views}:
             raise UnknownVisit
@@ -887,6 +891,9 @@ class ContactsInMemory:
     async def sent(self, visit_id: str, flags: Any) -> dict[Any, datetime]:
         keys = {one: (visit_id, one[0], one[1].kind) for one in flags}
         return {one: self.asked[key] for one, key in keys.items() if key in self.asked}
+
+    async def fetch(self) -> int:
+        return 0
 
     async def requests(self) -> list[RequestView]:
         return self.waiting
