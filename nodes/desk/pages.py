@@ -72,6 +72,7 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     may = may_look
     pages.doors.append(Door("/kijken", "desk.nav", may))
     pages.doors.append(Door("/bezoeken", "desk.nav_visits", may))
+    pages.doors.append(Door("/wijzigingen", "desk.nav_signals", may))
     may_declare = _may_declare(node)
     urgent = Urgent(desk, node)
     pages.doors.append(Door("/spoed", "desk.nav_confirm", may_declare))

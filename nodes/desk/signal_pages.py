@@ -10,7 +10,6 @@ from datetime import datetime
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from consent.pages.pages import Door
 from nodes.desk.pages import Answer, Desk, DeskVisitor, employee_of, may_look
 from nodes.errors import BadInput, UnknownVisit
 from nodes.follow_up import CHOSEN
@@ -24,7 +23,6 @@ Asked = dict[tuple[int, FlagView], datetime]
 def add_routes(pages: NodePages, routes: APIRouter, desk: Desk, node: NodeRuntime) -> None:
     """These pages beside those of the desk."""
     own = SignalPages(desk, node)
-    pages.doors.append(Door("/wijzigingen", "desk.nav_signals", may_look))
     pages.add(routes, "/wijzigingen", own.changes, who=may_look)
     pages.add(routes, "/wijzigingen/{visit}", own.choose, who=may_look, methods=("POST",))
     pages.add(routes, "/bezoeken/{visit}/volgen", own.follow, who=may_look, methods=("POST",))

@@ -389,5 +389,5 @@ async def test_the_citizen_reads_that_a_team_was_told_and_asked_contact(world: N
     told, asked = by_activity["notice"], by_activity["contact"]
     assert {line.organisation for line in (told, asked)} == {"Wijkteam Noord"}
     assert {line.purpose for line in (told, asked)} == {"huisbezoek"}
-    assert (told.something, told.seen, asked.seen) == (True, [], ["Schuldhulp"])
+    assert (told.something, told.seen, asked.seen) == (True, [], ["Hulp bij schulden"])
     assert by_activity["subscription"].role == "generalist"
