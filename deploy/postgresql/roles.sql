@@ -30,15 +30,15 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO vlagwijze
 
 -- The hub. What only grows: the log, and the ledger of choices.
 GRANT SELECT ON alembic_version TO vlagwijzer_app;
-GRANT SELECT, INSERT ON entry, handle, tile, heads, erasure, directive, policy_version, act TO vlagwijzer_app;
+GRANT SELECT, INSERT ON entry, handle, tile, heads, erasure, directive, policy_version, act, scope_key TO vlagwijzer_app;
 GRANT SELECT, INSERT, UPDATE ON tree TO vlagwijzer_app;
 GRANT SELECT, INSERT, DELETE ON spent TO vlagwijzer_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON cosignature TO vlagwijzer_app;
 GRANT SELECT, INSERT, UPDATE ON
     marker, digest, heartbeat, choice_state, relation, message, escrow_session, standing,
-    inquiry, sample, opening, hold
+    inquiry, review, sample, opening, hold
     TO vlagwijzer_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON flag, postponed TO vlagwijzer_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON flag, claim, postponed, watch, errand TO vlagwijzer_app;
 
 -- Erasure of lines.
 GRANT SELECT ("year", "index"), UPDATE (sealed) ON entry TO vlagwijzer_shredder;

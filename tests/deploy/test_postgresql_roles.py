@@ -7,6 +7,12 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+from index.accesslog import tables as log_tables
+from index.store import tables as hub_tables
+from index.store.metadata import metadata
+
+KNOWN = (log_tables, hub_tables)
+"""Imported for what they add to `metadata`."""
 ROLES = Path(__file__).parents[2] / "deploy" / "postgresql" / "roles.sql"
 
 
@@ -71,6 +77,17 @@ def test_a_role_may_not_do_what_is_not_its_work(engine: Engine, role: str, state
         as_role(connection, role)
         with pytest.raises(DBAPIError, match=r"permission denied|only grows|must be owner"):
             connection.execute(text(statement))
+
+
+def test_the_hub_may_read_and_write_every_table_that_it_has(engine: Engine) -> None:
+    rights = text(
+        "SELECT table_name, privilege_type FROM information_schema.role_table_grants "
+        "WHERE grantee = 'vlagwijzer_app'"
+    )
+    with engine.begin() as connection:
+        given = {(name, right) for name, right in connection.execute(rights)}
+    wanted = {(table.name, right) for table in metadata.sorted_tables for right in ("SELECT", "INSERT")}
+    assert wanted - given == set()
 
 
 def test_running_the_script_again_changes_nothing(engine: Engine) -> None:
