@@ -10,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults tamper fuzz mutants at-once verifier
+.PHONY: client help setup setup-dev demo test check bench lock clean browser openapi lint-node screens faults tamper fuzz mutants at-once verifier
 
 help: ## Show what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ lint-node:
 
 openapi: setup-dev ## Write docs/api/*.json anew from the code
 	@$(BIN)/python -m tests.house.openapi_documents
+
+client: setup-dev ## Write docs/clients/vlagwijzer_node.py from the node's OpenAPI document
+	@$(BIN)/python -m tests.house.python_client
 
 bench: setup ## Measure; see docs/performance.md (ARGS="pseudonymise --json")
 	@$(BIN)/vlagwijzer bench $(ARGS)

@@ -27,6 +27,7 @@ from index import (
     choices,
     citizen,
     confirm,
+    contacts,
     inquiries,
     lookup,
     objections,
@@ -34,6 +35,7 @@ from index import (
     publish,
     relations,
     reviews,
+    signals,
 )
 from index.accesslog.lasthead import HeadFile
 from index.accesslog.log import AccessLog
@@ -83,6 +85,8 @@ RULES: tuple[Rule, ...] = (
     *assisted.RULES,
     *citizen.RULES,
     *inquiries.RULES,
+    *signals.RULES,
+    *contacts.RULES,
 )
 PUBLIC: tuple[Public, ...] = (*public.RULES, *choices.PUBLIC, *reviews.PUBLIC)
 
@@ -218,9 +222,12 @@ def create_app(settings: HubSettings, clock: Clock = utc_now, *, engine: Engine 
         recheck.start()
         upkeep = Upkeep(hub)
         upkeep.start()
+        told = signals.Signals(hub)
+        told.start()
         try:
             yield
         finally:
+            await told.stop()
             upkeep.stop()
             recheck.stop()
             hub.sequencer.stop()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from index.hub import Hub
     from index.protocol.directory import Manifest
 
-_SEEN = frozenset({"lookup", "log_view", "relation"})
+_SEEN = frozenset({"lookup", "log_view", "notice", "relation"})
 """Activities by which somebody learns something about a person."""
 
 

@@ -29,7 +29,6 @@ from index.settings import HubSettings
 from index.store.engine import reading
 from index.tickets import Tickets
 from index.witnesses import Witnesses
-from policy.decide import Asker
 from policy.engine import PolicyVersion
 from policy.postpone import Postponement
 from policy.vocabulary import BASES, Vocabulary
@@ -130,11 +129,6 @@ class Hub:
     def vocabulary(self) -> Vocabulary:
         """That of the version in force."""
         return self.policies.current.vocabulary
-
-    def asker(self, caller: Caller, seconds: int) -> Asker:
-        """Who asks, with profile, convenants and mandates as registered now."""
-        said = caller.statement
-        return self.policies.registers.asker(caller.organisation, said.role, said.purpose, seconds)
 
     def open_points(self, caller: Caller, sealed: str, version: int, count: int) -> Sequence[bytes]:
         """The `count` values that this node sealed for this message, each a valid element.

@@ -15,6 +15,7 @@ Source: docs/design/design.md, "Answers"; policy.md, "Indistinguishability".
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -28,6 +29,7 @@ from index.decisions import Reasoned, dec_of, reasoned
 from index.errors import LogUnconfirmed, PolicyStopped, TicketRefused
 from index.gate import Caller, Rule, Who
 from index.hub import Hub
+from index.protocol.directory import OrganisationEntry
 from index.protocol.entry import SOMETHING, shown_bits
 from index.protocol.messages import LogReceipt, LookupAnswer, LookupRequest, PersonAnswer, VisibleFlag
 from index.protocol.statement import LOG_INDEX_HEADER
@@ -71,6 +73,7 @@ class Seen:
     kind: Kind
     flag: Flag
     confirmed_at: int
+    rtag: bytes
     outcome: Outcome | None = None
     state: KindState | None = None
     disputed: bool = False
@@ -136,7 +139,7 @@ class Lookup:
         if self.hub.witnesses.refuses():
             return record_refused(tx, self.hub, self.caller, self.tickets, LogUnconfirmed())
         question = Question.of(self.hub, self.caller, tx)
-        decided = [question.about(ticket) for ticket in self.tickets]
+        decided = [question.sight.about(ticket) for ticket in self.tickets]
         recorded = [
             question.record(ticket, one, self.detail)
             for ticket, one in zip(self.tickets, decided, strict=True)
@@ -172,12 +175,20 @@ class Lookup:
         return Response(body, headers=headers, media_type="application/json")
 
 
+class Looker(NamedTuple):
+    """Who may see: codes as in a statement."""
+
+    organisation: OrganisationEntry
+    team: str
+    role: str
+    purpose: str
+
+
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is the same for all persons of one question."""
+class Sight:
+    """What one team, in one role and for one purpose, may see now; the one place where that is decided."""
 
     hub: Hub
-    caller: Caller
     tx: Tx
     asker: Asker
     receiver: Receiver
@@ -186,14 +197,15 @@ class Question:
     formers: Sequence[Former] = ()
 
     @classmethod
-    def of(cls, hub: Hub, caller: Caller, tx: Tx) -> "Question":
-        said = caller.statement
-        asker = hub.asker(caller, tx.seconds)
-        receiver = Receiver(said.org, said.team, said.role)
-        purpose = hub.vocabulary.purpose(said.purpose)
+    def of(cls, hub: Hub, tx: Tx, who: Looker) -> "Sight":
+        registers = hub.policies.registers
+        oin = who.organisation.oin
+        asker = registers.asker(who.organisation, who.role, who.purpose, tx.seconds)
+        receiver = Receiver(oin, who.team, who.role)
+        purpose = hub.vocabulary.purpose(who.purpose)
         lease_s = hub.vocabulary.limits.lease_days * _DAY
-        formers = hub.policies.registers.changes.formers.get((said.org, said.team), ())
-        return cls(hub, caller, tx, asker, receiver, purpose, lease_s, formers)
+        formers = registers.changes.formers.get((oin, who.team), ())
+        return cls(hub, tx, asker, receiver, purpose, lease_s, formers)
 
     def about(self, ticket: Ticket) -> Decided:
         """Decide over all kinds of the ticket's scopes, then join with what exists."""
@@ -281,15 +293,31 @@ class Question:
             log.error("flag_unreadable", scope=scope)
             return None
         digest = self.tx.digest(row.pub_tag, row.rtag[0])
-        return self._alive(kind, flag, row.expires_week, digest.confirmed_at if digest else 0)
+        return self._alive(kind, flag, row, digest.confirmed_at if digest else 0)
 
-    def _alive(self, kind: Kind, flag: Flag, expires_week: int, confirmed: int) -> Seen | None:
+    def _alive(self, kind: Kind, flag: Flag, row: FlagRow, confirmed: int) -> Seen | None:
         """The flag when it is not expired and its source not silent."""
         end = retention_end(kind, flag.until)
-        past = expires_week <= week_of(self.tx.seconds) or (end is not None and self.tx.now >= end)
+        past = row.expires_week <= week_of(self.tx.seconds) or (end is not None and self.tx.now >= end)
         if past or confirmed + self.lease_s < self.tx.seconds:
             return None
-        return Seen(kind, flag, confirmed)
+        return Seen(kind, flag, confirmed, row.rtag)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is the same for all persons of one question of a caller."""
+
+    hub: Hub
+    caller: Caller
+    tx: Tx
+    sight: Sight
+
+    @classmethod
+    def of(cls, hub: Hub, caller: Caller, tx: Tx) -> "Question":
+        said = caller.statement
+        who = Looker(caller.organisation, said.team, said.role, said.purpose)
+        return cls(hub, caller, tx, Sight.of(hub, tx, who))
 
     def silent(self, tickets: Sequence[Ticket]) -> list[int]:
         """Numbers of the sources that stopped confirming, among those of the role's kinds.
@@ -298,7 +326,7 @@ class Question:
         """
         scopes = frozenset(scope for ticket in tickets for scope in ticket.scopes)
         beats, now = self.tx.heartbeats(), self.tx.seconds
-        late = now - self.lease_s
+        late = now - self.sight.lease_s
         sources = self.hub.sources_of(self.caller.statement.role, scopes)
         return [number for number, tag in sources if beats.get(tag, now) < late]
 

@@ -50,7 +50,7 @@ class Terms:
 
     def class_of(self, draft: EntryDraft) -> str:
         """The class that seals an entry. Nothing about a person is kept for good."""
-        said = draft.statement
+        said = draft.statement or draft.told
         if said is None:
             return KEPT if draft.t in _OWN and not draft.lids else LOG_KEYS
         months = self.by_purpose.get(said.purpose)

@@ -69,6 +69,9 @@ class HubSettings(ProcessSettings):
     upkeep_seconds: float = Field(default=600.0, gt=0)
     """How often it is looked whether a day, a month or a term is over."""
 
+    signals_seconds: float = Field(default=30.0, gt=0)
+    """How often it is looked for which visits the random moment of a signal has come."""
+
     equated_days: frozenset[date] = frozenset()
     """Days that a royal decree makes like holidays (Algemene termijnenwet, art. 3 paragraph 3)."""
 

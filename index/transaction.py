@@ -148,6 +148,23 @@ class InquiryRow(NamedTuple):
     sealed: bytes
 
 
+class WatchRow(NamedTuple):
+    """One person in one scope that a visit wants signals about, sealed. `due`: Unix seconds, at random."""
+
+    key: bytes
+    visit: bytes
+    due: int
+    sealed: bytes
+
+
+class ErrandRow(NamedTuple):
+    """What waits until a node fetches it, sealed. `tag` stands for the node and what sort it is."""
+
+    key: bytes
+    tag: bytes
+    sealed: bytes
+
+
 class MessageRow(NamedTuple):
     """A message that was carried out: the same message gives the same receipt."""
 
@@ -176,6 +193,8 @@ class Needs:
         ledgers: `idx_dir` values: all directives, by rising number.
         relations: `idx_rel` values: all relation rows under each.
         reviews: Keys of declared break-glass.
+        watches: Tags of visits: all rows of each.
+        errands: Keys of what waits for a node.
         postponed, inquiries: Keys of what officers work on.
         messages: `(node_tag, message id)`; see `Tx.earlier`.
     """
@@ -192,6 +211,8 @@ class Needs:
     messages: frozenset[tuple[bytes, str]] = frozenset()
     postponed: frozenset[bytes] = frozenset()
     inquiries: frozenset[bytes] = frozenset()
+    watches: frozenset[bytes] = frozenset()
+    errands: frozenset[bytes] = frozenset()
 
     @classmethod
     def union(cls, parts: Iterable[Needs]) -> Needs:
@@ -211,6 +232,8 @@ class Needs:
             frozenset().union(*[part.messages for part in listed]),
             frozenset().union(*[part.postponed for part in listed]),
             frozenset().union(*[part.inquiries for part in listed]),
+            frozenset().union(*[part.watches for part in listed]),
+            frozenset().union(*[part.errands for part in listed]),
         )
 
 
@@ -258,6 +281,8 @@ class Read:
     postponed: dict[bytes, PostponedRow | None] = field(default_factory=dict)
     inquiries: dict[bytes, InquiryRow | None] = field(default_factory=dict)
     heartbeats: dict[bytes, int] = field(default_factory=dict)
+    watches: dict[bytes, dict[bytes, WatchRow]] = field(default_factory=dict)
+    errands: dict[bytes, ErrandRow | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -279,6 +304,8 @@ class Written:
     for none: the sequencer makes rows of them."""
     postponed: dict[bytes, PostponedRow | None] = field(default_factory=dict)
     inquiries: dict[bytes, InquiryRow] = field(default_factory=dict)
+    watches: dict[bytes, WatchRow | None] = field(default_factory=dict)
+    errands: dict[bytes, ErrandRow | None] = field(default_factory=dict)
 
 
 class Ports(Protocol):
@@ -470,6 +497,34 @@ class Tx:
         self.touched += 1
         self.written.inquiries[row.key] = row
         self._read.inquiries[row.key] = row
+
+    # --- what nodes are told -----------------------------------------------------------
+
+    def watches(self, visit: bytes) -> list[WatchRow]:
+        """Everything watched for a visit (needs `watches`)."""
+        return list(_have(self._read.watches, visit).values())
+
+    def put_watch(self, row: WatchRow) -> None:
+        self.touched += 1
+        self.written.watches[row.key] = row
+        if row.visit in self._read.watches:
+            self._read.watches[row.visit][row.key] = row
+
+    def delete_watch(self, row: WatchRow) -> None:
+        """Watch no more; none there is harmless."""
+        self.touched += 1
+        self.written.watches[row.key] = None
+        self._read.watches.get(row.visit, {}).pop(row.key, None)
+
+    def errand(self, key: bytes) -> ErrandRow | None:
+        """What waits for a node under a key (needs `errands`)."""
+        return _have(self._read.errands, key)
+
+    def put_errand(self, key: bytes, row: ErrandRow | None) -> None:
+        """Something that waits for a node; None once it has it."""
+        self.touched += 1
+        self.written.errands[key] = row
+        self._read.errands[key] = row
 
     # --- spending, recording, remembering --------------------------------------------
 

@@ -51,6 +51,9 @@ from .api_document import (
     MessageAnswer,
     OutboxAnswer,
     Queued,
+    SignalItem,
+    SignalList,
+    SubscriptionState,
     VisitAnswer,
     VisitState,
 )
@@ -85,6 +88,7 @@ from .errors import (
     UnknownVisit,
     Wrong,
 )
+from .follow_up import CHOSEN
 from .outbox import Flag
 from .pseudonymise import KeysWrong
 from .publication import Publication, check_local_ref
@@ -99,7 +103,7 @@ _BATCH_BYTES = 1024 * 1024
 _BODY_BYTES = 64 * 1024
 _MESSAGE_BYTES = 2 * 1024 * 1024
 _MESSAGES = ("istandaarden", "suwinet")
-_WITHOUT_BODY = ("/closures", "/confirmations")
+_WITHOUT_BODY = ("/closures", "/confirmations", "/subscriptions")
 _XML = frozenset({"application/xml", "text/xml"})
 
 PROBLEMS: dict[type[NodeError], Problem] = {
@@ -459,7 +463,49 @@ async def look(call: Call) -> Response:
     found = await call.node.visits.look(
         call.person, visit, places, "presence" if detail == "presence" else "subjects"
     )
-    return _json(LookupResult([_person(view) for view in found]))
+    return _json(LookupResult([_person(view) for view in found], call.node.signals.combined(found)))
+
+
+async def subscribe(call: Call) -> Response:
+    """POST /v1/visits/{id}/subscriptions."""
+    body, wrong = _object(call.body, {"wanted"})
+    wanted = body.get("wanted", True)
+    if not isinstance(wanted, bool):
+        wrong.append(Wrong("wanted", "form", "true or false."))
+    if wrong:
+        raise BadItems(wrong)
+    visit = call.request.path_params["visit"]
+    await call.node.signals.follow(call.person, visit, wanted=wanted is True)
+    return _json(SubscriptionState(visit, wanted is True))
+
+
+async def signals(call: Call) -> Response:
+    """GET /v1/signals, of this employee."""
+    views = await call.node.signals.items(call.person)
+    items = [
+        SignalItem(
+            visit=view.item.visit,
+            case_reference=view.case_reference,
+            state=view.item.state,
+            mine=view.item.mine,
+            first=view.item.first,
+            at=instant(view.item.at),
+        )
+        for view in views
+    ]
+    return _json(SignalList(items))
+
+
+async def choose_signal(call: Call) -> Response:
+    """POST /v1/signals/{visit}/states."""
+    body, wrong = _object(call.body, {"state"})
+    state = next((one for one in CHOSEN if one == body.get("state")), None)
+    if state is None:
+        wrong.append(Wrong("state", "form", "taken or closed."))
+    if wrong or state is None:
+        raise BadItems(wrong)
+    await call.node.signals.choose(call.person, call.request.path_params["visit"], state)
+    return _json(Empty())
 
 
 async def declare(call: Call) -> Response:
@@ -608,6 +654,9 @@ ROUTES: tuple[ApiRoute, ...] = (
     ApiRoute("POST", "/v1/visits", "desk", open_visit, employee=True),
     ApiRoute("POST", "/v1/visits/{visit}/closures", "desk", close_visit, employee=True),
     ApiRoute("POST", "/v1/visits/{visit}/renewals", "desk", renew_visit, employee=True),
+    ApiRoute("POST", "/v1/visits/{visit}/subscriptions", "desk", subscribe, employee=True),
+    ApiRoute("GET", "/v1/signals", "desk", signals, employee=True),
+    ApiRoute("POST", "/v1/signals/{visit}/states", "desk", choose_signal, employee=True),
     ApiRoute("POST", "/v1/lookups", "desk", look, employee=True),
     ApiRoute("POST", "/v1/crises", "desk", declare, employee=True),
     ApiRoute("POST", "/v1/crises/{crisis}/confirmations", "desk", confirm_crisis, employee=True),

@@ -262,7 +262,47 @@ class LookupPerson(Message, frozen=True):
 
 
 class LookupResult(Message, frozen=True):
+    """`combinations`: names of the organisation's own combinations in this answer; none are kept."""
+
     persons: list[LookupPerson]
+    combinations: list[str]
+
+
+class SubscriptionBody(Message, frozen=True):
+    """`wanted` false: not told any more."""
+
+    wanted: bool = True
+
+
+class SubscriptionState(Message, frozen=True):
+    visit: str
+    wanted: bool
+
+
+class SignalItem(Message, frozen=True):
+    """There is something new for a visit: ask again. `mine` false: a colleague has not yet looked.
+
+    `first`: what was seen then comes first, by the organisation's own list.
+    """
+
+    visit: str
+    case_reference: str
+    state: Literal["new", "seen", "taken", "closed"]
+    mine: bool
+    first: bool
+    at: Instant
+
+
+class SignalList(Message, frozen=True):
+    """New ones first, then by what comes first."""
+
+    signals: list[SignalItem]
+
+
+class SignalBody(Message, frozen=True):
+    """`taken`: this employee works on it; a colleague's visit is taken over with it. `closed`: done."""
+
+    state: Literal["taken", "closed"]
 
 
 class Empty(Message, frozen=True):
@@ -428,6 +468,39 @@ OPERATIONS = (
         "visits",
         LookupBody,
         LookupResult,
+        problems=_LOOKING,
+        security=(KEY, TOKEN),
+    ),
+    documents.Operation(
+        "post",
+        "/visits/{visit}/subscriptions",
+        "Hear of what is new for a visit, or no longer",
+        "Up to an hour after something new can be seen, without its subject. The hub records it.",
+        "signals",
+        SubscriptionBody,
+        SubscriptionState,
+        problems=_LOOKING,
+        security=(KEY, TOKEN),
+    ),
+    documents.Operation(
+        "get",
+        "/signals",
+        "Visits with something new",
+        "Of this employee; of the team where a colleague has not looked for long.",
+        "signals",
+        None,
+        SignalList,
+        problems=_LOOKING,
+        security=(KEY, TOKEN),
+    ),
+    documents.Operation(
+        "post",
+        "/signals/{visit}/states",
+        "Take up or close",
+        "One employee works on it; a colleague's visit is taken over with it.",
+        "signals",
+        SignalBody,
+        Empty,
         problems=_LOOKING,
         security=(KEY, TOKEN),
     ),

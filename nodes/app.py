@@ -87,6 +87,10 @@ def _lifespan(node: NodeRuntime) -> Callable[[FastAPI], AbstractAsyncContextMana
             tasks.append(asyncio.create_task(node.alerts.run()))
             if node.sources.names:
                 tasks.append(asyncio.create_task(node.sources.run(node.sender.wake)))
+        if "source" in node.settings.parts:
+            tasks.append(asyncio.create_task(node.contacts.run()))
+        if "desk" in node.settings.parts:
+            tasks.append(asyncio.create_task(node.signals.run()))
         log.info("node_started", node=node.settings.node_id, parts=sorted(node.settings.parts))
         try:
             yield

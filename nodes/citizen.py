@@ -776,7 +776,7 @@ class Citizens:
         counter = citizens and asker.actor not in _CITIZENS
         return LookLine(
             at=datetime.fromtimestamp(asker.ts / 1000, UTC),
-            activity=asker.t,
+            activity="contact" if asker.t == "notice" and asker.node else asker.t,
             organisation=self._counter(asker) if counter else self._organisation(asker),
             role=asker.role,
             role_label=words.role(asker.role).label if words.has_role(asker.role) else "",

@@ -41,6 +41,10 @@ from index.protocol.messages import (
     ColleagueRequest,
     ConfirmationAnswer,
     ConfirmationRequest,
+    ContactAnswer,
+    ContactRequest,
+    ContactsAnswer,
+    ContactsRequest,
     Inquiry,
     InquiryAnswer,
     InquiryList,
@@ -67,6 +71,10 @@ from index.protocol.messages import (
     RenewalRequest,
     ReplyAnswer,
     ReplyRequest,
+    SignalsAnswer,
+    SignalsRequest,
+    SubscriptionAnswer,
+    SubscriptionRequest,
 )
 from index.protocol.receipt import CheckedEntry, ReceiptError, verify_change_receipt, verify_log_receipt
 from index.protocol.statement import (
@@ -280,6 +288,37 @@ class Hub:
         asking = Asking(actor=actor, role=SOURCE.role)
         answer, sent = await self._ask("/v1/inquiries/answers", reply, InquiryAnswer, asking)
         self._check_all(answer.log, sent, None)
+
+    # --- signals and contact -----------------------------------------------------------
+
+    async def subscribe(
+        self, request: SubscriptionRequest, asking: Asking, lids: Sequence[Sequence[bytes]]
+    ) -> None:
+        """Watch for the persons of a visit, or no longer."""
+        answer, sent = await self._ask("/v1/subscriptions", request, SubscriptionAnswer, asking)
+        self._check_all(answer.log, sent, lids)
+
+    async def signals(self, done: Sequence[str]) -> SignalsAnswer:
+        """For which visits of this node to ask again; `done` are ids that it has kept."""
+        request = SignalsRequest(list(done))
+        answer, sent = await self._ask("/v1/subscriptions/signals", request, SignalsAnswer, SOURCE)
+        self._check_all(answer.log, sent, [[]])
+        return answer
+
+    async def ask_contact(
+        self, request: ContactRequest, asking: Asking, lids: Sequence[bytes]
+    ) -> ContactAnswer:
+        """Ask the source of a visible flag for contact; `lids` of the kind's scope alone."""
+        answer, sent = await self._ask("/v1/contacts", request, ContactAnswer, asking)
+        self._check_all(answer.log, sent, [lids])
+        return answer
+
+    async def contacts(self, done: Sequence[str]) -> ContactsAnswer:
+        """Who wants contact about this source's own flags; `done` are ids that it has kept."""
+        request = ContactsRequest(list(done))
+        answer, sent = await self._ask("/v1/contacts/open", request, ContactsAnswer, SOURCE)
+        self._check_all(answer.log, sent, [[]])
+        return answer
 
     async def look(
         self,

@@ -8,7 +8,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 from nacl.signing import SigningKey
@@ -24,6 +24,7 @@ from .brp import Brp, HaalCentraal, RegisterFile
 from .citizen import Citizens
 from .connectors.rows import Mapped, load_mapping
 from .connectors.runs import Sources
+from .contacts import Contacts
 from .crises import Crises
 from .deceased import AskedAtBrp
 from .declarations import Declarations
@@ -32,6 +33,7 @@ from .disputes import Disputes
 from .employees import EmployeeTokens
 from .errors import SettingsError
 from .figures import NodeFigures
+from .follow_up import FollowUp
 from .hub import Hub
 from .inquiries import Inquiries
 from .intake import Intake
@@ -42,11 +44,13 @@ from .pseudonymise import Pseudonymiser
 from .publication import Rules
 from .sender import Sender
 from .settings import NodeKeys, NodeSettings
+from .signals import Signals
 from .source import SourceDesk
 from .store.database import open_engine
 from .switching_off import SwitchingOff
 from .trust import Trust, establish
 from .visits import Visits
+from .webhooks import Webhooks
 from .witness.witness import Witness
 
 
@@ -60,6 +64,8 @@ class NodeRuntime:
     visits: Visits
     crises: Crises
     inquiries: Inquiries
+    signals: Signals
+    contacts: Contacts
     assisted: Assisted
     citizens: Citizens
     declarations: Declarations
@@ -90,7 +96,7 @@ class NodeRuntime:
         """Let go of connections and the store."""
         await self.citizens.settle()
         self.sources.close()
-        for client in self.clients:
+        for client in (*self.clients, self.signals.webhooks.client):
             await client.aclose()
         self.engine.dispose()
 
@@ -107,12 +113,14 @@ def open_node(
     hub_transport: httpx.AsyncBaseTransport | None = None,
     holder_transport: httpx.AsyncBaseTransport | None = None,
     source_transport: httpx.AsyncBaseTransport | None = None,
+    webhook_transport: httpx.AsyncBaseTransport | None = None,
     trust: Trust | None = None,
 ) -> NodeRuntime:
     """Put a node together. Blocks while it fetches manifest and directory.
 
     Args:
-        hub_transport, holder_transport, source_transport, trust: A test world's own; absent in a process.
+        hub_transport, holder_transport, source_transport, webhook_transport, trust: A test world's
+            own; absent in a process.
 
     Raises:
         SettingsError: A setting, key file or document is missing or wrong; names it.
@@ -223,6 +231,24 @@ def open_node(
         now=now,
     )
     sender = Sender(outbox, intake, hub, vocabulary, settings, now=now)
+    follow_up = FollowUp(engine, keys.storage, timedelta(hours=settings.signals.team_after_hours))
+    webhooks = Webhooks(
+        settings.signals,
+        engine,
+        source=f"urn:nld:oin:{trust.oin}:systeem:{settings.node_id}",
+        now=now,
+        transport=webhook_transport,
+    )
+    signals = Signals(
+        settings.signals,
+        vocabulary,
+        hub=hub,
+        visits=visits,
+        follow_up=follow_up,
+        webhooks=webhooks,
+        secret=keys.secret,
+        now=now,
+    )
     tokens = None
     if settings.tokens is not None:
         tokens = EmployeeTokens(
@@ -244,6 +270,16 @@ def open_node(
             now=now,
         ),
         inquiries=Inquiries(hub, visits),
+        signals=signals,
+        contacts=Contacts(
+            engine,
+            hub=hub,
+            visits=visits,
+            outbox=outbox,
+            secret=keys.secret,
+            seconds=settings.contacts_seconds,
+            now=now,
+        ),
         assisted=Assisted(visits, hub, trust, vocabulary, settings, now=now),
         citizens=citizens,
         declarations=Declarations(citizens, outbox, sender, trust, vocabulary, secret=keys.secret, now=now),

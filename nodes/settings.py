@@ -189,6 +189,66 @@ class AlertSettings(_Part):
         return self
 
 
+class WebhookSettings(_Part):
+    """A system of this organisation that hears when to ask again: CloudEvents, signed, without a person."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
+    url: str
+    """https; or http on this machine, which `private` then has to allow."""
+    key_file: Path
+    """Ed25519 seed of the signature (RFC 9421), for this alone. `vlagwijzer policy key` makes one."""
+    key_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")
+    """How the receiver names the key."""
+    teams: tuple[str, ...] = ()
+    """Only visits of these teams; empty: of all."""
+    private: bool = False
+    """Whether the address may be one of the organisation's own network or of this machine."""
+
+    @model_validator(mode="after")
+    def _address(self) -> "WebhookSettings":
+        parts = urlsplit(self.url)
+        local = parts.scheme == "http" and parts.hostname in LOOPBACK and self.private
+        if not parts.hostname or not (parts.scheme == "https" or local):
+            raise ValueError("a webhook must be https, or http on this machine with private = true")
+        if parts.username or parts.password or parts.fragment:
+            raise ValueError("a webhook's address has no name, password or fragment in it")
+        return self
+
+
+class CombinationSettings(_Part):
+    """Subjects that together deserve attention: computed here, from an answer, and kept nowhere."""
+
+    name: str = Field(min_length=1, max_length=60)
+    """As the employee reads it."""
+    kinds: frozenset[str] = Field(min_length=2)
+    over: Literal["person", "visit"] = "person"
+    """Whether one person must have them all, or the persons of a visit together."""
+
+
+class SignalSettings(_Part):
+    """What happens when there is something new for a visit."""
+
+    every_seconds: float = Field(default=300.0, gt=0)
+    """How often the hub is asked while a visit is followed. Its own delay is up to an hour, at random."""
+    first: frozenset[str] | None = None
+    """Kinds that come first on the list once they were seen. Absent: those of immediate danger."""
+    team_after_hours: float = Field(default=24.0, gt=0)
+    """From then on colleagues with the same role and team see it too, and may take the visit over."""
+    webhooks: tuple[WebhookSettings, ...] = ()
+    retry_first_seconds: float = Field(default=30.0, gt=0)
+    retry_max_seconds: float = Field(default=3600.0, gt=0)
+    give_up_hours: float = Field(default=72.0, gt=0)
+    """A webhook that cannot be reached for so long is not told of this one any more."""
+    combinations: tuple[CombinationSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "SignalSettings":
+        names = [webhook.name for webhook in self.webhooks]
+        if len(set(names)) != len(names):
+            raise ValueError("every webhook has a name of its own")
+        return self
+
+
 class WitnessSettings(_Part):
     """This node cosigns checkpoints of the log, at `/v1/witness/add-checkpoint`."""
 
@@ -273,6 +333,9 @@ class NodeSettings(ProcessSettings):
     sources: tuple[SourceSettings, ...] = ()
     """Connectors by name, beside the list that `node import` reads."""
     alerts: AlertSettings = AlertSettings()
+    signals: SignalSettings = SignalSettings()
+    contacts_seconds: float = Field(default=900.0, gt=0)
+    """Source: how often it is asked who wants contact."""
     approvers: dict[str, str] = Field(default_factory=dict)
     """Who may sign off a first load: name = Ed25519 public key (`vlagwijzer policy key`). Two are needed."""
     witness: WitnessSettings | None = None
@@ -304,6 +367,10 @@ class NodeSettings(ProcessSettings):
             if part is not None and getattr(part, field) is not None:
                 found[name] = part.model_copy(update={field: folder / getattr(part, field)})
         found["sources"] = tuple(_absolute(source, folder) for source in self.sources)
+        hooks = tuple(
+            hook.model_copy(update={"key_file": folder / hook.key_file}) for hook in self.signals.webhooks
+        )
+        found["signals"] = self.signals.model_copy(update={"webhooks": hooks})
         return found
 
     @model_validator(mode="after")

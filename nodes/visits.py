@@ -13,7 +13,7 @@ Source: docs/design/node.md, "Visits"; docs/design/pseudonyms.md, "Ticket".
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -30,6 +30,7 @@ from index.protocol.messages import (
     PersonAnswer,
     RelationRequest,
     RenewalRequest,
+    SubscriptionRequest,
     VisibleFlag,
 )
 from index.protocol.points import seal_points
@@ -85,6 +86,8 @@ class FlagView:
     confirmed_on: date | None
     self_declared: bool
     disputed: bool
+    source: int = 0
+    """Number of the publisher, for asking contact; never shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,10 @@ class AtTable:
     scopes: tuple[str, ...]
 
 
+OnLook = Callable[[str, list[PersonView], str], Awaitable[None]]
+OnAdded = Callable[[Employee, str], Awaitable[None]]
+
+
 class Visits:
     """Opens and uses visits of this node's employees.
 
@@ -180,6 +187,16 @@ class Visits:
         self._node = node
         self._policy = policy
         self._now = now
+        self._looked: OnLook | None = None
+        self._added: OnAdded | None = None
+
+    def on_look(self, call: "OnLook") -> None:
+        """Who hears that a visit was asked again: its id, the answer, its detail."""
+        self._looked = call
+
+    def on_added(self, call: "OnAdded") -> None:
+        """Who hears that a person came into a visit."""
+        self._added = call
 
     # --- opening -----------------------------------------------------------------------
 
@@ -356,6 +373,8 @@ class Visits:
             asking = self.asking(employee, found.visit.purpose, found.visit.case_reference)
             added, _ = await self._relations(asking, visit_id, new, found.visit.until)
             tags = await asyncio.to_thread(self._add, visit_id, added)
+            if self._added is not None:
+                await self._added(employee, visit_id)
         return [tags.index(tag) for tag in wanted]
 
     # --- using -------------------------------------------------------------------------
@@ -383,7 +402,26 @@ class Visits:
         answers = await self._hub.look(
             LookupRequest(found.tickets(places), detail), asking, found.lids(places), self._number
         )
-        return [self._view(employee, answer) for answer in answers]
+        views = [self._view(employee, answer) for answer in answers]
+        if self._looked is not None and len(places) == len(found.everybody):
+            await self._looked(visit_id, views, detail)
+        return views
+
+    async def subscribe(self, employee: Employee, visit_id: str, tag: str, *, wanted: bool) -> None:
+        """Let the hub watch for all persons of a visit, or no longer.
+
+        Args:
+            tag: How the hub is to name the visit, 16 bytes in base64url.
+
+        Raises:
+            UnknownVisit: Not an open visit of this employee.
+            HubUnreachable, Refused, ReceiptInvalid: Nothing was changed.
+        """
+        found = await asyncio.to_thread(self._get, employee, visit_id)
+        asking = self.asking(employee, found.visit.purpose, found.visit.case_reference)
+        everybody = found.everybody
+        request = SubscriptionRequest(found.tickets(everybody), tag, wanted)
+        await self._hub.subscribe(request, asking, found.lids(everybody))
 
     async def person(self, employee: Employee, visit_id: str, place: int) -> AtTable:
         """One person (0-based place) of an open visit, with what a call about them needs.
@@ -428,6 +466,7 @@ class Visits:
             confirmed_on=confirmed,
             self_declared=kind.self_declared,
             disputed=seen.disputed,
+            source=seen.source,
         )
 
     def _silent(self, employee: Employee, numbers: Sequence[int]) -> list[str]:
@@ -482,6 +521,23 @@ class Visits:
     async def of(self, employee: Employee) -> list[Visit]:
         """The employee's own open visits, soonest end first."""
         return await asyncio.to_thread(self._all, employee)
+
+    async def named(self, employee: Employee, visit_ids: Collection[str]) -> dict[str, Visit]:
+        """Open visits of the employee's role and team, by id: for a list of the team, not for looking."""
+
+        def read() -> dict[str, Visit]:
+            with reading(self._engine) as connection:
+                rows = connection.execute(
+                    select(visit_table).where(
+                        visit_table.c.id.in_(visit_ids),
+                        visit_table.c.role == employee.role,
+                        visit_table.c.team == employee.team,
+                        visit_table.c.until > _ms(self._now()),
+                    )
+                ).all()
+            return {row.id: self._opened(row).visit for row in rows}
+
+        return await asyncio.to_thread(read)
 
     # --- keeping -----------------------------------------------------------------------
 

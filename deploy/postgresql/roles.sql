@@ -39,7 +39,7 @@ GRANT SELECT, INSERT, UPDATE ON
     marker, digest, heartbeat, choice_state, relation, message, escrow_session, standing,
     inquiry, sample, opening, hold, review
     TO vlagwijzer_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON flag, postponed, claim TO vlagwijzer_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON flag, postponed, claim, watch, errand TO vlagwijzer_app;
 
 -- Erasure of lines.
 GRANT SELECT ("year", "index"), UPDATE (sealed) ON entry TO vlagwijzer_shredder;

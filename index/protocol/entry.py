@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import repeat
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -116,6 +116,16 @@ class Chain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     year: Safe | UnsetType = UNSET
 
 
+class Told(NamedTuple):
+    """To whom the hub says something of its own accord: fields of the asker part that nobody signed."""
+
+    org: str
+    role: str
+    team: str
+    purpose: str
+    case: str
+
+
 @dataclass(frozen=True, slots=True)
 class EntryDraft:
     """What is to be recorded, before it has a place in the log.
@@ -132,6 +142,7 @@ class EntryDraft:
         shown: `shown_bits` of the visible kinds.
         dec: `decision_bytes`, or empty.
         more: Own fields of the chain part for single activities, e.g. `{"cause": ...}`.
+        told: Of the hub's own entry that somebody is told something; never beside a statement.
     """
 
     t: Activity
@@ -148,6 +159,7 @@ class EntryDraft:
     break_glass: bool = False
     dec: bytes = b""
     more: dict[str, str | int] = field(default_factory=dict)
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,27 +216,28 @@ def asker_part(draft: EntryDraft, handles: Sequence[bytes]) -> bytes:
         EntryError: A field has no allowed form.
     """
     said = draft.statement
+    to = said or draft.told
     asker = Asker(
         actor=said.actor if said else "",
         basis=draft.basis,
         bg=1 if draft.break_glass else 0,
         body=said.body if said else "",
-        case=said.case if said else "",
+        case=to.case if to else "",
         handles=[b64u(item) for item in handles],
         jti=said.jti if said else "",
         msg=said.msg if said else "",
         node=said.node if said else "",
         nodeSig=b64u(draft.signature),
         nts=said.nts if said else 0,
-        org=said.org if said else "",
-        purpose=said.purpose if said else "",
+        org=to.org if to else "",
+        purpose=to.purpose if to else "",
         pv=draft.pv,
         refused=draft.refused,
         req=draft.req,
-        role=said.role if said else "",
+        role=to.role if to else "",
         shown=b64u(draft.shown),
         t=draft.t,
-        team=said.team if said else "",
+        team=to.team if to else "",
         ts=draft.ts,
         v=1,
     )

@@ -471,6 +471,87 @@ class InquiryAnswer(Message, frozen=True):
     log: list[LogReceipt]
 
 
+# --- POST /v1/subscriptions, /v1/subscriptions/signals -------------------------------
+
+
+class SubscriptionRequest(Message, frozen=True):
+    """Whether the persons of `tickets` are watched for a visit. `visit` is 16 bytes that the node chose."""
+
+    tickets: Annotated[list[B64], Meta(min_length=1, max_length=8)]
+    visit: B64
+    wanted: bool = True
+
+
+class SubscriptionAnswer(Message, frozen=True):
+    """One log receipt per person. The answer is the same whatever exists."""
+
+    log: list[LogReceipt]
+
+
+class Signal(Message, frozen=True):
+    """Ask again for this visit; no more than that. `visit` is as the node chose it."""
+
+    id: B64
+    visit: B64
+
+
+class SignalsRequest(Message, frozen=True):
+    """What waits for the calling node. `done` are ids that it has kept; they are not told again."""
+
+    done: Annotated[list[B64], Meta(max_length=200)] = []
+
+
+class SignalsAnswer(Message, frozen=True):
+    """At most 200; `more` where there are others."""
+
+    signals: list[Signal]
+    more: bool
+    log: list[LogReceipt]
+
+
+# --- POST /v1/contacts, /v1/contacts/open ----------------------------------------------
+
+
+class ContactRequest(Message, frozen=True):
+    """An employee wants contact about one flag that the ticket's visit can see; no content."""
+
+    ticket: B64
+    kind: Kind
+    source: int
+
+
+class ContactAnswer(Message, frozen=True):
+    """When it was asked first, by this visit about this flag."""
+
+    at: Instant
+    log: list[LogReceipt]
+
+
+class Contact(Message, frozen=True):
+    """Who wants contact about one of the caller's own flags: organisation, team, role and time, no more."""
+
+    id: B64
+    rtag: B64
+    organisation: str
+    team: str
+    role: str
+    at: Instant
+
+
+class ContactsRequest(Message, frozen=True):
+    """What waits for the calling source. `done` are ids that it has kept; they are not told again."""
+
+    done: Annotated[list[B64], Meta(max_length=200)] = []
+
+
+class ContactsAnswer(Message, frozen=True):
+    """At most 200; `more` where there are others."""
+
+    contacts: list[Contact]
+    more: bool
+    log: list[LogReceipt]
+
+
 # --- POST /v1/codes, /v1/codes/state, /v1/citizen/code -------------------------------
 
 

@@ -35,6 +35,7 @@ from index.transaction import (
     ClaimRow,
     DigestRow,
     DirectiveRow,
+    ErrandRow,
     FlagRow,
     InquiryRow,
     MarkerRow,
@@ -44,6 +45,7 @@ from index.transaction import (
     Read,
     RelationRow,
     ReviewRow,
+    WatchRow,
     Written,
 )
 
@@ -110,6 +112,7 @@ def read(connection: Connection, needs: Needs) -> Read:
     for one in map(ReviewRow._make, _by_keys(connection, t.review, ("key",), [(k,) for k in needs.reviews])):
         out.reviews[one.key] = one
     _read_officers(connection, needs, out)
+    _read_told(connection, needs, out)
     out.messages = dict.fromkeys(needs.messages)
     for msg in map(
         MessageRow._make, _by_keys(connection, t.message, ("node_tag", "message"), needs.messages)
@@ -130,6 +133,17 @@ def _read_officers(connection: Connection, needs: Needs, out: Read) -> None:
     out.inquiries = dict.fromkeys(needs.inquiries)
     for row in _by_keys(connection, t.inquiry, ("key",), [(k,) for k in needs.inquiries]):
         out.inquiries[row[0]] = InquiryRow._make(row)
+
+
+def _read_told(connection: Connection, needs: Needs, out: Read) -> None:
+    """What is watched and what waits for nodes; no statement for a batch without them."""
+    out.watches = {visit: {} for visit in needs.watches}
+    for row in _by_keys(connection, t.watch, ("visit",), [(k,) for k in needs.watches]):
+        watch = WatchRow._make(row)
+        out.watches[watch.visit][watch.key] = watch
+    out.errands = dict.fromkeys(needs.errands)
+    for row in _by_keys(connection, t.errand, ("key",), [(k,) for k in needs.errands]):
+        out.errands[row[0]] = ErrandRow._make(row)
 
 
 def _others(connection: Connection, count: int) -> set[tuple[bytes, int]]:
@@ -183,6 +197,13 @@ def write(connection: Connection, written: Written, messages: Iterable[MessageRo
     _run(connection, _delete(connection.dialect, t.postponed), told)
     _upsert(connection, t.postponed, [row for row in written.postponed.values() if row is not None])
     _upsert(connection, t.inquiry, list(written.inquiries.values()))
+    for table, rows in ((t.watch, written.watches), (t.errand, written.errands)):
+        _run(
+            connection,
+            _delete(connection.dialect, table),
+            [(key,) for key, one in rows.items() if one is None],
+        )
+        _upsert(connection, table, [one for one in rows.values() if one is not None])
     _run(connection, _insert(connection.dialect, t.message, False), list(messages))
 
 

@@ -132,6 +132,30 @@ inquiry = Table(
 """What an officer asks an organisation about one entry; `tag` stands for the node that is asked."""
 Index("ix_inquiry_tag", inquiry.c.tag)
 
+watch = Table(
+    "watch",
+    metadata,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("visit", LargeBinary(16), nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("sealed", LargeBinary(812), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""One row per person and scope of a visit that wants signals; `due` is a random moment, Unix seconds."""
+Index("ix_watch_visit", watch.c.visit)
+Index("ix_watch_due", watch.c.due)
+
+errand = Table(
+    "errand",
+    metadata,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("tag", LargeBinary(16), nullable=False),
+    Column("sealed", LargeBinary(812), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What waits until a node fetches it: a signal, or a contact request; `tag` stands for node and sort."""
+Index("ix_errand_tag", errand.c.tag)
+
 sample = Table(
     "sample",
     metadata,

@@ -64,6 +64,7 @@ class FieldProblem:
 def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     """The pages of the desk, for employees whose role has a purpose to look for."""
     from nodes.desk.inquiries import Questions
+    from nodes.desk.signal_pages import add_routes
     from nodes.desk.urgent import Urgent
 
     desk = Desk(node, pages.settings.blank_minutes * 60)
@@ -71,6 +72,7 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     may = may_look
     pages.doors.append(Door("/kijken", "desk.nav", may))
     pages.doors.append(Door("/bezoeken", "desk.nav_visits", may))
+    pages.doors.append(Door("/wijzigingen", "desk.nav_signals", may))
     may_declare = _may_declare(node)
     urgent = Urgent(desk, node)
     pages.doors.append(Door("/spoed", "desk.nav_confirm", may_declare))
@@ -96,6 +98,7 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/bezoeken/{visit}/sluiten", desk.close, who=may, methods=("POST",))
     pages.add(routes, "/bezoeken/{visit}/verlengen", desk.renew, who=may, methods=("POST",))
     pages.add(routes, "/mijn-functie", desk.role, who=may)
+    add_routes(pages, routes, desk, node)
     return routes
 
 
@@ -236,13 +239,13 @@ class Desk:
 
     async def answer(self, visitor: DeskVisitor) -> Response:
         """D3, D4 and D5: the answer that was given, as long as it may stand on the screen."""
-        answers = _answers(visitor)
+        from nodes.desk.signal_pages import asked_about
+
         id_ = str(visitor.request.path_params["visit"])
-        answer = answers.get(id_)
-        if answer is None:
+        if id_ not in _answers(visitor):
             return visitor.go("/kijken")
-        if visitor.pages.clock() - answer.shown_since > self._blank_after:
-            answers.pop(id_)
+        answer = self.standing(visitor, id_)
+        if answer is None:
             return visitor.go("/leeg")
         return visitor.show(
             "desk/answer.html",
@@ -252,7 +255,19 @@ class Desk:
             at=max(person.at for person in answer.persons),
             silent=sorted({name for person in answer.persons for name in person.silent}),
             reason=_reason,
+            asked=await asked_about(self._node, answer),
+            combined=self._node.signals.combined(answer.persons),
+            said=str(visitor.drawer.pop("said", "")),
         )
+
+    def standing(self, visitor: DeskVisitor, visit_id: str) -> Answer | None:
+        """The answer of a visit, while it may stand on the screen."""
+        answers = _answers(visitor)
+        answer = answers.get(visit_id)
+        if answer is not None and visitor.pages.clock() - answer.shown_since > self._blank_after:
+            answers.pop(visit_id)
+            return None
+        return answer
 
     async def look(self, visitor: DeskVisitor) -> Response:
         """Look again, whether something is known."""
@@ -297,6 +312,8 @@ class Desk:
             "desk/visits.html",
             names=self.names(visitor),
             visits=visits,
+            followed=await self._node.signals.followed([visit.id for visit in visits]),
+            news=await self._node.signals.news(employee_of(visitor)),
             said=str(visitor.drawer.pop("said", "")),
         )
 
@@ -311,7 +328,16 @@ class Desk:
         visits = [visit for visit in await self._node.visits.of(employee) if visit.id == id_]
         if not visits:
             raise UnknownVisit
-        return visitor.show("desk/visits.html", names=self.names(visitor), visits=visits, said="")
+        followed = await self._node.signals.followed([visit.id for visit in visits])
+        news = await self._node.signals.news(employee)
+        return visitor.show(
+            "desk/visits.html",
+            names=self.names(visitor),
+            visits=visits,
+            followed=followed,
+            news=news,
+            said="",
+        )
 
     async def close(self, visitor: DeskVisitor) -> Response:
         id_ = str(visitor.request.path_params["visit"])

@@ -7,6 +7,7 @@ Source: screens.md §7.
 """
 
 import asyncio
+import contextlib
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from starlette.responses import Response
 from consent.pages import State, Visitor
 from consent.pages.names import Names
 from consent.pages.pages import Door
+from nodes.citizen import readable
 from nodes.connectors import csv
 from nodes.connectors.plan import Action, Plan, Step, apply
 from nodes.connectors.runs import TYPE
@@ -156,6 +158,7 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
         ("/bron", "source.nav"),
         ("/bron/geweigerd", "source.nav_rejected"),
         ("/bron/betwist", "source.nav_disputes"),
+        ("/bron/verzoeken", "source.nav_requests"),
         ("/bron/invoeren", "source.nav_import"),
         ("/bron/proefbericht", "source.nav_try"),
         ("/bron/vergelijken", "source.nav_compare"),
@@ -168,6 +171,8 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/bron/geweigerd", source.dismiss, who=may, methods=("POST",))
     pages.add(routes, "/bron/betwist", source.disputes, who=may)
     pages.add(routes, "/bron/betwist", source.answer_dispute, who=may, methods=("POST",))
+    pages.add(routes, "/bron/verzoeken", source.requests, who=may)
+    pages.add(routes, "/bron/verzoeken", source.request_done, who=may, methods=("POST",))
     pages.add(routes, "/bron/invoeren", source.choose_list, who=may)
     pages.add(routes, "/bron/invoeren", source.try_list, who=may, methods=("POST",), limit=LARGEST_LIST)
     pages.add(routes, "/bron/invoeren/proef", source.trial, who=may)
@@ -328,6 +333,29 @@ class _Source:
         self._node.sender.wake()
         visitor.drawer["said"] = visitor.words(said)
         return visitor.go("/bron/betwist")
+
+    async def requests(self, visitor: SourceVisitor) -> Response:
+        """S9: who wants contact, under the own reference; what is not done first."""
+        # What came before is shown, whether or not the hub can be asked for more.
+        with contextlib.suppress(HubUnreachable, Refused, ReceiptInvalid):
+            await self._node.contacts.fetch()
+        return visitor.show(
+            "source/requests.html",
+            requests=await self._node.contacts.requests(),
+            names=Names(self._node.vocabulary, visitor.words.language),
+            readable=readable,
+            said=str(visitor.drawer.pop("said", "")),
+        )
+
+    async def request_done(self, visitor: SourceVisitor) -> Response:
+        """The button of S9."""
+        said = "source.requests.said"
+        try:
+            await self._node.contacts.done(visitor.field("verzoek"))
+        except UnknownReference:
+            said = "source.requests.gone"
+        visitor.drawer["said"] = visitor.words(said)
+        return visitor.go("/bron/verzoeken")
 
     async def choose_list(self, visitor: SourceVisitor) -> Response:
         """S4, before a file is chosen."""

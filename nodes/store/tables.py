@@ -181,6 +181,51 @@ visit = Table(
     Index("visit_employee", "employee"),
 )
 
+followed = Table(
+    "followed",
+    metadata,
+    Column("visit", String(22), ForeignKey("visit.id", ondelete="CASCADE"), primary_key=True),
+    # How the hub names the visit in a signal.
+    Column("tag", String(22), nullable=False, unique=True),
+    # "": nothing new; else new, seen, taken or closed.
+    Column("state", String(8), nullable=False),
+    Column("at", Integer, nullable=False),
+    # What comes first once the visit was looked at; sealed, for it follows from what was seen.
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("event", String(22), primary_key=True),
+    Column("webhook", String(40), primary_key=True),
+    Column("visit", String(22), ForeignKey("visit.id", ondelete="CASCADE"), nullable=False),
+    Column("at", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Integer, nullable=False),
+    Index("delivery_next_at", "next_at"),
+)
+
+contact_sent = Table(
+    "contact_sent",
+    metadata,
+    Column("visit", String(22), ForeignKey("visit.id", ondelete="CASCADE"), primary_key=True),
+    # Keyed digest of person, kind and source: what was seen is not kept.
+    Column("tag", LargeBinary(16), primary_key=True),
+    Column("at", Integer, nullable=False),
+)
+
+contact = Table(
+    "contact",
+    metadata,
+    Column("id", String(22), primary_key=True),
+    Column("local_ref", String(400), nullable=False),
+    Column("team", String(48), nullable=False),
+    Column("role", String(40), nullable=False),
+    Column("at", Integer, nullable=False),
+    Column("done_at", Integer),
+)
+
 inbox = Table(
     "inbox",
     metadata,

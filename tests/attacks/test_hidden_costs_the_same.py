@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from index import lookup
+from index import lookup, signals
 from index.accesslog.log import AccessLog
+from index.protocol.codec import b64u
 from index.rows import Rows
 from index.store import driver
 from tests.faults import bugs
@@ -141,9 +142,53 @@ async def test_break_glass_costs_the_same_work_whoever_it_is(
     assert len({tuple(sorted(work.items())) for work in found.values()}) == 1
 
 
+async def works_of_signals(world: World) -> dict[str, Counter[str]]:
+    """Looking at followed visits, of whom nothing, something hidden or something denied came since."""
+    persons = ("late-nobody", "late-hidden", "late-denied", "late-gone")
+    await world.portaal.chooses(await world.portaal.logs_in("late-denied"), "deny", receiver=[])
+    named = {}
+    for person in persons:
+        visit = await world.wijkteam.opens("m-jan", [person])
+        name = person.encode().ljust(16)
+        body = {"tickets": visit.tickets, "visit": b64u(name)}
+        sent = await world.wijkteam.send("/v1/subscriptions", body, "subscription", **visit.statement())
+        assert sent.response.status_code == 200
+        named[name] = person
+    hidden = [("late-hidden", kind) for kind in sorted(set(HIDDEN))]
+    await world.inkomen.publishes_all([*hidden, ("late-denied", "bijstand"), ("late-gone", "bijstand")])
+    await world.inkomen.retracts("late-gone", "bijstand")
+    world.clock.shift(hours=1)
+    found = {}
+    for tag, opened in signals.Signals(world.hub)._due():
+        with pytest.MonkeyPatch.context() as fresh, counted(world, fresh) as work:
+            await world.hub.sequencer.submit(signals.Looking(world.hub, tag, opened))
+        found[named[opened[0][1].visit]] = work
+    assert set(found) == set(persons)
+    return found
+
+
+async def test_looking_for_signals_costs_the_same_whatever_is_hidden(world: World) -> None:
+    found = await works_of_signals(world)
+    assert found["late-nobody"]["row opened"] >= 25
+    assert len({tuple(sorted(work.items())) for work in found.values()}) == 1
+
+
+async def test_the_count_finds_signals_that_look_at_what_exists_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = signals.Looking._look
+
+    def shortcut(self: Any, tx: Any, row: Any, watched: Any, due: int) -> bool:
+        return bool(tx.flags(watched.keys[0])) and whole(self, tx, row, watched, due)
+
+    monkeypatch.setattr(signals.Looking, "_look", shortcut)
+    found = await works_of_signals(world)
+    assert len({tuple(sorted(work.items())) for work in found.values()}) > 1
+
+
 @pytest.mark.parametrize("bug", bugs.TELLING)
 async def test_the_count_finds_a_planted(world: World, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
-    monkeypatch.setattr(lookup.Question, "_live", lookup.Question._live)
+    monkeypatch.setattr(lookup.Sight, "_live", lookup.Sight._live)
     bugs.TELLING[bug]()
     found = await works(world, monkeypatch)
     assert len({tuple(sorted(work.items())) for work in found.values()}) > 1

@@ -122,15 +122,15 @@ async def test_they_make_entries_of_one_size(world: World) -> None:
 async def test_the_comparison_notices_a_total_of_hidden_flags(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = lookup.Question.about
+    original = lookup.Sight.about
 
-    def leaking(self: lookup.Question, ticket: Any) -> lookup.Decided:
+    def leaking(self: lookup.Sight, ticket: Any) -> lookup.Decided:
         decided = original(self, ticket)
         exists = any(self.tx.flags(keys.idx) for _, keys in ticket.scopes.values())
         return lookup.Decided(decided.seen, decided.outcomes, "hidden" if exists else "")
 
     opened = await visits(world)
-    monkeypatch.setattr(lookup.Question, "about", leaking)
+    monkeypatch.setattr(lookup.Sight, "about", leaking)
     found = await answers(world, opened)
     assert len({repr(answer) for answer in found.values()}) == 2
 

@@ -31,7 +31,7 @@ from tests.hub.world import GEMEENTE, Node, Sent, World, instant, point
 
 pytestmark = pytest.mark.anyio
 
-TABLES = ("flag", "digest", "marker", "relation", "directive", "choice_state")
+TABLES = ("flag", "digest", "marker", "relation", "directive", "choice_state", "watch", "errand")
 
 
 @pytest.fixture
@@ -182,6 +182,20 @@ def _inquiry_answer(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, A
     return {"id": b64u(thing.secret[:16]), "answer": "mistake"}, ""
 
 
+def _subscribe(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    return {"tickets": [thing.ticket], "visit": b64u(bytes(16))}, ""
+
+
+def _contact(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    """Have the source of another's flag called, through another's visit."""
+    return {"ticket": thing.ticket, "kind": "bijstand", "source": 2}, ""
+
+
+def _drop(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    """Say that one has what waits for another."""
+    return {"done": [b64u(thing.secret[:16])]}, ""
+
+
 def _colleague(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
     return {"outcome": "confirmed"}, ""
 
@@ -271,6 +285,10 @@ TRIES: tuple[Try, ...] = (
     Try("/v1/objections", _objection, "ticket"),
     Try("/v1/objections/open", _objections_open, "flag"),
     Try("/v1/objections/answers", _answer_of, "flag"),
+    Try("/v1/subscriptions", _subscribe, "ticket"),
+    Try("/v1/subscriptions/signals", _drop, "flag"),
+    Try("/v1/contacts", _contact, "ticket"),
+    Try("/v1/contacts/open", _drop, "flag"),
     Try("/v1/inquiries", _objections_open, "flag"),
     Try("/v1/inquiries/answers", _inquiry_answer, "flag"),
     Try("/v1/citizen/flags", _own, "ticket"),

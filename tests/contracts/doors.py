@@ -46,7 +46,7 @@ def statement_headers(world: NodeWorld, raw: bytes, path: str) -> dict[str, str]
     rule = next(rule for rule in RULES if rule.path == path)
     said: dict[str, str] = {"role": "bron"}
     node, oin = "bron", SCHULDHULP
-    if path.startswith("/v1/inquiries"):
+    if path.startswith(("/v1/inquiries", "/v1/subscriptions")):
         node, oin = "wijkteam", GEMEENTE
     if rule.who.value in ("employee", "asker"):
         node, oin = "wijkteam", GEMEENTE

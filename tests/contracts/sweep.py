@@ -203,7 +203,9 @@ class Sweep:
         for result in schema.get_all_operations():
             operation = result.ok()
             of_source = any(word in operation.path for word in ("flags", "outbox", "disputes", "sources"))
-            of_desk = any(word in operation.path for word in ("visits", "lookups", "crises", "inquiries"))
+            of_desk = any(
+                word in operation.path for word in ("visits", "lookups", "crises", "inquiries", "signals")
+            )
             if of_source and self.door.name == "desk":
                 continue
             if of_desk and self.door.name == "source":

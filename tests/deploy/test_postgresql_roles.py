@@ -89,7 +89,7 @@ APP = {
     **dict.fromkeys(("escrow_session", "standing", "inquiry", "sample", "opening", "hold"), CHANGES),
     **dict.fromkeys(("review", "tree"), CHANGES),
     "spent": GROWS | {"DELETE"},
-    **dict.fromkeys(("flag", "postponed", "claim", "cosignature"), ALL),
+    **dict.fromkeys(("flag", "postponed", "claim", "cosignature", "watch", "errand"), ALL),
 }
 """What the hub may do with each table. A new table needs a line here and in `roles.sql`."""
 OFFICER = {"entry", "handle", "tile", "tree", "heads", "cosignature", "erasure"}

@@ -137,7 +137,7 @@ def stale_consent_cache() -> None:
             kept[idx_dir] = (time.monotonic(), row)
         return row
 
-    question = lookup.Question._states
+    question = lookup.Sight._states
 
     def states(self: Any, scope: str, keys: Any, kinds: Any) -> Any:
         Tx.choice = cached  # type: ignore[method-assign]
@@ -146,7 +146,7 @@ def stale_consent_cache() -> None:
         finally:
             Tx.choice = read  # type: ignore[method-assign]
 
-    lookup.Question._states = states  # type: ignore[method-assign]
+    lookup.Sight._states = states  # type: ignore[method-assign]
 
 
 def snapshot_before_the_lock() -> None:
@@ -242,7 +242,7 @@ def _standing_read_by(read: Callable[[Any], Any]) -> None:
 
 def decision_per_flag() -> None:
     """Every flag that is there is decided about once more by itself."""
-    live = lookup.Question._live
+    live = lookup.Sight._live
 
     def each(self: Any, scope: str, keys: Any) -> Any:
         found = live(self, scope, keys)
@@ -250,13 +250,13 @@ def decision_per_flag() -> None:
             self._decide(scope, keys, None)
         return found
 
-    lookup.Question._live = each  # type: ignore[method-assign]
+    lookup.Sight._live = each  # type: ignore[method-assign]
 
 
 def early_return() -> None:
     """Where nothing is stored nothing is opened."""
-    live = lookup.Question._live
-    lookup.Question._live = lambda self, scope, keys: (  # type: ignore[method-assign]
+    live = lookup.Sight._live
+    lookup.Sight._live = lambda self, scope, keys: (  # type: ignore[method-assign]
         live(self, scope, keys) if self.tx.flags(keys.idx) else []
     )
 

@@ -130,6 +130,13 @@ async def _live(world: World) -> dict[str, Any]:
     assert confirmed.response.status_code == 200, confirmed.response.text
     message = await inkomen.publishes("Fatima", "minima")
     visits = {person: await world.wijkteam.opens("m-jan", [person]) for person in ("Fatima", "Piet", "Els")}
+    watched = visits["Fatima"]
+    body = {"tickets": watched.tickets, "visit": b64u(b"v" * 16)}
+    follows = await world.wijkteam.send("/v1/subscriptions", body, "subscription", **watched.statement())
+    assert follows.response.status_code == 200, follows.response.text
+    wish = {"ticket": watched.tickets[0], "kind": "bijstand", "source": 2}
+    asks = await world.wijkteam.send("/v1/contacts", wish, "notice", **watched.statement())
+    assert asks.response.status_code == 200, asks.response.text
     seen = {person: sorted((await world.wijkteam.sees(visit))[0]) for person, visit in visits.items()}
     last = world.wijkteam.sent[-1]
     return {

@@ -49,6 +49,8 @@ def desk(page: Page, federation: Federation, shoot: Shoot) -> None:
     shoot(page, "desk-presence")
     page.get_by_role("button", name="Toon de onderwerpen").click()
     shoot(page, "desk-subjects")
+    page.get_by_role("button", name="Vraag contact aan, Hulp bij schulden").click()
+    shoot(page, "desk-contact")
     page.get_by_role("link", name="Keuze van de inwoner").click()
     shoot(page, "desk-choice")
     page.get_by_role("button", name="Maak een code").click()
@@ -69,6 +71,10 @@ def desk(page: Page, federation: Federation, shoot: Shoot) -> None:
     shoot(page, "desk-done")
     page.get_by_role("link", name="Mijn bezoeken").click()
     shoot(page, "desk-visits")
+    page.get_by_role("button", name="Vertel mij wat nieuw is").first.click()
+    shoot(page, "desk-followed")
+    page.get_by_role("link", name="Wijzigingen").click()
+    shoot(page, "desk-changes")
     page.get_by_role("link", name="Wat mag mijn functie zien?").click()
     shoot(page, "desk-my-role")
     page.get_by_role("link", name="Kijken").first.click()
@@ -124,7 +130,7 @@ def source(page: Page, federation: Federation, shoot: Shoot) -> None:
     """A source manager sees what was passed on and what was refused."""
     _log_in(page, federation.info["pages"]["source"], "bea")
     shoot(page, "source-overview")
-    for name in ("Geweigerd", "Soorten", "Invoeren", "Betwist"):
+    for name in ("Geweigerd", "Soorten", "Invoeren", "Betwist", "Verzoeken"):
         page.get_by_role("link", name=name).first.click()
         shoot(page, f"source-{name.lower()}")
 

@@ -17,6 +17,7 @@ from tests.pages.world import (
     INQUIRIES,
     LINES,
     REJECTIONS,
+    REQUESTS,
     REVIEWS,
     WAITING,
     WITH_FLAGS,
@@ -27,6 +28,7 @@ from tests.pages.world import (
     look_line,
     own_flag,
     real_import,
+    signal_view,
 )
 
 Check = Callable[[str], None]
@@ -371,6 +373,70 @@ def test_a_question_of_the_officer_is_answered_from_a_list(
     check("answered")
     assert desk.inquiries.answers == [("een", "consultation")]
     assert "Uw antwoord is verstuurd." in page.get_by_role("status").inner_text()
+
+
+def test_what_is_new_is_followed_worked_on_and_closed(
+    page: Page, desk: Site, enter: Enter, check: Check
+) -> None:
+    enter(page, desk, "jan")
+    page.goto(f"{desk.url}/wijzigingen")
+    check("nothing new")
+    ask(page, desk, WITH_FLAGS)
+    page.goto(f"{desk.url}/bezoeken")
+    page.get_by_role("button", name=re.compile("^Vertel mij wat nieuw is")).first.click()
+    expect(page.get_by_role("status")).to_contain_text("U hoort het als er iets nieuws is.")
+    check("followed")
+    (visit,) = desk.signals.following
+    desk.signals.views = [
+        signal_view(visit), signal_view("b", "seen", first=True), signal_view("c", "taken"),
+        signal_view("d", mine=False),
+    ]  # fmt: skip
+    page.goto(f"{desk.url}/bezoeken")
+    check("own visits, something new")
+    page.get_by_role("link", name="Wijzigingen").click()
+    expect(page.get_by_text(f"Er is iets nieuws bij zaak Z-2026-{visit}. Kijk opnieuw.")).to_be_visible()
+    check("changes in every state")
+    page.get_by_role("button", name=re.compile("^Ik neem dit bezoek over")).click()
+    expect(page.get_by_role("status")).to_contain_text("Dit staat nu op uw naam.")
+    page.get_by_role("button", name=re.compile(f"^Afgesloten.*Z-2026-{visit}")).click()
+    expect(page.get_by_role("status")).to_contain_text("Dit is afgesloten.")
+    check("one closed")
+    page.goto(f"{desk.url}/taal/en?naar=/wijzigingen")
+    check("changes, in English")
+
+
+def test_contact_is_asked_without_content_and_shown_as_sent(
+    page: Page, desk: Site, enter: Enter, check: Check
+) -> None:
+    enter(page, desk, "jan")
+    desk.signals.names = ["Schulden en zorg"]
+    ask(page, desk, WITH_FLAGS)
+    page.get_by_role("button", name="Toon de onderwerpen").click()
+    check("subjects with contact")
+    page.get_by_role("button", name=re.compile("^Vraag contact aan")).first.click()
+    expect(page.get_by_text("Verstuurd op 24 november 2026.")).to_be_visible()
+    check("contact asked")
+    assert len(desk.contacts.asked) == 1
+    desk.contacts.gone = True
+    page.get_by_role("button", name=re.compile("^Vraag contact aan")).first.click()
+    expect(page.get_by_text("Deze melding is er niet meer. Er is niets verstuurd.")).to_be_visible()
+    check("contact not possible")
+
+
+def test_a_request_for_contact_is_done_by_the_source(
+    page: Page, source: Site, enter: Enter, check: Check
+) -> None:
+    enter(page, source, "bea")
+    page.goto(f"{source.url}/bron/verzoeken")
+    check("no requests")
+    source.contacts.waiting = list(REQUESTS)
+    page.goto(f"{source.url}/bron/verzoeken")
+    expect(page.get_by_text("Wijkteam Noord vraagt contact over zaak-17.")).to_be_visible()
+    check("requests")
+    page.get_by_role("button", name=re.compile("^Gedaan")).click()
+    expect(page.get_by_role("status")).to_contain_text("Opgeslagen.")
+    expect(page.get_by_role("button", name=re.compile("^Gedaan"))).to_have_count(0)
+    check("requests done")
 
 
 FAILURES = [

@@ -49,12 +49,14 @@ from nodes.citizen import (
 )
 from nodes.connectors.rows import Mapped
 from nodes.connectors.runs import Sources
+from nodes.contacts import RequestView
 from nodes.crises import Crisis, Declared
 from nodes.deceased import Alive, Everybody
 from nodes.declarations import Declared as DeclaredSubject
 from nodes.disputes import DisputeView
 from nodes.employees import Employee
 from nodes.errors import BadInput, UnknownInquiry, UnknownReference, UnknownVisit
+from nodes.follow_up import Item
 from nodes.inquiries import InquiryView
 from nodes.outbox import Outbox
 from nodes.pages import node_pages
@@ -63,6 +65,7 @@ from nodes.publication import Rules, month_after
 from nodes.representation import OWN, Known, Speaker
 from nodes.sender import Comparison
 from nodes.settings import CsvSettings, NodeKeys, NodeSettings, OidcSettings, SourceSettings
+from nodes.signals import SignalView
 from nodes.source import Overview, OwnKind, RejectedView
 from nodes.store.database import open_engine
 from nodes.switching_off import SwitchingOff
@@ -889,6 +892,80 @@ class InquiriesInMemory:
         self.asked = [one for one in self.asked if one.id != id_]
 
 
+@dataclass
+class SignalsInMemory:
+    """What is new for visits, and who follows what."""
+
+    views: list[SignalView] = field(default_factory=list)
+    following: set[str] = field(default_factory=set)
+    names: list[str] = field(default_factory=list)
+
+    async def follow(self, employee: Employee, visit_id: str, *, wanted: bool = True) -> None:
+        (self.following.add if wanted else self.following.discard)(visit_id)
+
+    async def followed(self, visit_ids: list[str]) -> frozenset[str]:
+        return frozenset(self.following & set(visit_ids))
+
+    async def items(self, employee: Employee) -> list[SignalView]:
+        return [view for view in self.views if view.item.state != "closed"]
+
+    async def news(self, employee: Employee) -> frozenset[str]:
+        views = await self.items(employee)
+        return frozenset(view.item.visit for view in views if view.item.mine and view.item.state == "new")
+
+    async def choose(self, employee: Employee, visit_id: str, state: Any) -> None:
+        if visit_id not in {view.item.visit for view in self.views}:
+            raise UnknownVisit
+        self.views = [
+            replace(view, item=replace(view.item, state=state, mine=True))
+            if view.item.visit == visit_id
+            else view
+            for view in self.views
+        ]
+
+    def combined(self, persons: list[PersonView]) -> list[str]:
+        return self.names if any(person.flags for person in persons) else []
+
+
+def signal_view(visit: str, state: Any = "new", *, first: bool = False, mine: bool = True) -> SignalView:
+    return SignalView(Item(visit, state, AT, first, mine), f"Z-2026-{visit}", AT + timedelta(days=7))
+
+
+@dataclass
+class ContactsInMemory:
+    """Requests for contact, at a desk and at a source."""
+
+    asked: dict[tuple[str, int, str], datetime] = field(default_factory=dict)
+    waiting: list[RequestView] = field(default_factory=list)
+    gone: bool = False
+
+    async def ask(self, employee: Employee, visit_id: str, place: int, flag: FlagView) -> datetime:
+        if self.gone:
+            raise BadInput("flag", "flag-not-visible")
+        return self.asked.setdefault((visit_id, place, flag.kind), AT)
+
+    async def sent(self, visit_id: str, flags: Any) -> dict[Any, datetime]:
+        keys = {one: (visit_id, one[0], one[1].kind) for one in flags}
+        return {one: self.asked[key] for one, key in keys.items() if key in self.asked}
+
+    async def fetch(self) -> int:
+        return 0
+
+    async def requests(self) -> list[RequestView]:
+        return self.waiting
+
+    async def done(self, id_: str) -> None:
+        if id_ not in {one.id for one in self.waiting}:
+            raise UnknownReference
+        self.waiting = [replace(one, done_at=AT) if one.id == id_ else one for one in self.waiting]
+
+
+REQUESTS = [
+    RequestView("een", "zaak-17", "wijkteam-noord", "generalist", AT, None),
+    RequestView("twee", "zaak-18", "wijkteam-zuid", "wmo_consulent", AT, AT),
+]
+
+
 INQUIRIES = [
     InquiryView("een", AT, AT + timedelta(days=7), "huisbezoek", "steekproef", "Z-2026-17"),
     InquiryView("twee", AT, AT + timedelta(days=7), "keukentafelgesprek", "patroon", ""),
@@ -1010,6 +1087,8 @@ class Site:
     log: LogInMemory = field(default_factory=LogInMemory)
     inquiries: InquiriesInMemory = field(default_factory=InquiriesInMemory)
     work: WorkInMemory = field(default_factory=WorkInMemory)
+    signals: SignalsInMemory = field(default_factory=SignalsInMemory)
+    contacts: ContactsInMemory = field(default_factory=ContactsInMemory)
     crises: Any = None
     node: Any = None
     pages: Any = None
@@ -1027,6 +1106,8 @@ def node_site(parts: set[str], issuer: str, *, port: int = 0, **more: Any) -> Si
         visits=site.visits,
         crises=site.crises,
         inquiries=site.inquiries,
+        signals=site.signals,
+        contacts=site.contacts,
         assisted=site.assisted,
         citizens=site.citizens,
         declarations=site.declarations,
