@@ -22,7 +22,7 @@ from index.protocol.receipt import pinned_log_key
 from policy.decide import Asker, may_break_glass, scopes_for
 from policy.engine import PolicyVersion, PublishError, build
 from policy.texts import FORBIDS, SCHEMA, VOCABULARY, Texts
-from policy.vocabulary import UnknownCode, Vocabulary, VocabularyError
+from policy.vocabulary import UnknownCode, Vocabulary, VocabularyError, Way
 
 from .errors import HubUnreachable, ReceiptInvalid
 
@@ -112,6 +112,19 @@ class HubPolicy:
             return may_break_glass(read.unfilled, role, read.profile_of(oin))
         except UnknownCode:
             return False
+
+    async def way(self, oin: str, team: str, *, anew: bool = False) -> Way:
+        """How the desk of a team works, as the version in force says.
+
+        Args:
+            anew: Ask the hub also when something was read before.
+
+        Raises:
+            As `current`.
+        """
+        async with self._one:
+            read = self._read if self._read and not anew else await self._fetched()
+        return read.unfilled.vocabulary.way_of(oin, team, read.profile_of(oin))
 
     async def current(self) -> InForce:
         """What is in force now.

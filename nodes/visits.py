@@ -34,7 +34,7 @@ from index.protocol.messages import (
 )
 from index.protocol.points import seal_points
 from policy.decide import CRISIS
-from policy.vocabulary import BASES, Vocabulary
+from policy.vocabulary import BASES, Vocabulary, Way
 
 from .bsn import Bsn
 from .employees import Employee
@@ -357,6 +357,17 @@ class Visits:
             added, _ = await self._relations(asking, visit_id, new, found.visit.until)
             tags = await asyncio.to_thread(self._add, visit_id, added)
         return [tags.index(tag) for tag in wanted]
+
+    async def way(self, employee: Employee, *, anew: bool = False) -> Way:
+        """How the desk of the employee's team works, under the policy in force.
+
+        Args:
+            anew: Ask the hub, so that a new version holds from the next visit on.
+
+        Raises:
+            HubUnreachable, ReceiptInvalid: The policy cannot be had, or does not hold.
+        """
+        return await self._policy.way(self._trust.oin, employee.team, anew=anew)
 
     # --- using -------------------------------------------------------------------------
 

@@ -257,14 +257,17 @@ class Pages(Generic[Person]):
         methods: Sequence[str] = ("GET",),
         touch: bool = True,
         limit: int = MAX_FORM,
+        pure: bool = False,
     ) -> None:
         """Register one page. `who` decides by the logged-in person; None is for everybody.
 
         Args:
             touch: False where the browser loads the page by itself: that is no activity.
             limit: Largest form in bytes.
+            pure: The answer to a form follows from that form alone: nothing is read or changed, so it needs
+                no session, and a login that ended meanwhile loses nothing of what was typed.
         """
-        endpoint = self._endpoint(path, handler, who, touch, limit)
+        endpoint = self._endpoint(path, handler, who, touch, limit, pure)
         router.add_route(path, endpoint, list(methods), include_in_schema=False)
 
     def _endpoint(
@@ -274,6 +277,7 @@ class Pages(Generic[Person]):
         who: Callable[[Person], bool] | None,
         touch: bool,
         limit: int,
+        pure: bool,
     ) -> Endpoint:
         @functools.wraps(handler)
         async def endpoint(request: Request) -> Response:
@@ -282,7 +286,7 @@ class Pages(Generic[Person]):
                 if who is not None and not who(visitor.person):
                     raise NotForYou
                 if request.method == "POST":
-                    await self._read_form(visitor, limit)
+                    await self._read_form(visitor, limit, pure)
                 return await handler(visitor)
             except Exception as error:
                 return self._explain(visitor, error, path)
@@ -298,7 +302,7 @@ class Pages(Generic[Person]):
             language = self.languages[0]
         return Visitor(self, request, session, language)
 
-    async def _read_form(self, visitor: Visitor[Person], limit: int) -> None:
+    async def _read_form(self, visitor: Visitor[Person], limit: int, pure: bool) -> None:
         """Read the form once it is sure that it comes from our own page in this session.
 
         Raises:
@@ -311,9 +315,11 @@ class Pages(Generic[Person]):
         size = request.headers.get("content-length", "")
         if not size.isascii() or not size.isdigit() or len(size) > 12 or int(size) > limit:
             raise FormRefused
-        if visitor.session is None:
+        if visitor.session is None and not pure:
             raise NotLoggedIn
         visitor.form = await request.form(max_files=1, max_fields=200, max_part_size=limit)
+        if visitor.session is None or pure:
+            return
         if not hmac.compare_digest(visitor.field("csrf").encode(), visitor.session.csrf.encode()):
             raise FormRefused
 

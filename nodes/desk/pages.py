@@ -3,6 +3,9 @@
     why (D1) -> number and case (D2) -> something or nothing (D3) -> subjects (D4), a question of its own
                                                      one block for each person (D5) -> done (D7)
 
+The policy in force says how a team works: a list after D3, or the life domains of the ZRM at once; and for which
+purposes nothing is asked before employee and citizen sit at one table. What is recorded is the same in each.
+
 A form asks and answers with a redirect; the answer waits in the login session,
 never longer than it may stand on the screen. So Back, reload and the language
 switch ask nothing, and each new question is a button that says it is recorded.
@@ -29,6 +32,7 @@ from nodes.pages import REASONS, Guest, NodePages
 from nodes.runtime import NodeRuntime
 from nodes.visits import PersonView, Visit
 from policy.decide import CRISIS
+from policy.vocabulary import Way
 
 MOST_PERSONS = 8
 MOST_ANSWERS = 20
@@ -44,6 +48,12 @@ class Answer:
     detail: Detail
     persons: list[PersonView] = field(repr=False)
     shown_since: float
+    way: Way
+
+    @property
+    def together(self) -> bool:
+        """Read across a table, by the citizen too."""
+        return self.visit.purpose in self.way.together
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,7 @@ class FieldProblem:
 def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     """The pages of the desk, for employees whose role has a purpose to look for."""
     from nodes.desk.inquiries import Questions
+    from nodes.desk.sheet import add_sheet
     from nodes.desk.urgent import Urgent
 
     desk = Desk(node, pages.settings.blank_minutes * 60)
@@ -90,12 +101,14 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/koppeling/{link}", desk.linked, who=may)
     pages.add(routes, "/bezoeken", desk.visits, who=may)
     pages.add(routes, "/bezoeken/{visit}", desk.answer, who=may)
+    pages.add(routes, "/bezoeken/{visit}/samen", desk.together, who=may)
     pages.add(routes, "/bezoeken/{visit}/bekijken", desk.look, who=may, methods=("POST",))
     pages.add(routes, "/bezoeken/{visit}/onderwerpen", desk.subjects, who=may, methods=("POST",))
     pages.add(routes, "/bezoeken/{visit}/klaar", desk.finish, who=may, methods=("POST",))
     pages.add(routes, "/bezoeken/{visit}/sluiten", desk.close, who=may, methods=("POST",))
     pages.add(routes, "/bezoeken/{visit}/verlengen", desk.renew, who=may, methods=("POST",))
     pages.add(routes, "/mijn-functie", desk.role, who=may)
+    add_sheet(pages, routes, node)
     return routes
 
 
@@ -196,7 +209,7 @@ class Desk:
                 problems.append(FieldProblem("zaak", visitor.words("desk.who.bad_case")))
             else:
                 visitor.drawer.pop("draft", None)
-                return await self.asked(visitor, visit, "presence")
+                return await self._first(visitor, visit, anew=True)
         token = secrets.token_urlsafe(12)
         visitor.drawer["draft"] = (token, Draft(tuple(numbers)))
         return self._who(visitor, purpose, problems, draft=token, known=numbers, case=case)
@@ -225,11 +238,24 @@ class Desk:
             problems.append(FieldProblem("nummer-1", visitor.words("desk.who.no_number")))
         return numbers, problems
 
+    async def _first(self, visitor: DeskVisitor, visit: Visit, *, anew: bool = False) -> Response:
+        """What the team's way of working begins a look with."""
+        way = await self._node.visits.way(employee_of(visitor), anew=anew)
+        if visit.purpose in way.together:
+            return visitor.go(f"/bezoeken/{visit.id}/samen")
+        return await self.asked(visitor, visit, "subjects" if way.view == "zrm" else "presence")
+
+    async def together(self, visitor: DeskVisitor) -> Response:
+        """Before a look at the table: nothing was asked yet."""
+        visit = await self._visit(visitor)
+        return visitor.show("desk/together.html", names=self.names(visitor), visit=visit)
+
     async def asked(self, visitor: DeskVisitor, visit: Visit, detail: Detail) -> Response:
         """Ask one recorded question and go to its answer."""
+        way = await self._node.visits.way(employee_of(visitor))
         persons = await self._node.visits.look(employee_of(visitor), visit.id, None, detail)
         answers = _answers(visitor)
-        answers[visit.id] = Answer(visit, detail, persons, visitor.pages.clock())
+        answers[visit.id] = Answer(visit, detail, persons, visitor.pages.clock(), way)
         while len(answers) > MOST_ANSWERS:
             answers.pop(next(iter(answers)))
         return visitor.go(f"/bezoeken/{visit.id}")
@@ -255,8 +281,8 @@ class Desk:
         )
 
     async def look(self, visitor: DeskVisitor) -> Response:
-        """Look again, whether something is known."""
-        return await self.asked(visitor, await self._visit(visitor), "presence")
+        """Look again, as the team's way of working begins."""
+        return await self._first(visitor, await self._visit(visitor))
 
     async def subjects(self, visitor: DeskVisitor) -> Response:
         """D4: the subjects, a recorded question of its own."""

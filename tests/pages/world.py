@@ -64,7 +64,7 @@ from nodes.store.database import open_engine
 from nodes.visits import FlagView, PersonView, Visit
 from policy.decide import may_break_glass
 from policy.engine import publish
-from policy.vocabulary import Kind, load_vocabulary
+from policy.vocabulary import Kind, Way, load_vocabulary
 
 WITH_FLAGS, WITHOUT, UNKNOWN = "999993653", "999990639", "999993872"
 AT = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
@@ -125,6 +125,12 @@ class VisitsInMemory:
     refused: str = ""
     questions: list[tuple[str, str]] = field(default_factory=list)
     opened: dict[str, tuple[Visit, list[str]]] = field(default_factory=dict)
+    works: Way = field(default_factory=lambda: Way("wijkteam-noord", "list"))
+
+    async def way(self, employee: Employee, *, anew: bool = False) -> Way:
+        if self.fails:
+            raise self.fails
+        return self.works
 
     async def open(
         self,
