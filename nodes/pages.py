@@ -113,6 +113,7 @@ def page_settings(node: NodeSettings) -> PageSettings:
         origin=node.url,
         demo=node.practice,
         trust_separation=node.trust_separation,
+        tokens_file=node.tokens_file,
         login=LoginSettings(
             issuer=login.issuer,
             client_id=login.client_id,

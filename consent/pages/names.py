@@ -12,7 +12,6 @@ from importlib.resources import files
 from consent.pages.words import flatten
 from policy.vocabulary import Vocabulary
 
-
 CAPITALISED = frozenset({"Wmo"})
 """Words that keep their capital inside a sentence. Abbreviations further on keep theirs by themselves."""
 

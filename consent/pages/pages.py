@@ -17,7 +17,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from importlib.resources import files
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -31,6 +30,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from consent.pages.login import Identity, Login, LoginFailed
 from consent.pages.sessions import Session, Sessions
 from consent.pages.settings import PageSettings
+from consent.pages.style import sheet
 from consent.pages.words import LANGUAGES, Words, words
 
 Person = TypeVar("Person")
@@ -222,7 +222,7 @@ class Pages(Generic[Person]):
         self._judge = judge
         self._door = door
         self._login = Login(settings, clock)
-        self._style = (files("consent.pages") / "static" / "style.css").read_bytes()
+        self._style = sheet(settings.tokens_file)
         self.style_path = f"/stijl-{sha256(self._style).hexdigest()[:10]}.css"
         self.templates = jinja2.Environment(
             loader=jinja2.ChoiceLoader(

@@ -1,7 +1,6 @@
 """The words: the same keys in each language, short sentences, no hard words, the texts that were agreed."""
 
 import re
-from importlib.resources import files
 from pathlib import Path
 
 import jinja2
@@ -121,8 +120,3 @@ def test_the_agreed_dutch_texts_stand_on_the_pages(shared: Path) -> None:
     ]
     assert len(agreed) > 15
     assert [sentence for sentence in agreed if sentence not in spoken] == []
-
-
-def test_the_style_sheet_asks_nothing_from_elsewhere() -> None:
-    style = (files("consent.pages") / "static" / "style.css").read_text()
-    assert not re.search(r"url\(|@import|http", style)

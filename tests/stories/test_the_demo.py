@@ -149,7 +149,7 @@ def listening() -> Iterator[io.StringIO]:
 
 
 def test_nothing_that_was_typed_on_a_sheet_is_left(federation: Federation) -> None:
-    """A word that exists nowhere, typed, printed, refused and changed; then everything on disk is searched."""
+    """A word that exists nowhere is typed, refused and changed; then everything on disk is searched."""
     desk = federation.node("wijkteam")
     folder = Path(federation.folder)
     with listening() as heard, httpx.Client(trust_env=False, headers={"Origin": desk["url"]}) as http:
@@ -172,7 +172,7 @@ def test_nothing_that_was_typed_on_a_sheet_is_left(federation: Federation) -> No
 
 
 def searched(folder: Path, word: bytes) -> int:
-    """How many files under a folder hold a word in their bytes or name: databases, logs and everything else."""
+    """How many files under a folder hold a word in their bytes or name: databases, logs and all else."""
     return sum(
         word in path.read_bytes() or word in path.name.encode()
         for path in folder.rglob("*")
