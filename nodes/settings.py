@@ -244,8 +244,8 @@ class NodeSettings(ProcessSettings):
     Empty: the only portal of the directory."""
 
     tokens_file: Path | None = None
-    """Design tokens of the municipality for all pages: one CSS file, such as the theme.css of its NL Design System
-    theme. Text with too little contrast stops the process. Absent: the look of Vlagwijzer."""
+    """Design tokens of the municipality for all pages: one CSS file, such as the theme.css of its NL Design
+    System theme. Text with too little contrast stops the process. Absent: the look of Vlagwijzer."""
     login: OidcSettings | None = None
     """Login of the desk's employees and the source's managers, or of citizens at a portal."""
     tokens: TokenSettings | None = None

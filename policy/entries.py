@@ -132,7 +132,7 @@ class Profile(_Entry, frozen=True):
 
 
 class Way(_Entry, frozen=True):
-    """How the desk of one team works. It hides and opens nothing: it says when is looked, and how it is shown.
+    """How the desk of one team works. It hides and opens nothing: it says when is looked, and how.
 
     `together`: purposes for which nothing is looked up before a visit, but at the table, with the citizen.
     """
@@ -227,8 +227,8 @@ class _Switch(_Entry, frozen=True):
 class Document(_Entry, frozen=True, omit_defaults=True):
     """The file as it stands; `Vocabulary` is what code uses.
 
-    A table that came later has a default and is left out of the hash while it is empty: a version that was
-    signed before keeps its hash.
+    A table that came later has a default and is left out of the hash while it is empty, so that a version
+    that was signed before keeps its hash.
     """
 
     vocabulary: Text

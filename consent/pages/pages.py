@@ -267,7 +267,7 @@ class Pages(Generic[Person]):
             pure: The answer to a form follows from that form alone: nothing is read or changed, so it needs
                 no session, and a login that ended meanwhile loses nothing of what was typed.
         """
-        endpoint = self._endpoint(path, handler, who, touch, limit, pure)
+        endpoint = self._endpoint(path, handler, who, touch=touch, limit=limit, pure=pure)
         router.add_route(path, endpoint, list(methods), include_in_schema=False)
 
     def _endpoint(
@@ -275,6 +275,7 @@ class Pages(Generic[Person]):
         path: str,
         handler: Handler[Person],
         who: Callable[[Person], bool] | None,
+        *,
         touch: bool,
         limit: int,
         pure: bool,

@@ -2,8 +2,8 @@
 
     theme.css (Utrecht components, example theme) + our tokens + a municipality's one file + style.css
 
-A municipality's file is read for design tokens only, so nothing else in it reaches a page. Text that could not
-be read by everybody stops the process at start, with the two tokens to change.
+A municipality's file is read for design tokens only, so nothing else in it reaches a page. Text that could
+not be read by everybody stops the process at start, with the two tokens to change.
 
 Source: ecosystem.md §5; WCAG 2.2, success criteria 1.4.3 and 1.4.11 (contrast).
 """

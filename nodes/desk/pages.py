@@ -3,8 +3,8 @@
     why (D1) -> number and case (D2) -> something or nothing (D3) -> subjects (D4), a question of its own
                                                      one block for each person (D5) -> done (D7)
 
-The policy in force says how a team works: a list after D3, or the life domains of the ZRM at once; and for which
-purposes nothing is asked before employee and citizen sit at one table. What is recorded is the same in each.
+The policy in force says how a team works: a list after D3, or the life domains of the ZRM at once; and for
+which purposes nothing is asked before employee and citizen sit at one table. Each look is recorded alike.
 
 A form asks and answers with a redirect; the answer waits in the login session,
 never longer than it may stand on the screen. So Back, reload and the language

@@ -1,4 +1,4 @@
-"""Two ways of working, one product: what a team chose changes when is looked and how it is shown, never what."""
+"""Two ways of working, one product: a team chooses when is looked and how it is shown, never what."""
 
 import re
 
