@@ -28,7 +28,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from consent.pages.login import Identity, Login, LoginFailed
-from consent.pages.sessions import Session, Sessions
+from consent.pages.sessions import Kept, Session, Sessions
 from consent.pages.settings import PageSettings
 from consent.pages.style import sheet
 from consent.pages.words import LANGUAGES, Words, words
@@ -95,6 +95,8 @@ class Visitor(Generic[Person]):
         self.words: Words = words(language)
         self.form: FormData = FormData()
         self.lost = False
+        self.login_to = ""
+        """Where a login that is asked now leads, if that is no page that was asked for."""
 
     @property
     def person(self) -> Person:
@@ -117,6 +119,14 @@ class Visitor(Generic[Person]):
         if self.session is None:
             raise NotLoggedIn
         return self.session.drawer
+
+    def kept(self) -> Mapping[str, str]:
+        """What this person typed on this page before their login ended; told once."""
+        found = self.session.kept if self.session else None
+        if found is None or self.session is None or found.path != self.request.url.path:
+            return {}
+        self.session.kept = None
+        return found.fields
 
     def field(self, name: str) -> str:
         """One field of the form, without spaces around it; empty when absent or a file."""
@@ -154,6 +164,11 @@ class Visitor(Generic[Person]):
         """
         if self.lost:
             return "/"
+        return self.address
+
+    @property
+    def address(self) -> str:
+        """Path and query of this request."""
         query = self.request.url.query
         return f"{self.request.url.path}?{query}" if query else self.request.url.path
 
@@ -171,12 +186,14 @@ class Visitor(Generic[Person]):
             "menu": [d for d in self.pages.doors if d.who(person)] if person is not None else [],
             "here": "" if self.lost else self.request.url.path,
             "here_again": self._again(),
-            "login_to": self._again() if self.request.method == "GET" else "/",
+            "login_to": self.login_to or (self._again() if self.request.method == "GET" else "/"),
+            "kept": bool(self.login_to),
             "style": self.pages.style_path,
         }
 
 
 Handler = Callable[[Visitor[Person]], Awaitable[Response]]
+Keep = Callable[[FormData], Mapping[str, str]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -258,6 +275,7 @@ class Pages(Generic[Person]):
         touch: bool = True,
         limit: int = MAX_FORM,
         pure: bool = False,
+        keep: Keep | None = None,
     ) -> None:
         """Register one page. `who` decides by the logged-in person; None is for everybody.
 
@@ -266,8 +284,10 @@ class Pages(Generic[Person]):
             limit: Largest form in bytes.
             pure: The answer to a form follows from that form alone: nothing is read or changed, so it needs
                 no session, and a login that ended meanwhile loses nothing of what was typed.
+            keep: What of a form may be kept when its login turns out to be over. The same person finds it on
+                this page after logging in again (`Visitor.kept`); never a number of a person.
         """
-        endpoint = self._endpoint(path, handler, who, touch=touch, limit=limit, pure=pure)
+        endpoint = self._endpoint(path, handler, who, touch=touch, limit=limit, pure=pure, keep=keep)
         router.add_route(path, endpoint, list(methods), include_in_schema=False)
 
     def _endpoint(
@@ -279,6 +299,7 @@ class Pages(Generic[Person]):
         touch: bool,
         limit: int,
         pure: bool,
+        keep: Keep | None,
     ) -> Endpoint:
         @functools.wraps(handler)
         async def endpoint(request: Request) -> Response:
@@ -290,7 +311,13 @@ class Pages(Generic[Person]):
                     await self._read_form(visitor, limit, pure)
                 return await handler(visitor)
             except Exception as error:
-                return self._explain(visitor, error, path)
+                kept = None
+                if isinstance(error, NotLoggedIn) and keep is not None and request.method == "POST":
+                    kept = await self._keep(visitor, limit, keep)
+                answer = self._explain(visitor, error, path)
+                if kept is not None:
+                    self._set_cookie(answer, kept)
+                return answer
 
         endpoint.who = who  # type: ignore[attr-defined]  # a test walks all pages and reads it
         return endpoint
@@ -323,6 +350,19 @@ class Pages(Generic[Person]):
             return
         if not hmac.compare_digest(visitor.field("csrf").encode(), visitor.session.csrf.encode()):
             raise FormRefused
+
+    async def _keep(self, visitor: Visitor[Person], limit: int, keep: Keep) -> Session[Person] | None:
+        """A session without a person that holds what was typed, if it is known who typed it."""
+        request = visitor.request
+        subject = self.sessions.whose(request.cookies.get(self.settings.cookie, ""))
+        size = request.headers.get("content-length", "")
+        if not subject or not self._same_origin(request) or not size.isdigit() or int(size) > limit:
+            return None
+        form = await request.form(max_files=0, max_fields=200, max_part_size=limit)
+        session = self.sessions.begin()
+        session.kept = Kept(subject, request.url.path, keep(form))
+        visitor.login_to = visitor.address
+        return session
 
     def _same_origin(self, request: Request) -> bool:
         """Under `no-referrer` a browser sends `Origin: null` with our own forms too; it then says
@@ -392,6 +432,9 @@ class Pages(Generic[Person]):
         except LoginFailed as error:
             return self._login_failed(visitor, error)
         session.person = await self._welcome(identity)
+        session.subject = identity.subject
+        if session.kept is not None and session.kept.subject != identity.subject:
+            session.kept = None
         self.sessions.renew(session, restart=True)
         response = visitor.go(attempt.then)
         self._set_cookie(response, session)

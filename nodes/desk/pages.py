@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fastapi import APIRouter
+from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from consent.pages import State, Visitor
@@ -90,9 +91,9 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.doors.append(Door("/mijn-functie", "desk.nav_role", may))
     pages.add(routes, "/kijken", desk.why, who=may)
     pages.add(routes, "/kijken/wie", desk.who, who=may)
-    pages.add(routes, "/kijken/wie", desk.ask, who=may, methods=("POST",))
+    pages.add(routes, "/kijken/wie", desk.ask, who=may, methods=("POST",), keep=desk.keep)
     pages.add(routes, "/kijken/spoed", urgent.form, who=may_declare)
-    pages.add(routes, "/kijken/spoed", urgent.declare, who=may_declare, methods=("POST",))
+    pages.add(routes, "/kijken/spoed", urgent.declare, who=may_declare, methods=("POST",), keep=urgent.keep)
     pages.add(routes, "/spoed", urgent.waiting, who=may_declare)
     pages.add(routes, "/spoed/{crisis}", urgent.confirm, who=may_declare, methods=("POST",))
     pages.add(routes, "/vragen", questions.waiting, who=may)
@@ -162,7 +163,12 @@ class Desk:
         purpose = visitor.request.query_params.get("doel", "")
         if purpose not in self._purposes(visitor):
             return visitor.go("/kijken")
-        return self._who(visitor, purpose)
+        return self._who(visitor, purpose, case=visitor.kept().get("zaak", ""))
+
+    def keep(self, form: FormData) -> dict[str, str]:
+        """The case number, if no person's number stands in it: all that is kept when a login is over."""
+        case = form.get("zaak")
+        return {"zaak": case.strip()} if isinstance(case, str) and not _holds_number(case) else {}
 
     def _who(
         self,

@@ -2,9 +2,9 @@
 
     form -> is there a number of a person on it? -> does it fit? -> the page, and nothing else
 
-Stored nowhere: what is typed comes in with the form, goes out in the page, and is put in no session, store,
-log or cache. The page follows from the form alone, so a login that ended meanwhile loses nothing, and
-nothing here knows a citizen: no flag is filled in by itself.
+Stored nowhere: what is typed comes in with the form, goes out in the page, and is put in no session,
+store, log or cache. The page follows from the form alone, so a login that ended meanwhile loses nothing,
+and nothing here knows a citizen: no flag is filled in by itself.
 
 Whether it fits is reckoned with letters that are rather too wide than too narrow, for a printer has no script.
 

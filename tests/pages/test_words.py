@@ -24,8 +24,8 @@ TEMPLATES = (
     "index/web/templates",
 )
 ROOT = Path(__file__).parents[2]
-ALLOWED = {("desk.answer.zrm", "score")}
-"""That the product keeps no scores, said in the words that were agreed."""
+ALLOWED = {("desk.answer.zrm", "score"), ("portal.help.authority", "persoonsgegevens")}
+"""That the product keeps no scores, said in the words that were agreed; and a legal name."""
 NO_SCRIPT = ("Even geduld.", "Wij halen dit op.")
 """The text while a page loads is for scripts, of which there are none."""
 
