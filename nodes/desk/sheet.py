@@ -6,7 +6,7 @@ Stored nowhere: what is typed comes in with the form, goes out in the page, and 
 store, log or cache. The page follows from the form alone, so a login that ended meanwhile loses nothing,
 and nothing here knows a citizen: no flag is filled in by itself.
 
-Whether it fits is reckoned with letters that are rather too wide than too narrow, for a printer has no script.
+Whether it fits is reckoned with letters that are rather too wide than too narrow: a printer has no script.
 
 Source: screens.md §4.
 """

@@ -1,4 +1,4 @@
-"""Hard moments at the desk: a login that ended, two tabs, a double click, a household of eight, all at once."""
+"""Hard moments at the desk: a login that ended, two tabs, a double click, eight people, all at once."""
 
 import re
 from dataclasses import replace
