@@ -17,7 +17,13 @@ import httpx
 import structlog
 
 from index.protocol.directory import Directory, OrganisationEntry
-from index.protocol.policy import OrganisationRules, PolicyAnswer, PolicyNotSigned, check_policy
+from index.protocol.policy import (
+    MandateInForce,
+    OrganisationRules,
+    PolicyAnswer,
+    PolicyNotSigned,
+    check_policy,
+)
 from index.protocol.receipt import pinned_log_key
 from policy.decide import Asker, may_break_glass, scopes_for
 from policy.engine import PolicyVersion, PublishError, build
@@ -125,6 +131,17 @@ class HubPolicy:
         async with self._one:
             read = self._read if self._read and not anew else await self._fetched()
         return read.unfilled.vocabulary.way_of(oin, team, read.profile_of(oin))
+
+    async def mandates(self, oin: str, seconds: int) -> tuple[MandateInForce, ...]:
+        """What an organisation carries out by decision at an instant (Unix seconds), as the hub says now.
+
+        Raises:
+            As `current`.
+        """
+        async with self._one:
+            read = await self._fetched()
+        own = [one for one in read.answer.organisations if one.organisation == oin]
+        return tuple(one for rules in own for one in rules.mandates if one.begin <= seconds < one.end)
 
     async def current(self) -> InForce:
         """What is in force now.

@@ -33,6 +33,7 @@ from index.protocol.messages import (
     VisibleFlag,
 )
 from index.protocol.points import seal_points
+from index.protocol.policy import MandateInForce
 from policy.decide import CRISIS
 from policy.vocabulary import BASES, Vocabulary, Way
 
@@ -368,6 +369,14 @@ class Visits:
             HubUnreachable, ReceiptInvalid: The policy cannot be had, or does not hold.
         """
         return await self._policy.way(self._trust.oin, employee.team, anew=anew)
+
+    async def mandates(self) -> tuple[MandateInForce, ...]:
+        """What this organisation carries out by decision now.
+
+        Raises:
+            HubUnreachable, ReceiptInvalid: As `way`.
+        """
+        return await self._policy.mandates(self._trust.oin, int(self._now().timestamp()))
 
     # --- using -------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ import contextlib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from fastapi import APIRouter
@@ -359,10 +360,12 @@ class Desk:
         return visitor.go("/bezoeken")
 
     async def role(self, visitor: DeskVisitor) -> Response:
-        """D12: what this role may see, and on which ground, from the active rules."""
-        role = self._node.vocabulary.role(employee_of(visitor).role)
-        kinds = [kind for kind in self._node.vocabulary.kinds if kind.enabled]
+        """D12: what this role may see, and on which ground, from the active rules and mandates."""
+        vocabulary = self._node.vocabulary
+        role = vocabulary.role(employee_of(visitor).role)
+        kinds = [kind for kind in vocabulary.kinds if kind.enabled]
         by_law = set(role.wettelijke_taak) | set(role.wettelijke_plicht)
+        mandates = await self._node.visits.mandates() if role.mandate else ()
         serves = {kind.code: [p for p in kind.purposes if p in role.purposes] for kind in kinds}
         return visitor.show(
             "desk/role.html",
@@ -375,6 +378,11 @@ class Desk:
                 if kind.code in role.toestemming and kind.code not in by_law and serves[kind.code]
             ],
             serves=serves,
+            decided=[
+                (one.decision, datetime.fromtimestamp(one.begin, UTC), under)
+                for one in mandates
+                if (under := [kind for kind in kinds if kind.code in vocabulary.kinds_under([one.act])])
+            ],
         )
 
 

@@ -92,7 +92,10 @@ SCREENS = {
         "another role": "test_urgent.py::test_a_role_without_break_glass_has_no_button_and_no_page",
     },
     "D11": {"every state": _A + "test_the_desks_screens_hold_every_rule"},
-    "D12": {"by law and by consent": _STORY + "test_the_role_page_says_what_needs_consent"},
+    "D12": {
+        "by law and by consent": _STORY + "test_the_role_page_says_what_needs_consent",
+        "a mandate": _H + "test_a_mandate_is_shown_with_its_decision_and_only_to_who_works_by_it",
+    },
     "D13": {
         "nothing, some, confirmed": _URGENT,
         "too late": "test_urgent.py::test_too_late_is_said_in_plain_words",
@@ -137,8 +140,7 @@ SCREENS = {
     "P11": {
         "none": "test_portal_texts.py::test_an_inbox_without_news_says_so",
         "ending, entered, a letter's code": _A + "test_the_portals_screens_hold_every_rule",
-        "answers and looks": "test_portal_texts.py::"
-        "test_the_inbox_tells_of_answers_and_of_looks",
+        "answers and looks": "test_portal_texts.py::test_the_inbox_tells_of_answers_and_of_looks",
     },
     "X1": {"every state": _COUNTER},
     "S1": {"empty, nothing reachable": _SOURCE},
@@ -161,4 +163,4 @@ SCREENS = {
 """Screen -> state -> the test that proves it."""
 
 ELSEWHERE = {"D6", "D10", "S3", "S5", "S6", "S9", "O7", "O10", "O11"}
-"""Screens whose pages bring their own tests, or that are commands so far; each leaves this set with its page."""
+"""Screens whose pages bring their own tests, or that are commands so far; each leaves this with its page."""

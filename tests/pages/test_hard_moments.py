@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Page, expect
 
+from index.protocol.policy import MandateInForce
 from nodes.errors import HoldersUnreachable, HubUnreachable
 from tests.pages.checks import broken_rules, numbers_in
 from tests.pages.client import Plain
 from tests.pages.conftest import Enter
 from tests.pages.test_screens import ask
 from tests.pages.test_screens import page as scripted
-from tests.pages.world import UNKNOWN, VOCABULARY, WITH_FLAGS, WITHOUT, Site, flag
+from tests.pages.world import AT, UNKNOWN, VOCABULARY, WITH_FLAGS, WITHOUT, Site, flag
 
 __all__ = ["scripted"]
 WHO = "/kijken/wie?doel=huisbezoek"
@@ -208,3 +209,16 @@ def test_when_the_hub_or_the_key_holders_are_away_nothing_was_viewed(
     assert "Er is niets bekeken." in answer.text
     assert "Hulp bij schulden" not in answer.text
     assert numbers_in(answer.text) == 0
+
+
+# --- what a role may see -----------------------------------------------------------------
+
+
+def test_a_mandate_is_shown_with_its_decision_and_only_to_who_works_by_it(desk: Site) -> None:
+    begin = int(AT.timestamp())
+    act = VOCABULARY.mandate_acts[0]
+    desk.visits.decided = (MandateInForce(act.code, "B-2026-9", begin, begin + 86_400),)
+    page = logged_in(desk, "mandy").get("/mijn-functie").text
+    block = page[page.index("Volgens besluit B-2026-9 van 24 november 2026.") :]
+    assert VOCABULARY.kind(act.kinds[0]).label in block
+    assert "B-2026-9" not in logged_in(desk).get("/mijn-functie").text

@@ -23,6 +23,7 @@ from index import indicators, inquiries, notices, openings, replaying
 from index.erasing import Term
 from index.office_hours import Drawn, RetentionView, SampleView
 from index.officer import LogCheck, OfficerLine, OfficerPage, OfficerQuery
+from index.protocol.policy import MandateInForce
 from index.reviews import Review, ReviewLine, ReviewList, YearFigure, year_figures
 from index.sampling import Sample
 from index.web.pages import officer_pages
@@ -125,7 +126,11 @@ class VisitsInMemory:
     refused: str = ""
     questions: list[tuple[str, str]] = field(default_factory=list)
     opened: dict[str, tuple[Visit, list[str]]] = field(default_factory=dict)
+    decided: tuple[MandateInForce, ...] = ()
     works: Way = field(default_factory=lambda: Way("wijkteam-noord", "list"))
+
+    async def mandates(self) -> tuple[MandateInForce, ...]:
+        return self.decided
 
     async def way(self, employee: Employee, *, anew: bool = False) -> Way:
         if self.fails:
