@@ -48,6 +48,13 @@ def test_a_sentence_has_the_same_values_in_every_language(language: str) -> None
         assert set(re.findall(r"{(\w+)}", text)) == set(re.findall(r"{(\w+)}", other[key])), key
 
 
+def test_no_dutch_word_stands_in_the_english_texts() -> None:
+    dutch = r"\b(het|een|niet|wie|wat|voor|onderwerp|onderwerpen|deze|wij|uw|u|naar|niets|geen)\b"
+    texts = {**words("en").sentences, **translations("en")}
+    assert [(key, text) for key, text in texts.items() if re.search(dutch, text, re.IGNORECASE)] == []
+    assert re.search(dutch, words("nl")("desk.done.text")), "the check knows Dutch when it sees it"
+
+
 def test_a_dutch_sentence_has_at_most_twelve_words() -> None:
     long = [
         (key, sentence)
