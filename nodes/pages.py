@@ -115,6 +115,7 @@ def page_settings(node: NodeSettings) -> PageSettings:
         origin=node.url,
         demo=node.environment == "test",
         trust_separation=node.trust_separation,
+        tokens_file=node.tokens_file,
         login=LoginSettings(
             issuer=login.issuer,
             client_id=login.client_id,

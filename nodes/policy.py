@@ -19,12 +19,18 @@ import structlog
 
 from consent.resolve import Former
 from index.protocol.directory import Directory, OrganisationEntry
-from index.protocol.policy import OrganisationRules, PolicyAnswer, PolicyNotSigned, check_policy
+from index.protocol.policy import (
+    MandateInForce,
+    OrganisationRules,
+    PolicyAnswer,
+    PolicyNotSigned,
+    check_policy,
+)
 from index.protocol.receipt import pinned_log_key
 from policy.decide import Asker, may_break_glass, scopes_for
 from policy.engine import PolicyVersion, PublishError, build
 from policy.texts import FORBIDS, SCHEMA, VOCABULARY, Texts
-from policy.vocabulary import UnknownCode, Vocabulary, VocabularyError
+from policy.vocabulary import UnknownCode, Vocabulary, VocabularyError, Way
 
 from .errors import HubUnreachable, ReceiptInvalid
 
@@ -127,6 +133,30 @@ class HubPolicy:
             return may_break_glass(read.unfilled, role, read.profile_of(oin))
         except UnknownCode:
             return False
+
+    async def way(self, oin: str, team: str, *, anew: bool = False) -> Way:
+        """How the desk of a team works, as the version in force says.
+
+        Args:
+            anew: Ask the hub also when something was read before.
+
+        Raises:
+            As `current`.
+        """
+        async with self._one:
+            read = self._read if self._read and not anew else await self._fetched()
+        return read.unfilled.vocabulary.way_of(oin, team, read.profile_of(oin))
+
+    async def mandates(self, oin: str, seconds: int) -> tuple[MandateInForce, ...]:
+        """What an organisation carries out by decision at an instant (Unix seconds), as the hub says now.
+
+        Raises:
+            As `current`.
+        """
+        async with self._one:
+            read = await self._fetched()
+        own = [one for one in read.answer.organisations if one.organisation == oin]
+        return tuple(one for rules in own for one in rules.mandates if one.begin <= seconds < one.end)
 
     async def current(self) -> InForce:
         """What is in force now.

@@ -71,6 +71,8 @@ class Mandate:
     by: Giver
     evidence: str = field(repr=False)
     until: datetime
+    name: str = field(default="", repr=False)
+    """First name as the login gave it; never from anywhere else, and kept by nothing."""
 
 
 def giver_of(secret: bytes, speaker: Bsn, about: Bsn) -> str:
@@ -135,7 +137,8 @@ def read_mandate(claim: object, now: datetime) -> Mandate | None:
     """The mandate that a login carries in its claim for representation; None without one.
 
     Args:
-        claim: `{"sub": <number>, "as": "gemachtigde", "evidence": <reference>, "until": <RFC 3339>}`.
+        claim: `{"sub": <number>, "as": "gemachtigde", "evidence": <reference>, "until": <RFC 3339>}`, with
+            `"givenName"` where the broker gives it.
 
     Raises:
         NotAllowed: `wrong-evidence` for a claim that proves nothing, `mandate-over` when it ended.
@@ -155,7 +158,13 @@ def read_mandate(claim: object, now: datetime) -> Mandate | None:
         raise NotAllowed("wrong-evidence")
     if until <= now:
         raise NotAllowed("mandate-over")
-    return Mandate(about, by, evidence, until.astimezone(UTC))
+    return Mandate(about, by, evidence, until.astimezone(UTC), _first_name(said.get("givenName")))
+
+
+def _first_name(said: object) -> str:
+    """A name of letters, or nothing: what a login sends is shown on a page."""
+    name = " ".join(said.split()) if isinstance(said, str) else ""
+    return name if 0 < len(name) <= 40 and all(one.isalpha() or one in " '-." for one in name) else ""
 
 
 def is_reference(text: str) -> bool:

@@ -306,6 +306,9 @@ class NodeSettings(ProcessSettings):
     """Desk: id of the portal whose address stands in a code for the citizen's phone.
     Empty: the only portal of the directory."""
 
+    tokens_file: Path | None = None
+    """Design tokens of the municipality for all pages: one CSS file, such as the theme.css of its NL Design
+    System theme. Text with too little contrast stops the process. Absent: the look of Vlagwijzer."""
     login: OidcSettings | None = None
     """Login of the desk's employees and the source's managers, or of citizens at a portal."""
     tokens: TokenSettings | None = None

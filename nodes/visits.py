@@ -34,8 +34,9 @@ from index.protocol.messages import (
     VisibleFlag,
 )
 from index.protocol.points import seal_points
+from index.protocol.policy import MandateInForce
 from policy.decide import CRISIS
-from policy.vocabulary import BASES, Vocabulary
+from policy.vocabulary import BASES, Vocabulary, Way
 
 from .bsn import Bsn
 from .employees import Employee
@@ -376,6 +377,25 @@ class Visits:
             if self._added is not None:
                 await self._added(employee, visit_id)
         return [tags.index(tag) for tag in wanted]
+
+    async def way(self, employee: Employee, *, anew: bool = False) -> Way:
+        """How the desk of the employee's team works, under the policy in force.
+
+        Args:
+            anew: Ask the hub, so that a new version holds from the next visit on.
+
+        Raises:
+            HubUnreachable, ReceiptInvalid: The policy cannot be had, or does not hold.
+        """
+        return await self._policy.way(self._trust.oin, employee.team, anew=anew)
+
+    async def mandates(self) -> tuple[MandateInForce, ...]:
+        """What this organisation carries out by decision now.
+
+        Raises:
+            HubUnreachable, ReceiptInvalid: As `way`.
+        """
+        return await self._policy.mandates(self._trust.oin, int(self._now().timestamp()))
 
     # --- using -------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ Fail = Callable[[str, int, str, str, str], Exception]
 
 NEVER = "toezicht"
 """The purpose that exists so that it can be refused (P8)."""
+URGENT = "crisis"
+"""Break-glass has a declaration of its own, and is no visit."""
 
 
 class _Coded(Protocol):
@@ -105,6 +107,13 @@ def _check_lists(document: Document, known: _Known, fail: Fail) -> Iterator[Exce
         for code in item.kinds:
             if code not in known.kinds or item.code not in known.kinds[code].zrm:
                 yield fail("zrm", index, item.code, "kinds", f"{code} does not name this life domain")
+    places = [(way.organisation, way.team) for way in document.way]
+    for index, way in enumerate(document.way):
+        if places.index((way.organisation, way.team)) != index:
+            yield fail("way", index, way.team, "team", "this team has a way of working already")
+        for code in way.together:
+            if code in (URGENT, NEVER) or code not in known.purposes:
+                yield fail("way", index, way.team, "together", f"{code} is no purpose of a visit")
     boundaries = document.limits.age_boundaries
     if list(boundaries) != sorted(set(boundaries)):
         yield fail("limits", 0, "", "age_boundaries", "must rise")

@@ -131,6 +131,19 @@ class Profile(_Entry, frozen=True):
     only_purposes: dict[str, tuple[str, ...]] = {}
 
 
+class Way(_Entry, frozen=True):
+    """How the desk of one team works. It hides and opens nothing: it says when is looked, and how.
+
+    `together`: purposes for which nothing is looked up before a visit, but at the table, with the citizen.
+    """
+
+    team: Text
+    view: Literal["list", "zrm"]
+    together: tuple[Code, ...] = ()
+    organisation: str = ""
+    """OIN; empty for a team of this name at any organisation."""
+
+
 class OrganisationClass(_Entry, frozen=True):
     code: Code
     label: Text
@@ -211,8 +224,12 @@ class _Switch(_Entry, frozen=True):
     wams: bool
 
 
-class Document(_Entry, frozen=True):
-    """The file as it stands; `Vocabulary` is what code uses."""
+class Document(_Entry, frozen=True, omit_defaults=True):
+    """The file as it stands; `Vocabulary` is what code uses.
+
+    A table that came later has a default and is left out of the hash while it is empty, so that a version
+    that was signed before keeps its hash.
+    """
 
     vocabulary: Text
     version: Positive
@@ -228,3 +245,4 @@ class Document(_Entry, frozen=True):
     kind: tuple[Kind, ...]
     role: tuple[Role, ...]
     profile: tuple[Profile, ...]
+    way: tuple[Way, ...] = ()

@@ -31,6 +31,7 @@ from .entries import (
     Purpose,
     Role,
     UnknownCode,
+    Way,
     Zrm,
 )
 
@@ -49,6 +50,7 @@ __all__ = [
     "UnknownCode",
     "Vocabulary",
     "VocabularyError",
+    "Way",
     "Zrm",
     "load_vocabulary",
     "parse_vocabulary",
@@ -97,6 +99,7 @@ class Vocabulary:
         self._classes = {item.code: item for item in self.organisation_classes}
         self._acts = {act.code: act for act in self.mandate_acts}
         self._zrm = {item.code: item for item in self.zrm}
+        self._ways = {(way.organisation, way.team): way for way in document.way}
         self._reasons = {reason.code: reason for reason in self.crisis.reason}
         self._at_risk = {answer.code: answer for answer in self.crisis.at_risk}
         self.hash = sha256(rfc8785.dumps(msgspec.to_builtins(document))).digest()
@@ -150,6 +153,17 @@ class Vocabulary:
 
     def life_domain(self, code: str) -> Zrm:
         return _get(self._zrm, code, "life domain")
+
+    def way_of(self, organisation: str, team: str, profile: str) -> Way:
+        """How a team's desk works: its own way, else what the organisation's profile shows by.
+
+        Args:
+            organisation: OIN.
+            profile: Code; an unknown one shows a list.
+        """
+        own = self._ways.get((organisation, team)) or self._ways.get(("", team))
+        zrm = profile in self._profiles and self._profiles[profile].view == "zrm"
+        return own or Way(team, "zrm" if zrm else "list")
 
     def crisis_reason(self, code: str) -> CrisisReason:
         return _get(self._reasons, code, "crisis reason")

@@ -12,6 +12,9 @@ from importlib.resources import files
 from consent.pages.words import flatten
 from policy.vocabulary import Vocabulary
 
+CAPITALISED = frozenset({"Wmo"})
+"""Words that keep their capital inside a sentence. Abbreviations further on keep theirs by themselves."""
+
 
 class Names:
     """Names in one language of everything the vocabulary has."""
@@ -50,6 +53,18 @@ class Names:
 
     def purposes(self, codes: list[str] | tuple[str, ...]) -> str:
         return ", ".join(self.purpose(code).lower() for code in codes)
+
+    def area(self, code: str) -> str:
+        """A life domain of the zelfredzaamheidsmatrix."""
+        if f"zrm.{code}" in self._other:
+            return self._other[f"zrm.{code}"]
+        return next((one.label for one in self._vocabulary.zrm if one.code == code), code)
+
+    def role_within(self, code: str) -> str:
+        """A role's name inside a sentence: without its capital, unless its first word is written with one."""
+        name = self.role(code)
+        first = name.partition(" ")[0].partition("-")[0]
+        return name if first in CAPITALISED or first[1:] != first[1:].lower() else name[:1].lower() + name[1:]
 
     def role(self, code: str) -> str:
         if f"role.{code}" in self._other:

@@ -18,7 +18,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from importlib.resources import files
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -30,8 +29,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from consent.pages.login import Identity, Login, LoginFailed
-from consent.pages.sessions import Session, Sessions
+from consent.pages.sessions import Kept, Session, Sessions
 from consent.pages.settings import PageSettings
+from consent.pages.style import sheet
 from consent.pages.words import LANGUAGES, Words, words
 
 Person = TypeVar("Person")
@@ -110,6 +110,8 @@ class Visitor(Generic[Person]):
         self.words: Words = words(language)
         self.form: FormData = FormData()
         self.lost = False
+        self.login_to = ""
+        """Where a login that is asked now leads, if that is no page that was asked for."""
 
     @property
     def person(self) -> Person:
@@ -132,6 +134,14 @@ class Visitor(Generic[Person]):
         if self.session is None:
             raise NotLoggedIn
         return self.session.drawer
+
+    def kept(self) -> Mapping[str, str]:
+        """What this person typed on this page before their login ended; told once."""
+        found = self.session.kept if self.session else None
+        if found is None or self.session is None or found.path != self.request.url.path:
+            return {}
+        self.session.kept = None
+        return found.fields
 
     def field(self, name: str) -> str:
         """One field of the form, without spaces around it; empty when absent or a file."""
@@ -169,6 +179,11 @@ class Visitor(Generic[Person]):
         """
         if self.lost:
             return "/"
+        return self.address
+
+    @property
+    def address(self) -> str:
+        """Path and query of this request."""
         query = self.request.url.query
         return f"{self.request.url.path}?{query}" if query else self.request.url.path
 
@@ -186,13 +201,15 @@ class Visitor(Generic[Person]):
             "menu": [d for d in self.pages.doors if d.who(person)] if person is not None else [],
             "here": "" if self.lost else self.request.url.path,
             "here_again": self._again(),
-            "login_to": self._again() if self.request.method == "GET" else "/",
+            "login_to": self.login_to or (self._again() if self.request.method == "GET" else "/"),
+            "kept": bool(self.login_to),
             "style": self.pages.style_path,
             "warned": self.pages.warned() if person is not None else None,
         }
 
 
 Handler = Callable[[Visitor[Person]], Awaitable[Response]]
+Keep = Callable[[FormData], Mapping[str, str]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -241,7 +258,7 @@ class Pages(Generic[Person]):
         self._judge = judge
         self._door = door
         self._login = Login(settings, clock)
-        self._style = (files("consent.pages") / "static" / "style.css").read_bytes()
+        self._style = sheet(settings.tokens_file)
         self.style_path = f"/stijl-{sha256(self._style).hexdigest()[:10]}.css"
         self.templates = jinja2.Environment(
             loader=jinja2.ChoiceLoader(
@@ -276,14 +293,20 @@ class Pages(Generic[Person]):
         methods: Sequence[str] = ("GET",),
         touch: bool = True,
         limit: int = MAX_FORM,
+        pure: bool = False,
+        keep: Keep | None = None,
     ) -> None:
         """Register one page. `who` decides by the logged-in person; None is for everybody.
 
         Args:
             touch: False where the browser loads the page by itself: that is no activity.
             limit: Largest form in bytes.
+            pure: The answer to a form follows from that form alone: nothing is read or changed, so it needs
+                no session, and a login that ended meanwhile loses nothing of what was typed.
+            keep: What of a form may be kept when its login turns out to be over. The same person finds it on
+                this page after logging in again (`Visitor.kept`); never a number of a person.
         """
-        endpoint = self._endpoint(path, handler, who, touch, limit)
+        endpoint = self._endpoint(path, handler, who, touch=touch, limit=limit, pure=pure, keep=keep)
         router.add_route(path, endpoint, list(methods), include_in_schema=False)
 
     def _endpoint(
@@ -291,8 +314,11 @@ class Pages(Generic[Person]):
         path: str,
         handler: Handler[Person],
         who: Callable[[Person], bool] | None,
+        *,
         touch: bool,
         limit: int,
+        pure: bool,
+        keep: Keep | None,
     ) -> Endpoint:
         @functools.wraps(handler)
         async def endpoint(request: Request) -> Response:
@@ -301,10 +327,16 @@ class Pages(Generic[Person]):
                 if who is not None and not who(visitor.person):
                     raise NotForYou
                 if request.method == "POST":
-                    await self._read_form(visitor, limit)
+                    await self._read_form(visitor, limit, pure)
                 return await handler(visitor)
             except Exception as error:
-                return self._explain(visitor, error, path)
+                kept = None
+                if isinstance(error, NotLoggedIn) and keep is not None and request.method == "POST":
+                    kept = await self._keep(visitor, limit, keep)
+                answer = self._explain(visitor, error, path)
+                if kept is not None:
+                    self._set_cookie(answer, kept)
+                return answer
 
         endpoint.who = who  # type: ignore[attr-defined]  # a test walks all pages and reads it
         return endpoint
@@ -317,7 +349,7 @@ class Pages(Generic[Person]):
             language = self.languages[0]
         return Visitor(self, request, session, language)
 
-    async def _read_form(self, visitor: Visitor[Person], limit: int) -> None:
+    async def _read_form(self, visitor: Visitor[Person], limit: int, pure: bool) -> None:
         """Read the form once it is sure that it comes from our own page in this session.
 
         Raises:
@@ -330,11 +362,26 @@ class Pages(Generic[Person]):
         size = request.headers.get("content-length", "")
         if not size.isascii() or not size.isdigit() or len(size) > 12 or int(size) > limit:
             raise FormRefused
-        if visitor.session is None:
+        if visitor.session is None and not pure:
             raise NotLoggedIn
         visitor.form = await request.form(max_files=1, max_fields=200, max_part_size=limit)
+        if visitor.session is None or pure:
+            return
         if not hmac.compare_digest(visitor.field("csrf").encode(), visitor.session.csrf.encode()):
             raise FormRefused
+
+    async def _keep(self, visitor: Visitor[Person], limit: int, keep: Keep) -> Session[Person] | None:
+        """A session without a person that holds what was typed, if it is known who typed it."""
+        request = visitor.request
+        subject = self.sessions.whose(request.cookies.get(self.settings.cookie, ""))
+        size = request.headers.get("content-length", "")
+        if not subject or not self._same_origin(request) or not size.isdigit() or int(size) > limit:
+            return None
+        form = await request.form(max_files=0, max_fields=200, max_part_size=limit)
+        session = self.sessions.begin()
+        session.kept = Kept(subject, request.url.path, keep(form))
+        visitor.login_to = visitor.address
+        return session
 
     def _same_origin(self, request: Request) -> bool:
         """Under `no-referrer` a browser sends `Origin: null` with our own forms too; it then says
@@ -404,6 +451,9 @@ class Pages(Generic[Person]):
         except LoginFailed as error:
             return self._login_failed(visitor, error)
         session.person = await self._welcome(identity)
+        session.subject = identity.subject
+        if session.kept is not None and session.kept.subject != identity.subject:
+            session.kept = None
         self.sessions.renew(session, restart=True)
         response = visitor.go(attempt.then)
         self._set_cookie(response, session)

@@ -6,12 +6,13 @@ and when somebody says to be done, the id changes.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 Person = TypeVar("Person")
 MOST_SESSIONS = 20_000
+MOST_ENDED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,15 @@ class Attempt:
     then: str
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What somebody typed when their session turned out to be over; for them alone, after the next login."""
+
+    subject: str = field(repr=False)
+    path: str
+    fields: Mapping[str, str] = field(repr=False)
+
+
 class Session(Generic[Person]):
     """What the process remembers of one browser. Its id is never shown.
 
@@ -31,7 +41,7 @@ class Session(Generic[Person]):
     answer that is still on the screen; it is emptied by `clear`.
     """
 
-    __slots__ = ("attempt", "began", "csrf", "drawer", "id", "person", "seen")
+    __slots__ = ("attempt", "began", "csrf", "drawer", "id", "kept", "person", "seen", "subject")
 
     def __init__(self, now: float) -> None:
         self.id = secrets.token_urlsafe(32)
@@ -40,6 +50,9 @@ class Session(Generic[Person]):
         self.attempt: Attempt | None = None
         self.person: Person | None = None
         self.drawer: dict[str, object] = {}
+        self.subject = ""
+        """Who logged in, as the provider calls them: what was typed is given back to nobody else."""
+        self.kept: Kept | None = None
 
     def __repr__(self) -> str:
         return "<Session>"
@@ -47,6 +60,7 @@ class Session(Generic[Person]):
     def clear(self) -> None:
         self.person = None
         self.attempt = None
+        self.kept = None
         self.drawer.clear()
 
 
@@ -64,6 +78,7 @@ class Sessions(Generic[Person]):
         self._longest = longest
         self._clock = clock
         self._by_id: dict[str, Session[Person]] = {}
+        self._over: dict[str, str] = {}
 
     def find(self, id_: str, *, touch: bool = True) -> Session[Person] | None:
         """The session of this id if it still runs. `touch=False` does not count as activity."""
@@ -72,11 +87,22 @@ class Sessions(Generic[Person]):
             return None
         now = self._clock()
         if now - session.seen > self._idle or now - session.began > self._longest:
+            self._remember(session)
             self.end(session)
             return None
         if touch:
             session.seen = now
         return session
+
+    def _remember(self, session: Session[Person]) -> None:
+        if session.subject:
+            self._over[session.id] = session.subject
+            while len(self._over) > MOST_ENDED:
+                self._over.pop(next(iter(self._over)))
+
+    def whose(self, id_: str) -> str:
+        """Whose session ended by itself under this id, told once; empty when that is not known."""
+        return self._over.pop(id_, "")
 
     def begin(self) -> Session[Person]:
         """A new session without a person."""

@@ -91,6 +91,9 @@ class PageSettings(BaseModel):
     """Shows "Oefenomgeving. Geen echte mensen." on every page; follows from the manifest's environment."""
     trust_separation: Literal["none", "organisations"] = "none"
     """`none` shows "Alles draait bij één partij." on every page."""
+    tokens_file: Path | None = None
+    """A municipality's own design tokens: one CSS file with custom properties, such as an NL Design System
+    theme. Its contrast is checked at start. Absent: the look of Vlagwijzer."""
     idle_minutes: int = Field(default=15, ge=1, le=60)
     session_minutes: int = Field(default=60, ge=1, le=12 * 60)
     blank_minutes: int = Field(default=5, ge=1, le=15)

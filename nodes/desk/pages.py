@@ -3,6 +3,9 @@
     why (D1) -> number and case (D2) -> something or nothing (D3) -> subjects (D4), a question of its own
                                                      one block for each person (D5) -> done (D7)
 
+The policy in force says how a team works: a list after D3, or the life domains of the ZRM at once; and for
+which purposes nothing is asked before employee and citizen sit at one table. Each look is recorded alike.
+
 A form asks and answers with a redirect; the answer waits in the login session,
 never longer than it may stand on the screen. So Back, reload and the language
 switch ask nothing, and each new question is a button that says it is recorded.
@@ -14,9 +17,11 @@ import contextlib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from fastapi import APIRouter
+from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from consent.pages import State, Visitor
@@ -29,6 +34,7 @@ from nodes.pages import REASONS, Guest, NodePages
 from nodes.runtime import NodeRuntime
 from nodes.visits import PersonView, Visit
 from policy.decide import CRISIS
+from policy.vocabulary import Way
 
 MOST_PERSONS = 8
 MOST_ANSWERS = 20
@@ -44,6 +50,12 @@ class Answer:
     detail: Detail
     persons: list[PersonView] = field(repr=False)
     shown_since: float
+    way: Way
+
+    @property
+    def together(self) -> bool:
+        """Read across a table, by the citizen too."""
+        return self.visit.purpose in self.way.together
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,7 @@ class FieldProblem:
 def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     """The pages of the desk, for employees whose role has a purpose to look for."""
     from nodes.desk.inquiries import Questions
+    from nodes.desk.sheet import add_sheet
     from nodes.desk.signal_pages import add_routes
     from nodes.desk.urgent import Urgent
 
@@ -81,9 +94,9 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.doors.append(Door("/mijn-functie", "desk.nav_role", may))
     pages.add(routes, "/kijken", desk.why, who=may)
     pages.add(routes, "/kijken/wie", desk.who, who=may)
-    pages.add(routes, "/kijken/wie", desk.ask, who=may, methods=("POST",))
+    pages.add(routes, "/kijken/wie", desk.ask, who=may, methods=("POST",), keep=desk.keep)
     pages.add(routes, "/kijken/spoed", urgent.form, who=may_declare)
-    pages.add(routes, "/kijken/spoed", urgent.declare, who=may_declare, methods=("POST",))
+    pages.add(routes, "/kijken/spoed", urgent.declare, who=may_declare, methods=("POST",), keep=urgent.keep)
     pages.add(routes, "/spoed", urgent.waiting, who=may_declare)
     pages.add(routes, "/spoed/{crisis}", urgent.confirm, who=may_declare, methods=("POST",))
     pages.add(routes, "/vragen", questions.waiting, who=may)
@@ -92,6 +105,7 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/koppeling/{link}", desk.linked, who=may)
     pages.add(routes, "/bezoeken", desk.visits, who=may)
     pages.add(routes, "/bezoeken/{visit}", desk.answer, who=may)
+    pages.add(routes, "/bezoeken/{visit}/samen", desk.together, who=may)
     pages.add(routes, "/bezoeken/{visit}/bekijken", desk.look, who=may, methods=("POST",))
     pages.add(routes, "/bezoeken/{visit}/onderwerpen", desk.subjects, who=may, methods=("POST",))
     pages.add(routes, "/bezoeken/{visit}/klaar", desk.finish, who=may, methods=("POST",))
@@ -99,6 +113,7 @@ def router(pages: NodePages, node: NodeRuntime) -> APIRouter:
     pages.add(routes, "/bezoeken/{visit}/verlengen", desk.renew, who=may, methods=("POST",))
     pages.add(routes, "/mijn-functie", desk.role, who=may)
     add_routes(pages, routes, desk, node)
+    add_sheet(pages, routes, node)
     return routes
 
 
@@ -152,7 +167,12 @@ class Desk:
         purpose = visitor.request.query_params.get("doel", "")
         if purpose not in self._purposes(visitor):
             return visitor.go("/kijken")
-        return self._who(visitor, purpose)
+        return self._who(visitor, purpose, case=visitor.kept().get("zaak", ""))
+
+    def keep(self, form: FormData) -> dict[str, str]:
+        """The case number, if no person's number stands in it: all that is kept when a login is over."""
+        case = form.get("zaak")
+        return {"zaak": case.strip()} if isinstance(case, str) and not _holds_number(case) else {}
 
     def _who(
         self,
@@ -199,7 +219,7 @@ class Desk:
                 problems.append(FieldProblem("zaak", visitor.words("desk.who.bad_case")))
             else:
                 visitor.drawer.pop("draft", None)
-                return await self.asked(visitor, visit, "presence")
+                return await self._first(visitor, visit, anew=True)
         token = secrets.token_urlsafe(12)
         visitor.drawer["draft"] = (token, Draft(tuple(numbers)))
         return self._who(visitor, purpose, problems, draft=token, known=numbers, case=case)
@@ -228,11 +248,24 @@ class Desk:
             problems.append(FieldProblem("nummer-1", visitor.words("desk.who.no_number")))
         return numbers, problems
 
+    async def _first(self, visitor: DeskVisitor, visit: Visit, *, anew: bool = False) -> Response:
+        """What the team's way of working begins a look with."""
+        way = await self._node.visits.way(employee_of(visitor), anew=anew)
+        if visit.purpose in way.together:
+            return visitor.go(f"/bezoeken/{visit.id}/samen")
+        return await self.asked(visitor, visit, "subjects" if way.view == "zrm" else "presence")
+
+    async def together(self, visitor: DeskVisitor) -> Response:
+        """Before a look at the table: nothing was asked yet."""
+        visit = await self._visit(visitor)
+        return visitor.show("desk/together.html", names=self.names(visitor), visit=visit)
+
     async def asked(self, visitor: DeskVisitor, visit: Visit, detail: Detail) -> Response:
         """Ask one recorded question and go to its answer."""
+        way = await self._node.visits.way(employee_of(visitor))
         persons = await self._node.visits.look(employee_of(visitor), visit.id, None, detail)
         answers = _answers(visitor)
-        answers[visit.id] = Answer(visit, detail, persons, visitor.pages.clock())
+        answers[visit.id] = Answer(visit, detail, persons, visitor.pages.clock(), way)
         while len(answers) > MOST_ANSWERS:
             answers.pop(next(iter(answers)))
         return visitor.go(f"/bezoeken/{visit.id}")
@@ -270,8 +303,8 @@ class Desk:
         return answer
 
     async def look(self, visitor: DeskVisitor) -> Response:
-        """Look again, whether something is known."""
-        return await self.asked(visitor, await self._visit(visitor), "presence")
+        """Look again, as the team's way of working begins."""
+        return await self._first(visitor, await self._visit(visitor))
 
     async def subjects(self, visitor: DeskVisitor) -> Response:
         """D4: the subjects, a recorded question of its own."""
@@ -353,10 +386,12 @@ class Desk:
         return visitor.go("/bezoeken")
 
     async def role(self, visitor: DeskVisitor) -> Response:
-        """D12: what this role may see, and on which ground, from the active rules."""
-        role = self._node.vocabulary.role(employee_of(visitor).role)
-        kinds = [kind for kind in self._node.vocabulary.kinds if kind.enabled]
+        """D12: what this role may see, and on which ground, from the active rules and mandates."""
+        vocabulary = self._node.vocabulary
+        role = vocabulary.role(employee_of(visitor).role)
+        kinds = [kind for kind in vocabulary.kinds if kind.enabled]
         by_law = set(role.wettelijke_taak) | set(role.wettelijke_plicht)
+        mandates = await self._node.visits.mandates() if role.mandate else ()
         serves = {kind.code: [p for p in kind.purposes if p in role.purposes] for kind in kinds}
         return visitor.show(
             "desk/role.html",
@@ -369,6 +404,11 @@ class Desk:
                 if kind.code in role.toestemming and kind.code not in by_law and serves[kind.code]
             ],
             serves=serves,
+            decided=[
+                (one.decision, datetime.fromtimestamp(one.begin, UTC), under)
+                for one in mandates
+                if (under := [kind for kind in kinds if kind.code in vocabulary.kinds_under([one.act])])
+            ],
         )
 
 

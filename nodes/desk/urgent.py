@@ -9,8 +9,10 @@ Source: screens.md §2, D9 and D13, and §6.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from nodes.bsn import Bsn
@@ -29,8 +31,12 @@ class Urgent:
         self._node = node
 
     async def form(self, visitor: DeskVisitor) -> Response:
-        """D9, empty."""
-        return self._form(visitor)
+        """D9, empty but for answers that were given before a login ended."""
+        return self._form(visitor, kept=visitor.kept())
+
+    def keep(self, form: FormData) -> dict[str, str]:
+        """The answers that were chosen; never the number."""
+        return {question: str(form.get(question, "")) for question in _QUESTIONS}
 
     def _form(
         self,
@@ -39,6 +45,7 @@ class Urgent:
         *,
         draft: str = "",
         known: Bsn | None = None,
+        kept: Mapping[str, str] = MappingProxyType({}),
     ) -> Response:
         vocabulary, names = self._node.vocabulary, self._desk.names(visitor)
         return visitor.show(
@@ -48,7 +55,7 @@ class Urgent:
             wrong={problem.id: problem.text for problem in problems},
             draft=draft,
             filled=[known is not None],
-            chosen={question: visitor.field(question) for question in _QUESTIONS},
+            chosen={question: kept.get(question, "") or visitor.field(question) for question in _QUESTIONS},
             reasons=[(one.code, names.crisis_reason(one.code)) for one in vocabulary.crisis.reason],
             at_risk=[(one.code, names.at_risk(one.code)) for one in vocabulary.crisis.at_risk],
             hours=self._node.crises.second_person_hours(employee_of(visitor)),

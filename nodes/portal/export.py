@@ -312,7 +312,7 @@ def _by_team(cells: Sequence[Cell], names: Names) -> dict[str, list[str]]:
     """Team and role in words, and the kinds, each once."""
     found: dict[str, list[str]] = {}
     for cell in cells:
-        seen = found.setdefault(f"{readable(cell.team)}, {names.role(cell.role).lower()}", [])
+        seen = found.setdefault(f"{readable(cell.team)}, {names.role_within(cell.role)}", [])
         if cell.kind not in seen:
             seen.append(cell.kind)
     return found

@@ -44,6 +44,8 @@ class Family:
     children: list[Child] = field(default_factory=list, repr=False)
     brp_away: bool = False
     opened: dict[int, CitizenSession] = field(default_factory=dict, repr=False)
+    name: str = field(default="", repr=False)
+    """Of the person a login speaks for, where the login says it."""
 
     def sessions(self) -> list[CitizenSession]:
         return [self.own, *self.opened.values()]
@@ -69,7 +71,7 @@ async def welcome(node: NodeRuntime, identity: Identity) -> Family:
         speaker = Speaker(mandate.by, giver_of(node.keys.secret, bsn, about), mandate.evidence)
     grant = await fetch_grant(node.settings, identity.id_token)
     session = await node.citizens.open(about, grant, known.born, known=known, speaker=speaker)
-    family = Family(session, brp_away=away)
+    family = Family(session, brp_away=away, name=mandate.name if mandate else "")
     if mandate is not None:
         await _establish(node, session, mandate)
     elif record is not None:

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, cast, get_args
 
 from fastapi import APIRouter
@@ -46,12 +46,15 @@ from nodes.errors import BadInput, HubUnreachable
 from nodes.pages import Guest, NodePages
 from nodes.representation import end_of_choice
 from nodes.runtime import NodeRuntime
+from policy.postpone import Postponement
 
-from .export import confirmed_text, gather, packed, rendered
+from .export import RETENTION_LOG_YEARS, confirmed_text, gather, packed, rendered
 from .family import session_for
 
 PERIODS: tuple[Literal[3, 6, 12], ...] = (3, 6, 12)
 LINES_A_PAGE = 50
+NEWS_DAYS = 30
+"""How long a look is news in the inbox."""
 PortalVisitor = Visitor[Guest]
 
 
@@ -234,6 +237,7 @@ class Portal:
             names=self._names(visitor),
             speaks_as=speaker.by,
             brp_away=family is not None and family.brp_away,
+            for_name=family.name if family else "",
             **more,
         )
 
@@ -528,8 +532,19 @@ class Portal:
             for notice in notices
         ]
         entered = await self.node.citizens.entered(session_of(visitor), fresh=False)
+        flags, others = await self.node.citizens.what_is_known(session_of(visitor))
+        asked = [right for flag in flags for right in flag.rights] + others
+        view = await self.node.citizens.looks(session_of(visitor))
+        recent = view.at - timedelta(days=NEWS_DAYS)
         return self.show(
-            visitor, "inbox.html", 400 if wrong else 200, messages=messages, entered=entered, wrong=wrong
+            visitor,
+            "inbox.html",
+            400 if wrong else 200,
+            messages=messages,
+            entered=entered,
+            answers=[right for right in asked if right.answer or right.suspended],
+            looked=[line for line in view.lines if line.at > recent and not line.own and _is_look(line)],
+            wrong=wrong,
         )
 
     async def known(self, visitor: PortalVisitor) -> Response:
@@ -598,7 +613,13 @@ class Portal:
             others=others[:most],
             more=most + LINES_A_PAGE if len(others) > most else 0,
             own=_folded(line for line in view.lines if line.own)[:LINES_A_PAGE],
+            since=view.at - timedelta(days=365 * RETENTION_LOG_YEARS),
+            later=bool(Postponement.of(self.node.vocabulary).roles),
         )
+
+
+def _is_look(line: LookLine) -> bool:
+    return line.activity == "lookup" and not line.counter
 
 
 def _place(receiver: Receiver) -> tuple[str, str]:

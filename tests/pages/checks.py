@@ -3,7 +3,10 @@
 axe does not see sideways scrolling, small targets or a number in a title; those are checked here.
 """
 
+import itertools
+import os
 import re
+from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
@@ -29,6 +32,7 @@ SMALL_TARGETS = """
 def broken_rules(page: Page) -> list[str]:
     """Everything that is wrong with the page as it is shown now; each a sentence for the report."""
     page.wait_for_load_state()
+    _picture(page)
     page.evaluate(OPEN_ALL)
     return [
         *_axe(page),
@@ -38,6 +42,23 @@ def broken_rules(page: Page) -> list[str]:
         *_people(page),
         *[f"target too small: {html}" for html in page.evaluate(SMALL_TARGETS)],
     ]
+
+
+PICTURES = os.environ.get("VLAGWIJZER_PICTURES", "")
+"""A folder: every screen that is checked is pictured there too, to be looked at."""
+_taken = itertools.count(1)
+
+
+def _picture(page: Page) -> None:
+    if not PICTURES:
+        return
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[2].partition("[")[0].partition(" ")[0]
+    before = page.viewport_size
+    for width, height in ((1024, 768), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.screenshot(path=Path(PICTURES) / f"{test[5:40]}-{next(_taken):03}-{width}.png", full_page=True)
+    if before:
+        page.set_viewport_size(before)
 
 
 def _axe(page: Page) -> list[str]:

@@ -32,6 +32,7 @@ USERS = {
     "fatima": {"name": "Fatima", "bsn": "999993653"},
     "loes": {"name": "Loes", "roles": ["balie"]},
     "lotte": {"name": "Lotte", "roles": ["balie"], "bsn": "999990639"},
+    "mandy": {"name": "Mandy", "roles": ["generalist_mandaat"], "team": "wijkteam-noord"},
     "nobody": {"name": "Nobody"},
 }
 

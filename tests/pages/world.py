@@ -24,6 +24,7 @@ from index import indicators, inquiries, notices, openings, replaying
 from index.erasing import Term
 from index.office_hours import Drawn, RetentionView, SampleView
 from index.officer import LogCheck, OfficerLine, OfficerPage, OfficerQuery, Unconfirmed
+from index.protocol.policy import MandateInForce
 from index.reviews import Review, ReviewLine, ReviewList, YearFigure, year_figures
 from index.sampling import Sample
 from index.web.pages import officer_pages
@@ -72,7 +73,7 @@ from nodes.switching_off import SwitchingOff
 from nodes.visits import FlagView, PersonView, Visit
 from policy.decide import may_break_glass
 from policy.engine import publish
-from policy.vocabulary import Kind, load_vocabulary
+from policy.vocabulary import Kind, Way, load_vocabulary
 
 WITH_FLAGS, WITHOUT, UNKNOWN = "999993653", "999990639", "999993872"
 AT = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
@@ -133,6 +134,16 @@ class VisitsInMemory:
     refused: str = ""
     questions: list[tuple[str, str]] = field(default_factory=list)
     opened: dict[str, tuple[Visit, list[str]]] = field(default_factory=dict)
+    decided: tuple[MandateInForce, ...] = ()
+    works: Way = field(default_factory=lambda: Way("wijkteam-noord", "list"))
+
+    async def mandates(self) -> tuple[MandateInForce, ...]:
+        return self.decided
+
+    async def way(self, employee: Employee, *, anew: bool = False) -> Way:
+        if self.fails:
+            raise self.fails
+        return self.works
 
     async def open(
         self,

@@ -1,11 +1,15 @@
 """What an outsider can do with one command: the demo tells its story, starts twice, ends all it started."""
 
+import contextlib
+import io
 import json
+import logging
 import os
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -125,3 +129,52 @@ def _silent(base: int) -> bool:
 
 def _nothing_listens(base: int) -> None:
     assert _silent(base)
+
+
+WORD = "Kwastelbloem"
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[io.StringIO]:
+    """Everything that any logger says, however quietly."""
+    heard, root = io.StringIO(), logging.getLogger()
+    handler, before = logging.StreamHandler(heard), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield heard
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+
+
+def test_nothing_that_was_typed_on_a_sheet_is_left(federation: Federation) -> None:
+    """A word that exists nowhere is typed, refused and changed; then everything on disk is searched."""
+    desk = federation.node("wijkteam")
+    folder = Path(federation.folder)
+    with listening() as heard, httpx.Client(trust_env=False, headers={"Origin": desk["url"]}) as http:
+        sheet = http.post(f"{desk['url']}/blad", data={"naam-1": WORD, "wat-1": WORD, "eerst": WORD})
+        assert sheet.text.count(WORD) >= 3
+        assert sheet.headers["cache-control"] == "no-store"
+        assert "set-cookie" not in sheet.headers
+        again = http.post(f"{desk['url']}/blad", data={"naam-1": WORD, "terug": "ja"})
+        assert WORD in again.text
+        assert (
+            http.post(
+                f"{desk['url']}/blad",
+                data={f"{name}-{place}": WORD * 6 for name in ("naam", "wat") for place in range(1, 7)},
+            ).status_code
+            == 400
+        )
+    assert WORD not in heard.getvalue()
+    assert searched(folder, b"wijkteam") > 0, "the search finds what is there"
+    assert searched(folder, WORD.encode()) == 0
+
+
+def searched(folder: Path, word: bytes) -> int:
+    """How many files under a folder hold a word in their bytes or name: databases, logs and all else."""
+    return sum(
+        word in path.read_bytes() or word in path.name.encode()
+        for path in folder.rglob("*")
+        if path.is_file()
+    )
