@@ -30,6 +30,7 @@ from index import (
     inquiries,
     lookup,
     objections,
+    oversight,
     public,
     publish,
     relations,
@@ -75,6 +76,7 @@ RULES: tuple[Rule, ...] = (
     *assisted.RULES,
     *citizen.RULES,
     *inquiries.RULES,
+    *oversight.RULES,
 )
 PUBLIC: tuple[Public, ...] = (*public.RULES, *choices.PUBLIC, *reviews.PUBLIC)
 

@@ -140,7 +140,7 @@ class OfficersWork:
             found = await asyncio.to_thread(openings.lines, self._hub, id_, officer)
         except (Refused, EncodingError):
             return None
-        return [line_of(one.index, one.asker) for one in reversed(found)]
+        return [line_of(one.year, one.index, one.asker) for one in reversed(found)]
 
     # --- O8, O9 -----------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ class OfficersWork:
         with hub.reading() as connection:
             found = [hub.log_reader.at(connection, *place) for place in drawn.places]
         lines = [
-            Drawn(one.year, line_of(one.index, one.asker), asked.get((one.year, one.index)))
+            Drawn(one.year, line_of(one.year, one.index, one.asker), asked.get((one.year, one.index)))
             for one in found
             if one is not None
         ]

@@ -38,23 +38,25 @@ _SCAN = 100_000
 
 @dataclass(frozen=True, slots=True)
 class OfficerQuery:
-    """What an officer filters by; empty means any. `day` is UTC by the hub's clock; `page` counts from 1."""
+    """What an officer filters by; empty means any. `day` is one in the Netherlands; `page` counts from 1."""
 
     organisation: str = ""
     role: str = ""
     purpose: str = ""
     t: str = ""
+    actor: str = ""
     day: date | None = None
     page: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class OfficerLine:
-    """One entry. `shown` counts kinds, `something` is the look that told no kind.
+    """One entry of the log of `year`. `shown` counts kinds, `something` is the look that told no kind.
 
     `actor` is the pseudonymous employee of that organisation.
     """
 
+    year: int
     index: int
     at: datetime
     t: str
@@ -69,6 +71,16 @@ class OfficerLine:
     shown: int
     something: bool
     break_glass: bool
+
+    @property
+    def place(self) -> str:
+        """As a form names it: `2026-12345`."""
+        return f"{self.year}-{self.index}"
+
+    @property
+    def by_employee(self) -> bool:
+        """Whether it is a look or a visit of somebody who can be asked about it."""
+        return self.t in ("lookup", "relation") and bool(self.actor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +162,7 @@ class Officers:
             role=query.role,
             purpose=query.purpose,
             t=query.t,
+            actor=query.actor,
             day=query.day,
             limit=_SCAN,
             scan=_SCAN,
@@ -162,7 +175,10 @@ class Officers:
             log.error("log_inconsistent", reason=str(error))
             return OfficerPage([], 0, PAGE_SIZE, False)
         start = (max(query.page, 1) - 1) * PAGE_SIZE
-        lines = [line_of(entry.index, entry.asker) for entry in found.entries[start : start + PAGE_SIZE]]
+        lines = [
+            line_of(entry.year, entry.index, entry.asker)
+            for entry in found.entries[start : start + PAGE_SIZE]
+        ]
         return OfficerPage(lines, len(found.entries), PAGE_SIZE, found.next is None)
 
     def _status(self) -> LogCheck:
@@ -183,10 +199,11 @@ class Officers:
         return [unb64u(key, 32) for key in entry.ed25519] if entry else []
 
 
-def line_of(index: int, asker: Asker) -> OfficerLine:
+def line_of(year: int, index: int, asker: Asker) -> OfficerLine:
     """An entry as an officer's page may show it."""
     shown = set(kinds_shown(unb64u(asker.shown)))
     return OfficerLine(
+        year=year,
         index=index,
         at=datetime.fromtimestamp(asker.ts / 1000, UTC),
         t=asker.t,

@@ -22,12 +22,12 @@ import msgspec
 from sqlalchemy import func, select
 from starlette.responses import Response
 
-from index.accesslog.log import SealedBatch
+from index.accesslog.log import Recorded, SealedBatch
 from index.errors import NotAllowed, Rejected
 from index.gate import Caller, Public, Rule, Who
 from index.protocol.codec import b64u
 from index.protocol.entry import EntryDraft
-from index.protocol.messages import ColleagueAnswer, ColleagueRequest, Declaration
+from index.protocol.messages import ColleagueAnswer, ColleagueRequest, Declaration, OfficerActAnswer
 from index.publish import json_answer
 from index.store.tables import review as review_table
 from index.transaction import Finish, Needs, ReviewRow, Tx
@@ -220,8 +220,8 @@ class ReviewList:
     more: bool
 
 
-def waiting_for_review(hub: Hub) -> ReviewList:
-    """Every declaration that the officer is not done with. Blocks."""
+def waiting_for_review(hub: Hub, organisation: str = "") -> ReviewList:
+    """Every declaration that the officer is not done with, or of one organisation (OIN). Blocks."""
     table = review_table
     with hub.reading() as connection:
         found = connection.execute(select(table).where(table.c.open == 1)).all()
@@ -229,6 +229,8 @@ def waiting_for_review(hub: Hub) -> ReviewList:
     lines = []
     for row in map(ReviewRow._make, found):
         review = _opened(hub, row)
+        if organisation not in ("", review.org):
+            continue
         lines.append(ReviewLine(b64u(row.key), review, review.state_at(now), now >= review.due))
     # Unconfirmed and reported ones come first: the officer has to know of them at once.
     lines.sort(key=lambda line: (line.state in ("waiting", "confirmed"), line.review.due, line.id))
@@ -237,13 +239,16 @@ def waiting_for_review(hub: Hub) -> ReviewList:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An officer's outcome. Asking leaves a review open; the others end it, and stay."""
+    """An officer's outcome. Asking leaves a review open; the others end it, and stay.
+
+    `caller`: the node of the organisation's own officer, whose review it must be; None at the hub.
+    """
 
     hub: Hub
     key: bytes
     outcome: Outcome
     officer: str
-    caller: None = None
+    caller: Caller | None = None
     persons: int = 1
 
     def needs(self) -> Needs:
@@ -253,22 +258,50 @@ class Verdict:
         row = tx.review(self.key)
         if row is None or not row.open:
             raise Rejected("no-open-review")
+        held = _opened(self.hub, row)
+        if self.caller is not None and held.org != self.caller.statement.org:
+            raise Rejected("no-open-review")
         review = msgspec.structs.replace(
-            _opened(self.hub, row), outcome=self.outcome, officer=self.officer, reviewed=tx.seconds
+            held, outcome=self.outcome, officer=self.officer, reviewed=tx.seconds
         )
         tx.put_review(_row(self.hub, row, review))
         cause = f"review-{self.outcome.replace('_', '-')}"
-        tx.record(
-            EntryDraft(
-                t="admin",
-                ts=int(tx.now.timestamp() * 1000),
-                req="",
-                pv=self.hub.policy.number,
-                break_glass=True,
-                more={"cause": cause, "digest": b64u(self.key)},
-            )
-        )
+        more: dict[str, str | int] = {"cause": cause, "digest": b64u(self.key)}
+        if self.caller is not None:
+            draft = self.caller.draft(tx.now, pv=self.hub.policy.number, break_glass=True, more=more)
+            return acted([tx.record(draft)])
+        ts, pv = int(tx.now.timestamp() * 1000), self.hub.policy.number
+        tx.record(EntryDraft(t="admin", ts=ts, req="", pv=pv, break_glass=True, more=more))
         return lambda _: b"{}"
+
+
+def declaration(hub: Hub, key: bytes) -> tuple[int, int] | None:
+    """Year and index of the entry that declared this review; None where it is no longer kept. Blocks."""
+    with hub.reading() as connection:
+        row = connection.execute(select(review_table).where(review_table.c.key == key)).first()
+        if row is None:
+            return None
+        review = _opened(hub, ReviewRow._make(row))
+        begin = datetime.fromtimestamp(review.declared, UTC)
+        for one in hub.log_reader.between(connection, begin, begin + timedelta(seconds=1)):
+            asker = one.asker
+            if (
+                asker.t == "relation"
+                and asker.bg
+                and (asker.node, asker.actor) == (review.node, review.actor)
+            ):
+                return one.year, one.index
+    return None
+
+
+def acted(recorded: Sequence[Recorded]) -> Finish:
+    """The answer to what an organisation's own officer did."""
+
+    def answer(batch: SealedBatch) -> Response:
+        body = OfficerActAnswer(batch.receipts(recorded))
+        return json_answer(msgspec.json.encode(body), batch.index_header(recorded))
+
+    return answer
 
 
 # --- the public figures ----------------------------------------------------------------

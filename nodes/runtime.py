@@ -35,6 +35,7 @@ from .hub import Hub
 from .inquiries import Inquiries
 from .intake import Intake
 from .outbox import Outbox
+from .oversight import Oversight
 from .policy import HubPolicy
 from .proofs import ConfirmedLog, pinned_policy
 from .pseudonymise import Pseudonymiser
@@ -58,6 +59,7 @@ class NodeRuntime:
     visits: Visits
     crises: Crises
     inquiries: Inquiries
+    oversight: Oversight
     assisted: Assisted
     citizens: Citizens
     declarations: Declarations
@@ -232,6 +234,7 @@ def open_node(
             now=now,
         ),
         inquiries=Inquiries(hub, visits),
+        oversight=Oversight(hub, now=now),
         assisted=Assisted(visits, hub, trust, vocabulary, settings, now=now),
         citizens=citizens,
         declarations=Declarations(citizens, outbox, sender, trust, vocabulary, secret=keys.secret, now=now),

@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Generic, TypeVar
@@ -233,6 +234,7 @@ class Pages(Generic[Person]):
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.templates.filters["at"] = datetime.fromisoformat
 
     def router(self) -> APIRouter:
         """First page, login, log out, the neutral page, language and style sheet."""

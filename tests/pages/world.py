@@ -764,6 +764,7 @@ REVIEWS = [
 ]
 ENTRIES = [
     OfficerLine(
+        year=2026,
         index=40 - number,
         at=AT - timedelta(hours=number * 3),
         t=["lookup", "relation", "publish", "log_view"][number % 4],
