@@ -12,6 +12,7 @@ Source: docs/design/officers.md; screens.md O3, O4, D14.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from index.accesslog.reading import Found
 from index.acts import Refused
 from index.errors import Rejected
 from index.gate import Caller, Rule, Who
-from index.protocol.codec import b64u, unb64u
+from index.protocol.codec import b64u, u16, u64, unb64u
 from index.protocol.entry import EntryDraft
 from index.protocol.messages import (
     INQUIRY_ANSWERS,
@@ -137,6 +138,11 @@ def asked_before(hub: Hub, year: int, index: int) -> View | None:
     """The question about an entry, if there is one. Blocks."""
     found = (view for view in views(hub) if (view.asked.year, view.asked.index) == (year, index))
     return next(found, None)
+
+
+def key_of(found: Found) -> bytes:
+    """The key of a question that a work asks: it follows from the look, so that two at once ask once."""
+    return hashlib.sha256(b"vlagwijzer/inquiry/v1" + u16(found.year) + u64(found.index)).digest()[:16]
 
 
 def question(hub: Hub, found: Found, why: Why, officer: str, now: datetime) -> Asked:

@@ -24,7 +24,7 @@ from index.accesslog.reading import EntryFilter
 from index.accesslog.verifying import LogStatus, verify_all
 from index.protocol.codec import EncodingError, unb64u
 from index.protocol.entry import SOMETHING, Asker, kinds_shown
-from index.reviews import Outcome, ReviewList, Verdict, YearFigure, figures, waiting_for_review
+from index.reviews import Outcome, ReviewList, YearFigure, figures, verdict, waiting_for_review
 
 if TYPE_CHECKING:
     from index.hub import Hub
@@ -142,8 +142,7 @@ class Officers:
             key = unb64u(id_, 16)
         except EncodingError:
             return False
-        work = Verdict(self._hub, key, outcome, officer)
-        return (await self._hub.sequencer.submit(work)).status_code == 200
+        return (await verdict(self._hub, key, outcome, officer)).status_code == 200
 
     async def figures(self) -> Sequence[YearFigure]:
         """How often break-glass was declared, as the public reads it."""

@@ -29,7 +29,7 @@ from index.acts import Refused
 from index.errors import Rejected
 from index.gate import Caller, Rule, Who
 from index.officer import OfficerLine, OfficerQuery, Officers, line_of
-from index.protocol.codec import b64u, u16, u64, unb64u
+from index.protocol.codec import b64u, unb64u
 from index.protocol.messages import (
     LogReceipt,
     Message,
@@ -107,7 +107,7 @@ async def entries(hub: Hub, caller: Caller, body: OwnEntriesRequest) -> Response
         caller.statement.org, body.role, body.purpose, actor=body.actor, day=day, page=body.page
     )
     found = await Officers(hub).find(query)
-    lines = [_entry(line) for line in found.lines]
+    lines = [entry_told(line) for line in found.lines]
     return await _told(
         hub,
         caller,
@@ -120,7 +120,7 @@ async def patterns(hub: Hub, caller: Caller, body: OwnPatternsRequest) -> Respon
     """`/v1/oversight/patterns`: questions to ask about the own teams, compared with all."""
     now = hub.clock()
     found = await asyncio.to_thread(indicators.questions, hub, now - _WINDOW, now, caller.statement.org)
-    told = [_pattern(one) for one in found]
+    told = [pattern_told(one) for one in found]
     return await _told(hub, caller, "own-patterns", lambda log: OwnPatternsAnswer(told, log))
 
 
@@ -176,13 +176,14 @@ def _own(hub: Hub, caller: Caller, year: int, index: int) -> Found:
 
 
 def _work(hub: Hub, oin: str) -> tuple[OwnSample | None, list[OwnInquiry], list[OwnReview]]:
-    asked = [_inquiry(view) for view in inquiries.views(hub) if _of_organisation(hub, view.asked.node, oin)]
-    waiting = [_review(line) for line in reviews.waiting_for_review(hub, oin).lines]
+    every = inquiries.views(hub)
+    asked = [inquiry_told(view) for view in every if _of_organisation(hub, view.asked.node, oin)]
+    waiting = [review_told(line) for line in reviews.waiting_for_review(hub, oin).lines]
     month = next((one for one in sampling.months(hub) if one.drawn), None)
     if month is None:
         return None, asked, waiting
     drawn, population = sampling.of_organisation(hub, month, oin)
-    lines = [_entry(line_of(one.year, one.index, one.asker)) for one in drawn]
+    lines = [entry_told(line_of(one.year, one.index, one.asker)) for one in drawn]
     return OwnSample(month.month, month.late, population, lines), asked, waiting
 
 
@@ -223,7 +224,7 @@ async def act(hub: Hub, caller: Caller, body: OfficerActRequest) -> Response:
     if body.act == "review":
         if not outcome:
             raise Rejected("outcome-missing")
-        return await hub.sequencer.submit(reviews.Verdict(hub, key, outcome, caller.statement.actor, caller))
+        return await reviews.verdict(hub, key, outcome, caller.statement.actor, caller)
     if outcome not in ("fits", "does_not_fit"):
         raise Rejected("outcome-missing")
     return await hub.sequencer.submit(Close(hub, caller, key, outcome))
@@ -240,19 +241,15 @@ class Ask:
     asked: bool
     persons: int = 1
 
-    @property
-    def key(self) -> bytes:
-        place = u16(self.found.year) + u64(self.found.index)
-        return hashlib.sha256(b"vlagwijzer/inquiry/v1" + place).digest()[:16]
-
     def needs(self) -> Needs:
-        return Needs(inquiries=frozenset({self.key}))
+        return Needs(inquiries=frozenset({inquiries.key_of(self.found)}))
 
     def apply(self, tx: Tx) -> Finish:
-        if not self.asked and tx.inquiry(self.key) is None:
+        key = inquiries.key_of(self.found)
+        if not self.asked and tx.inquiry(key) is None:
             officer = self.caller.statement.actor
             asked = inquiries.question(self.hub, self.found, self.why, officer, tx.now)
-            tx.put_inquiry(inquiries.row_of(self.hub, self.key, asked, open_=True))
+            tx.put_inquiry(inquiries.row_of(self.hub, key, asked, open_=True))
         more: dict[str, str | int] = {
             "cause": f"asked-{self.why}",
             "index": self.found.index,
@@ -291,7 +288,8 @@ class Close:
 # --- as messages -----------------------------------------------------------------------
 
 
-def _entry(line: OfficerLine) -> OwnEntry:
+def entry_told(line: OfficerLine) -> OwnEntry:
+    """An entry as an officer reads it, here or at the own node."""
     return OwnEntry(
         year=line.year,
         index=line.index,
@@ -309,7 +307,8 @@ def _entry(line: OfficerLine) -> OwnEntry:
     )
 
 
-def _pattern(one: indicators.QuestionToAsk) -> OwnPattern:
+def pattern_told(one: indicators.QuestionToAsk) -> OwnPattern:
+    """A pattern as an officer reads it."""
     return OwnPattern(
         sign=one.sign,
         team=one.group.team,
@@ -322,7 +321,8 @@ def _pattern(one: indicators.QuestionToAsk) -> OwnPattern:
     )
 
 
-def _inquiry(view: inquiries.View) -> OwnInquiry:
+def inquiry_told(view: inquiries.View) -> OwnInquiry:
+    """A question as an officer reads it."""
     asked = view.asked
     return OwnInquiry(
         id=view.id,
@@ -342,7 +342,8 @@ def _inquiry(view: inquiries.View) -> OwnInquiry:
     )
 
 
-def _review(line: reviews.ReviewLine) -> OwnReview:
+def review_told(line: reviews.ReviewLine) -> OwnReview:
+    """A break-glass as an officer reads it."""
     review = line.review
     return OwnReview(
         id=line.id,

@@ -13,6 +13,7 @@ Source: docs/design/policy-and-consent.md, "Break-glass".
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,11 +23,13 @@ import msgspec
 from sqlalchemy import func, select
 from starlette.responses import Response
 
+from index import inquiries
 from index.accesslog.log import Recorded, SealedBatch
+from index.accesslog.reading import Found
 from index.errors import NotAllowed, Rejected
 from index.gate import Caller, Public, Rule, Who
 from index.protocol.codec import b64u
-from index.protocol.entry import EntryDraft
+from index.protocol.entry import Asker, EntryDraft
 from index.protocol.messages import ColleagueAnswer, ColleagueRequest, Declaration, OfficerActAnswer
 from index.publish import json_answer
 from index.store.tables import review as review_table
@@ -249,10 +252,13 @@ class Verdict:
     outcome: Outcome
     officer: str
     caller: Caller | None = None
+    declared: Found | None = None
+    """The entry of the declaration, where its employee is to be asked and was not yet."""
     persons: int = 1
 
     def needs(self) -> Needs:
-        return Needs(reviews=frozenset({self.key}))
+        asked = {inquiries.key_of(self.declared)} if self.declared else set()
+        return Needs(reviews=frozenset({self.key}), inquiries=frozenset(asked))
 
     def apply(self, tx: Tx) -> Finish:
         row = tx.review(self.key)
@@ -265,6 +271,9 @@ class Verdict:
             held, outcome=self.outcome, officer=self.officer, reviewed=tx.seconds
         )
         tx.put_review(_row(self.hub, row, review))
+        if self.declared and tx.inquiry(key := inquiries.key_of(self.declared)) is None:
+            asked = inquiries.question(self.hub, self.declared, "spoed", self.officer, tx.now)
+            tx.put_inquiry(inquiries.row_of(self.hub, key, asked, open_=True))
         cause = f"review-{self.outcome.replace('_', '-')}"
         more: dict[str, str | int] = {"cause": cause, "digest": b64u(self.key)}
         if self.caller is not None:
@@ -275,23 +284,36 @@ class Verdict:
         return lambda _: b"{}"
 
 
-def declaration(hub: Hub, key: bytes) -> tuple[int, int] | None:
-    """Year and index of the entry that declared this review; None where it is no longer kept. Blocks."""
+async def verdict(
+    hub: Hub, key: bytes, outcome: Outcome, officer: str, caller: Caller | None = None
+) -> Response:
+    """Record an outcome; asking also asks the employee who declared, with the term of a question.
+
+    Raises:
+        LogUnavailable: Nothing could be recorded, so nothing was changed.
+    """
+    declared = await asyncio.to_thread(_to_ask, hub, key) if outcome == "asked" else None
+    return await hub.sequencer.submit(Verdict(hub, key, outcome, officer, caller, declared))
+
+
+def _to_ask(hub: Hub, key: bytes) -> Found | None:
+    """The entry that declared this review; None where it is no longer kept, or was asked about. Blocks."""
     with hub.reading() as connection:
         row = connection.execute(select(review_table).where(review_table.c.key == key)).first()
         if row is None:
             return None
         review = _opened(hub, ReviewRow._make(row))
         begin = datetime.fromtimestamp(review.declared, UTC)
-        for one in hub.log_reader.between(connection, begin, begin + timedelta(seconds=1)):
-            asker = one.asker
-            if (
-                asker.t == "relation"
-                and asker.bg
-                and (asker.node, asker.actor) == (review.node, review.actor)
-            ):
-                return one.year, one.index
-    return None
+        near = hub.log_reader.between(connection, begin, begin + timedelta(seconds=1))
+        found = next((one for one in near if _declares(one.asker, review)), None)
+    if found is None or inquiries.asked_before(hub, found.year, found.index):
+        return None
+    return found if hub.directory.node(found.asker.node) else None
+
+
+def _declares(asker: Asker, review: Review) -> bool:
+    same = (asker.node, asker.actor) == (review.node, review.actor)
+    return same and asker.t == "relation" and bool(asker.bg) and not asker.refused
 
 
 def acted(recorded: Sequence[Recorded]) -> Finish:

@@ -237,7 +237,7 @@ def _works_at_counter(settings: NodeSettings, identity: Identity) -> bool:
 
 
 async def _colleague(node: NodeRuntime, identity: Identity) -> Guest:
-    """An employee with the first of their roles that may look, a manager of the source, or both; or the officer.
+    """An employee with the first of their roles that may look, a manager of the source, both, or the officer.
 
     Whoever looks or manages is not the officer too: nobody reviews their own work.
 

@@ -146,9 +146,7 @@ class Screens:
         asked = by_place(work.inquiries)
         drawn = work.sample.drawn if work.sample else []
         settled = sum((one := asked.get((d.year, d.index))) is not None and not one.open for d in drawn)
-        return self._show(
-            visitor, "sample", sample=work.sample, asked=asked, settled=settled, repeats=None
-        )
+        return self._show(visitor, "sample", sample=work.sample, asked=asked, settled=settled, repeats=None)
 
     async def question(self, visitor: OfficerVisitor) -> Response:
         """Ask about a look, or close a question; then back to the page with the button."""
@@ -173,7 +171,9 @@ class Screens:
         written = visitor.request.query_params.get("regel", "")
         place = place_of(written)
         found = await self._node.oversight.replay(officer_of(visitor), *place) if place else None
-        return self._show(visitor, "replay", found=found, place=f"{place[0]}-{place[1]}" if place else written and "?")
+        return self._show(
+            visitor, "replay", found=found, place=f"{place[0]}-{place[1]}" if place else written and "?"
+        )
 
     async def exports(self, visitor: OfficerVisitor) -> Response:
         """O8: what can be saved."""
