@@ -23,9 +23,7 @@ def applications(papers: Papers) -> list[flask.Flask]:
 
 
 def _employees(issuer: str) -> list[Account]:
-    return [
-        Account(person.user, _claims(person)) for person in plan.EMPLOYEES if person.issuer == issuer
-    ]
+    return [Account(person.user, _claims(person)) for person in plan.EMPLOYEES if person.issuer == issuer]
 
 
 def _claims(person: plan.Person) -> dict[str, object]:

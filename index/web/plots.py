@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from index.steering import Count, Figures
 
-WIDTH = 640
-_LABEL, _ROW, _BAR = 250, 30, 18
-_HEIGHT, _FOOT, _TOP = 220, 34, 16
+WIDTH = 400
+_LABEL, _BAR, _GAP = 22, 16, 14
+_HEIGHT, _FOOT, _TOP = 200, 44, 22
+_MONTHS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +36,26 @@ class Plot:
 
 
 def bars(counts: Sequence[Count]) -> Plot:
-    """Lying bars, the largest first; hidden ones last, in their own order."""
+    """Lying bars, the largest first, each under its label; a hidden count has none. `y` is of the bar."""
     told = sorted((one for one in counts if one.count is not None), key=lambda one: -(one.count or 0))
     most = max((one.count or 0 for one in told), default=1)
-    room = WIDTH - _LABEL - 60
+    room, step = WIDTH - 50, _LABEL + _BAR + _GAP
     drawn = [
-        Bar(one.code, one.count, _LABEL, row * _ROW, max(2, room * (one.count or 0) // most), _BAR)
+        Bar(one.code, one.count, 0, row * step + _LABEL, max(2, room * (one.count or 0) // most), _BAR)
         for row, one in enumerate(told)
     ]
-    return Plot(WIDTH, _ROW * max(1, len(drawn)), drawn)
+    return Plot(WIDTH, step * max(1, len(drawn)), drawn)
 
 
 def columns(months: Sequence[Figures], kind: str) -> Plot:
-    """Standing bars of what was seen of one subject, by month from old to new."""
-    found = [(one.month, next((c.count for c in one.seen if c.code == kind), None)) for one in months][::-1]
+    """Standing bars of what was seen of one subject in the newest twelve months, from old to new."""
+    newest = months[:_MONTHS][::-1]
+    found = [(one.month, next((c.count for c in one.seen if c.code == kind), None)) for one in newest]
     most = max((count or 0 for _, count in found), default=0) or 1
-    step = min(90, WIDTH // max(1, len(found)))
+    step = min(60, WIDTH // max(1, len(found)))
     room = _HEIGHT - _FOOT - _TOP
     drawn = []
     for place, (month, count) in enumerate(found):
         tall = 0 if count is None else max(2, room * count // most)
-        drawn.append(Bar(month, count, place * step + step // 4, _TOP + room - tall, step // 2, tall))
+        drawn.append(Bar(month, count, place * step + step // 6, _TOP + room - tall, 2 * step // 3, tall))
     return Plot(WIDTH, _HEIGHT, drawn)

@@ -206,6 +206,7 @@ class Screens:
             wishes=await self._work.wishes(),
             reasons=openings.OPEN_REASONS,
             me=visitor.person,
+            place=visitor.request.query_params.get("regel", ""),
         )
 
     async def opening_act(self, visitor: OfficerVisitor) -> Response:

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from nodes.errors import CrisisSettled, HoldersUnreachable, HubUnreachable, ReceiptInvalid, Refused
 from tests.pages.checks import broken_rules
-from tests.pages.conftest import Enter, own_machine_only
+from tests.pages.conftest import USERS, Enter, own_machine_only
 from tests.pages.world import (
     DISPUTES,
     ENTRIES,
@@ -307,7 +307,7 @@ def test_the_officers_work_holds_every_rule_on_every_screen(
         ("release", "wijkteam.vt_liaison.lookup"),
         ("postpone", "wijkteam.vt_liaison.lookup", "onderzoek_loopt"),
         ("fits", "twee"),
-        ("approve", "een", ""),
+        ("approve", "een", USERS["olga"]["oin"]),
         ("approve_version", "2", "carla", "wrong"),
         ("approve_version", "2", "carla", "good"),
     ]

@@ -52,7 +52,7 @@ from index.replay import Replayed
 from index.reviews import Review, ReviewLine, ReviewList, YearFigure, year_figures
 from index.sampling import Sample
 from index.steering import Count, Figures
-from index.web.pages import officer_pages
+from index.web.pages import officer_pages, with_organisation
 from nodes.assisted import GivenCode, Letter
 from nodes.bsn import Bsn
 from nodes.citizen import (
@@ -1158,7 +1158,7 @@ def officer_site(issuer: str) -> Site:
         ),
         demo=True,
     )
-    site.pages, routes = officer_pages(settings, site.log, VOCABULARY, site.work)
+    site.pages, routes = officer_pages(with_organisation(settings), site.log, VOCABULARY, site.work)
     site.app = with_missing(site.pages, routes)
     return site
 
