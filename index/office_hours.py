@@ -37,12 +37,18 @@ from index.registers import Entry, Registers
 from index.replay import Replayed, what_if
 from index.reviews import waiting_for_review
 from index.store.tables import heartbeat
+from policy.notices import Organisation, register, register_markdown
 from policy.postpone import REASONS
 
 if TYPE_CHECKING:
     from index.hub import Hub
 
 Said = Literal["done", "refused", "gone"]
+Document = Literal["register", "dpia"]
+DOCUMENTS: dict[Document, str] = {
+    "register": "Register van verwerkingen (AVG 30)",
+    "dpia": "Bijlage bij de DPIA (AVG 35)",
+}
 T = TypeVar("T")
 _WINDOW = timedelta(days=30)
 
@@ -113,6 +119,14 @@ class Change:
     closed: Sequence[tuple[str, str, str, str]]
     digest: str
     hub: str
+
+    def command(self, key_file: str) -> str:
+        """What an approver runs on the own machine, one option a line."""
+        one = self.candidate
+        return (
+            f"vlagwijzer policy sign {one.number} \\\n  --hub {self.hub} \\\n  --hash {one.hash.hex()} \\\n"
+            f"  --differences {self.digest} \\\n  --key {key_file}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +290,17 @@ class OfficersWork:
             Anything that keeps it from being recorded; then nothing is given.
         """
         return await asyncio.to_thread(self._export, form, begin, end, organisation)
+
+    async def document(self, what: Document) -> bytes:
+        """The register of processing or the DPIA annex, of the rules in force; recorded first."""
+
+        def work() -> bytes:
+            rows = register(self._hub.policy, Organisation())
+            raw = register_markdown(rows, title=DOCUMENTS[what]).encode()
+            exports.record(self._hub.office, f"export-{what}", len(rows), raw)
+            return raw
+
+        return await asyncio.to_thread(work)
 
     async def retention(self) -> RetentionView:
         """What is erased when."""

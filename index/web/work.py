@@ -19,8 +19,10 @@ from consent.pages.names import Names
 from consent.pages.pages import HEADERS, Door
 from index import exports, indicators, inquiries, notices, openings, replaying, steering
 from index.office_hours import (
+    DOCUMENTS,
     BeginView,
     Change,
+    Document,
     OrganisationView,
     RetentionView,
     RulesView,
@@ -62,6 +64,7 @@ class Work(Protocol):
     async def export(
         self, form: exports.Form, begin: datetime, end: datetime, organisation: str
     ) -> bytes: ...
+    async def document(self, what: Document) -> bytes: ...
     async def retention(self) -> RetentionView: ...
     async def begin(self) -> BeginView: ...
     async def rules(self) -> RulesView: ...
@@ -227,7 +230,7 @@ class Screens:
         lines = await self._work.opened(id_, visitor.person.id)
         if lines is None:
             return self._said(visitor, "gone", "/openen")
-        return self._show(visitor, "opened", lines=lines)
+        return self._show(visitor, "opened", lines=[entry_told(line) for line in lines])
 
     # --- O5 ---------------------------------------------------------------------------
 
@@ -243,10 +246,13 @@ class Screens:
     async def exports(self, visitor: OfficerVisitor) -> Response:
         """What can be saved."""
         months = months_before(datetime.now(UTC))
-        return self._show(visitor, "exports", forms=exports.FORMS, months=months)
+        return self._show(visitor, "exports", forms=exports.FORMS, months=months, documents=tuple(DOCUMENTS))
 
     async def export_act(self, visitor: OfficerVisitor) -> Response:
         """Save one month in one form; the file name says the form and the month."""
+        what: Document | None = next((one for one in DOCUMENTS if one == visitor.field("vorm")), None)
+        if what is not None:
+            return _file(await self._work.document(what), f"vlagwijzer-{what}.md", "text/markdown")
         form = next((one for one in exports.FORMS if one == visitor.field("vorm")), None)
         known = months_before(datetime.now(UTC))
         month = next((one for one in known if one == visitor.field("maand")), None)

@@ -177,7 +177,7 @@ class Screens:
 
     async def exports(self, visitor: OfficerVisitor) -> Response:
         """O8: what can be saved."""
-        return self._show(visitor, "exports", forms=FORMS, months=self._node.oversight.months())
+        return self._show(visitor, "exports", forms=FORMS, months=self._node.oversight.months(), documents=())
 
     async def export(self, visitor: OfficerVisitor) -> Response:
         """Save a month; the file name says the form and the month."""

@@ -12,7 +12,7 @@ from consent.pages import LoginSettings, PageSettings
 from index import indicators, inquiries, openings, replaying, reviews, sampling
 from index.accesslog.reading import Found
 from index.acts import Refused
-from index.office_hours import silent_sources
+from index.office_hours import OfficersWork, silent_sources
 from index.protocol.codec import b64u, unb64u
 from index.protocol.entry import handle, parse_chain
 from index.protocol.messages import InquiryAnswer, InquiryList, OwnLogAnswer
@@ -420,3 +420,10 @@ def test_the_officers_login_asks_for_the_organisation_whatever_was_set(hub: Acti
     login = LoginSettings(issuer="http://localhost:1", client_id="hub", client_auth="none")
     given = PageSettings(process_id="hub", origin="http://localhost:2", login=login, demo=True)
     assert "oin" in with_organisation(given).login.claims
+
+
+def test_the_register_of_the_rules_in_force_is_saved_and_recorded(hub: Acting) -> None:
+    raw = hub.run(OfficersWork(hub.world.hub).document("register")).decode()
+    assert "Register van verwerkingen (AVG 30)" in raw
+    assert "Hulp bij schulden" in raw
+    assert "export-register" in causes(hub)

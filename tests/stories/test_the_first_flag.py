@@ -82,7 +82,7 @@ def test_two_officers_of_two_organisations_open_a_person_through_the_pages(
     olga.goto(f"{home}/lijst?functie=generalist")
     place = str(olga.get_by_role("link", name=re.compile("^Speel na")).first.get_attribute("href"))
     olga.goto(f"{home}/openen")
-    olga.get_by_label("Regel").fill(place.partition("regel=")[2])
+    olga.get_by_label("Regel uit de lijst").fill(place.partition("regel=")[2])
     olga.get_by_label("Waarom?").select_option("datalek")
     olga.get_by_role("button", name="Vraag goedkeuring").click()
     expect(olga.get_by_text("Wacht op een tweede")).to_be_visible()
