@@ -44,7 +44,6 @@ class OfficerQuery:
     role: str = ""
     purpose: str = ""
     t: str = ""
-    actor: str = ""
     day: date | None = None
     page: int = 1
 
@@ -71,16 +70,6 @@ class OfficerLine:
     shown: int
     something: bool
     break_glass: bool
-
-    @property
-    def place(self) -> str:
-        """As a form names it: `2026-12345`."""
-        return f"{self.year}-{self.index}"
-
-    @property
-    def by_employee(self) -> bool:
-        """Whether it is a look or a visit of somebody who can be asked about it."""
-        return self.t in ("lookup", "relation") and bool(self.actor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +150,6 @@ class Officers:
             role=query.role,
             purpose=query.purpose,
             t=query.t,
-            actor=query.actor,
             day=query.day,
             limit=_SCAN,
             scan=_SCAN,

@@ -103,9 +103,7 @@ async def entries(hub: Hub, caller: Caller, body: OwnEntriesRequest) -> Response
         day = date.fromisoformat(body.day) if body.day else None
     except ValueError:
         raise Rejected("no-such-day") from None
-    query = OfficerQuery(
-        caller.statement.org, body.role, body.purpose, actor=body.actor, day=day, page=body.page
-    )
+    query = OfficerQuery(caller.statement.org, body.role, body.purpose, day=day, page=body.page)
     found = await Officers(hub).find(query)
     lines = [entry_told(line) for line in found.lines]
     return await _told(

@@ -80,7 +80,6 @@ class EntryFilter:
     role: str = ""
     purpose: str = ""
     t: str = ""
-    actor: str = ""
     day: date | None = None
     before: tuple[int, int] | None = None
     limit: int = 50
@@ -520,7 +519,6 @@ def _matches(asker: Asker, wanted: EntryFilter, day: tuple[datetime, datetime] |
         (wanted.role, asker.role),
         (wanted.purpose, asker.purpose),
         (wanted.t, asker.t),
-        (wanted.actor, asker.actor),
     )
     return all(not want or want == have for want, have in pairs)
 

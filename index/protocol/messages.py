@@ -472,7 +472,6 @@ class OwnEntriesRequest(Message, frozen=True):
 
     role: FilterCode = ""
     purpose: FilterCode = ""
-    actor: Annotated[str, Meta(max_length=32)] = ""
     day: Day | None = None
     page: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
 
