@@ -29,7 +29,7 @@ from index.acts import Refused
 from index.errors import Rejected
 from index.gate import Caller, Rule, Who
 from index.protocol.codec import b64u, u16, u64, unb64u
-from index.protocol.entry import EntryDraft
+from index.protocol.entry import Asker, EntryDraft
 from index.protocol.messages import (
     INQUIRY_ANSWERS,
     Inquiry,
@@ -127,11 +127,17 @@ def look_at(hub: Hub, year: int, index: int) -> Found:
     """
     with hub.reading() as connection:
         found = hub.log_reader.at(connection, year, index)
-    if found is None or found.asker.t not in ("lookup", "relation") or not found.asker.actor:
+    if found is None or not _by_employee(found.asker):
         raise Refused("This entry is not a look by an employee, or is no longer kept. Nothing was asked.")
     if hub.directory.node(found.asker.node) is None:
         raise Refused("The node of this entry takes part no more. Nothing was asked.")
     return found
+
+
+def _by_employee(asker: Asker) -> bool:
+    """A citizen's actor is a capacity, such as a parent's: nobody to ask."""
+    speaks = asker.role not in ("burger", "bron")
+    return asker.t in ("lookup", "relation") and bool(asker.actor) and speaks
 
 
 def asked_before(hub: Hub, year: int, index: int) -> View | None:

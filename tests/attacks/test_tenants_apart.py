@@ -192,6 +192,11 @@ def _first_line(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any],
     return {"year": 2026, "index": 0}, ""
 
 
+def _empty_day(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    """A day without entries: asking is an entry itself, which the second question would show."""
+    return {"day": "2020-01-01"}, ""
+
+
 def _empty_export(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
     return {"form": "counts", "month": "2020-01"}, ""
 
@@ -287,7 +292,7 @@ TRIES: tuple[Try, ...] = (
     Try("/v1/objections/answers", _answer_of, "flag"),
     Try("/v1/inquiries", _objections_open, "flag"),
     Try("/v1/inquiries/answers", _inquiry_answer, "flag"),
-    Try("/v1/oversight/entries", _objections_open, "flag"),
+    Try("/v1/oversight/entries", _empty_day, "flag"),
     Try("/v1/oversight/patterns", _objections_open, "flag"),
     Try("/v1/oversight/work", _objections_open, "flag"),
     Try("/v1/oversight/acts", _officers_act, "flag"),

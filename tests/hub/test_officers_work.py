@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -183,6 +184,16 @@ def test_the_same_entry_is_asked_about_once_and_only_looks_of_employees_are(hub:
         inquiries.ask(the_hub, look.year, 0, "patroon", "olga")
     with pytest.raises(Refused):
         inquiries.ask(the_hub, look.year, 10_000, "patroon", "olga")
+
+
+def test_nobody_is_asked_about_what_a_citizen_or_representative_did(hub: Acting) -> None:
+    hub.run(hub.portaal.logs_in(hub.somebody()))
+    session = entries(hub, "relation")[-1]
+    as_parent = msgspec.structs.replace(session.asker, actor="ouder")
+    assert session.asker.role == "burger"
+    assert not inquiries._by_employee(as_parent)
+    with pytest.raises(Refused):
+        inquiries.ask(hub.world.hub, session.year, session.index, "patroon", "olga")
 
 
 # --- opening with two ------------------------------------------------------------------
