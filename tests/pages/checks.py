@@ -28,7 +28,7 @@ SMALL_TARGETS = """
 
 def broken_rules(page: Page) -> list[str]:
     """Everything that is wrong with the page as it is shown now; each a sentence for the report."""
-    page.wait_for_load_state()  # the style sheet too: a click ends before it came
+    page.wait_for_load_state()
     page.evaluate(OPEN_ALL)
     return [
         *_axe(page),

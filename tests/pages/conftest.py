@@ -6,9 +6,10 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, sync_playwright
 
 from nodes.settings import CounterSettings
 from tests.pages.world import Site, node_site, officer_site, served
@@ -68,6 +69,20 @@ def provider() -> Iterator[str]:
     yield f"http://localhost:{server.server_port}"
     server.shutdown()
     thread.join(2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settled_clicks() -> Iterator[None]:
+    """A click ends when the page that it leads to is loaded; of itself it ends before its styles came."""
+    click = Locator.click
+
+    def settled(self: Locator, **options: Any) -> None:
+        click(self, **options)
+        self.page.wait_for_load_state()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Locator, "click", settled)
+        yield
 
 
 @pytest.fixture(scope="module")

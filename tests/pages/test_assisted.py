@@ -143,7 +143,7 @@ def test_the_qr_code_is_of_the_address_and_in_the_page_itself(page: Page, desk: 
     expect(page.get_by_text(TYPED)).to_be_visible()
     drawn = page.locator("svg.vw-qr path").nth(1).get_attribute("d")
     assert drawn == qr(f"http://localhost:8626/code/{CODE}").path
-    assert page.locator("img").count() == 0
+    expect(page.locator("img")).to_have_count(0)
     for number in (WITH_FLAGS, WITHOUT):
         assert number not in page.content() + page.url
 

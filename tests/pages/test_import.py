@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.pages.checks import numbers_in
 from tests.pages.client import Plain
@@ -98,6 +98,6 @@ def test_the_import_works_in_a_browser_without_script(
         {"name": "lijst.csv", "mimeType": "text/csv", "buffer": (HEADING + GOOD).encode()}
     )
     page.get_by_role("button", name="Doe een proef").click()
-    assert page.get_by_text("Deze lijst heeft 2 regels.").is_visible()
+    expect(page.get_by_text("Deze lijst heeft 2 regels.")).to_be_visible()
     page.get_by_role("button", name="Voer de lijst in").click()
-    assert page.get_by_text("De lijst is ingevoerd. De berichten gaan nu weg.").is_visible()
+    expect(page.get_by_text("De lijst is ingevoerd. De berichten gaan nu weg.")).to_be_visible()

@@ -420,8 +420,8 @@ def test_a_printed_answer_has_no_buttons(page: Page, desk: Site, enter: Enter) -
     enter(page, desk, "jan")
     ask(page, desk, WITH_FLAGS)
     page.emulate_media(media="print")
-    assert not page.get_by_role("button", name="Klaar").is_visible()
-    assert page.get_by_text("Er is iets bekend.").is_visible()
+    expect(page.get_by_role("button", name="Klaar")).to_be_hidden()
+    expect(page.get_by_text("Er is iets bekend.")).to_be_visible()
 
 
 def test_a_long_list_of_looks_is_shown_in_parts(page: Page, portal: Site, enter: Enter) -> None:
@@ -429,9 +429,9 @@ def test_a_long_list_of_looks_is_shown_in_parts(page: Page, portal: Site, enter:
     lines: list[LookLine] = [look_line(60 * 24 * day) for day in range(70)]
     portal.citizens.lines = lines
     page.goto(f"{portal.url}/mijn/gekeken")
-    assert page.locator("main li").count() == 50
+    expect(page.locator("main li")).to_have_count(50)
     page.get_by_role("link", name="Toon oudere regels").click()
-    assert page.locator("main li").count() == 70
+    expect(page.locator("main li")).to_have_count(70)
 
 
 def test_the_checks_see_what_is_wrong_when_something_is(page: Page) -> None:

@@ -37,15 +37,15 @@ def test_jan_asks_whether_before_he_asks_what_and_each_is_a_question(
     enter(page, desk, "jan")
     assert page.get_by_role("heading", level=1).inner_text() == "Waarom kijkt u?"
     ask(page, desk, WITH_FLAGS)
-    assert page.get_by_text("Er is iets bekend.").is_visible()
-    assert page.get_by_text("Bekeken om 14.05 uur").is_visible()
+    expect(page.get_by_text("Er is iets bekend.")).to_be_visible()
+    expect(page.get_by_text("Bekeken om 14.05 uur")).to_be_visible()
     assert "Hulp bij schulden" not in page.content()
     page.get_by_role("button", name="Toon de onderwerpen").click()
-    assert page.get_by_text("Hulp bij schulden, sinds maart 2025.").is_visible()
-    assert page.get_by_text("Schuldhulp Waterrijk, bel 14 000, keuze 4.").is_visible()
-    assert page.get_by_text("Bevestigd op 20 november 2026.").first.is_visible()
-    assert page.get_by_text("Door de inwoner zelf gemeld.").is_visible()
-    assert page.get_by_text("De inwoner zegt dat dit niet klopt.").is_visible()
+    expect(page.get_by_text("Hulp bij schulden, sinds maart 2025.")).to_be_visible()
+    expect(page.get_by_text("Schuldhulp Waterrijk, bel 14 000, keuze 4.")).to_be_visible()
+    expect(page.get_by_text("Bevestigd op 20 november 2026.").first).to_be_visible()
+    expect(page.get_by_text("Door de inwoner zelf gemeld.")).to_be_visible()
+    expect(page.get_by_text("De inwoner zegt dat dit niet klopt.")).to_be_visible()
     assert [detail for _, detail in desk.visits.questions] == ["presence", "subjects"]
 
 
@@ -56,7 +56,7 @@ def test_reload_back_and_language_ask_nothing(page: Page, desk: Site, enter: Ent
     page.get_by_text("sinds maart 2025").first.wait_for()
     page.reload()
     page.get_by_role("link", name="English").click()
-    assert page.get_by_text("Debt help, since March 2025.").is_visible()
+    expect(page.get_by_text("Debt help, since March 2025.")).to_be_visible()
     page.go_back()
     page.go_forward()
     assert len(desk.visits.questions) == 2
@@ -73,7 +73,7 @@ def test_after_klaar_the_back_button_shows_no_answer(page: Page, desk: Site, ent
     enter(page, desk, "jan")
     ask(page, desk, WITH_FLAGS)
     page.get_by_role("button", name="Klaar").click()
-    assert page.get_by_text("Klaar. Er is niets bewaard op dit apparaat.").is_visible()
+    expect(page.get_by_text("Klaar. Er is niets bewaard op dit apparaat.")).to_be_visible()
     page.go_back()
     assert page.get_by_role("heading", level=1).inner_text() == "Waarom kijkt u?"
     assert desk.visits.opened == {}
@@ -100,7 +100,7 @@ def test_a_household_has_a_block_for_each_person_in_the_order_typed(
     enter(page, desk, "jan")
     ask(page, desk, WITHOUT, WITH_FLAGS)
     blocks = page.locator("section")
-    assert blocks.count() == 2
+    expect(blocks).to_have_count(2)
     assert "Persoon 1" in blocks.nth(0).inner_text()
     assert EMPTY in blocks.nth(0).inner_text()
     assert "Er is iets bekend." in blocks.nth(1).inner_text()
@@ -116,7 +116,7 @@ def test_a_typing_error_in_a_household_costs_only_that_number(page: Page, desk: 
     assert page.get_by_label("Zaaknummer").input_value() == "Z-2026-17"
     page.locator("#nummer-2").fill(UNKNOWN)
     page.get_by_role("button", name="Bekijk").click()
-    assert page.locator("section").count() == 3
+    expect(page.locator("section")).to_have_count(3)
     ((_, numbers),) = desk.visits.opened.values()
     assert numbers == [WITH_FLAGS, UNKNOWN, WITHOUT]
 
@@ -191,7 +191,7 @@ def test_a_refusal_of_one_person_speaks_of_the_asker_only(page: Page, desk: Site
     desk.visits.refused = "no-relation"
     ask(page, desk, WITH_FLAGS)
     said = "U mag dit niet bekijken. Reden: er is geen lopende zaak. Dit is opgeschreven."
-    assert page.get_by_text(said).is_visible()
+    expect(page.get_by_text(said)).to_be_visible()
 
 
 def test_a_silent_source_is_named(page: Page, desk: Site, enter: Enter) -> None:
@@ -199,21 +199,21 @@ def test_a_silent_source_is_named(page: Page, desk: Site, enter: Enter) -> None:
     desk.visits.silent = ["Jeugdhulp Rivierenland"]
     ask(page, desk, WITHOUT)
     said = "Deze organisatie is nu niet bereikbaar: Jeugdhulp Rivierenland. Er kan iets ontbreken."
-    assert page.get_by_text(said).is_visible()
+    expect(page.get_by_text(said)).to_be_visible()
 
 
 def test_own_visits_can_be_looked_at_prolonged_and_closed(page: Page, desk: Site, enter: Enter) -> None:
     enter(page, desk, "jan")
     page.goto(f"{desk.url}/bezoeken")
-    assert page.get_by_text("U heeft geen open bezoeken.").is_visible()
+    expect(page.get_by_text("U heeft geen open bezoeken.")).to_be_visible()
     ask(page, desk, WITH_FLAGS)
     page.get_by_role("link", name="Mijn bezoeken").click()
-    assert page.get_by_text("8 december 2026").is_visible()
+    expect(page.get_by_text("8 december 2026")).to_be_visible()
     page.get_by_role("button", name="Verleng 14 dagen").click()
     assert "22 december 2026" in page.get_by_role("status").inner_text()
     page.get_by_role("button", name="Sluit dit bezoek").click()
-    assert page.get_by_text("Het bezoek is gesloten.").is_visible()
-    assert page.get_by_text("U heeft geen open bezoeken.").is_visible()
+    expect(page.get_by_text("Het bezoek is gesloten.")).to_be_visible()
+    expect(page.get_by_text("U heeft geen open bezoeken.")).to_be_visible()
 
 
 def test_a_link_from_an_own_system_opens_the_visit_once_and_for_its_employee(
@@ -227,13 +227,13 @@ def test_a_link_from_an_own_system_opens_the_visit_once_and_for_its_employee(
     asked = len(desk.visits.questions)
     link = desk.node.links.issue(jan, visit)
     page.goto(f"{desk.url}/koppeling/{link}")
-    assert page.get_by_text("Zaaknummer Z-2026-17").is_visible()
+    expect(page.get_by_text("Zaaknummer Z-2026-17")).to_be_visible()
     assert len(desk.visits.questions) == asked
     page.goto(f"{desk.url}/koppeling/{link}")
-    assert page.get_by_text("Dit bezoek is gesloten").first.is_visible()
+    expect(page.get_by_text("Dit bezoek is gesloten").first).to_be_visible()
     other = Employee("another", "generalist", "wijkteam-noord")
     page.goto(f"{desk.url}/koppeling/{desk.node.links.issue(other, visit)}")
-    assert page.get_by_text("Dit bezoek is gesloten").first.is_visible()
+    expect(page.get_by_text("Dit bezoek is gesloten").first).to_be_visible()
 
 
 def test_the_role_page_says_what_needs_consent(page: Page, desk: Site, enter: Enter) -> None:
@@ -271,28 +271,28 @@ def test_the_desk_story_works_with_the_keyboard_alone(page: Page, desk: Site, en
     tab_to("Klaar")
     page.keyboard.press("Enter")
     page.wait_for_url("**/kijken/klaar")
-    assert page.get_by_role("heading", level=1, name="Klaar").is_visible()
+    expect(page.get_by_role("heading", level=1, name="Klaar")).to_be_visible()
     assert WITH_FLAGS not in page.content()
 
 
 def test_fatima_says_yes_sees_the_effect_first_and_undoes_it(page: Page, portal: Site, enter: Enter) -> None:
     enter(page, portal, "fatima")
     page.get_by_role("main").get_by_role("link", name="Wie mag wat zien?").click()
-    assert page.get_by_text("Wijkteam Noord ziet nu niets op uw toestemming.").is_visible()
+    expect(page.get_by_text("Wijkteam Noord ziet nu niets op uw toestemming.")).to_be_visible()
     page.locator("summary", has_text="Wijkteam Noord").click()
     page.get_by_role("button", name=re.compile("Ja.*Noord: Hulp bij schulden")).click()
-    assert page.get_by_text("Als u ja zegt, ziet Wijkteam Noord dit vanaf nu:").is_visible()
+    expect(page.get_by_text("Als u ja zegt, ziet Wijkteam Noord dit vanaf nu:")).to_be_visible()
     assert portal.citizens.changes == []
     page.get_by_role("button", name="Ja, dit mag").click()
-    assert page.get_by_role("alert").get_by_text("Kies tot wanneer.").is_visible()
+    expect(page.get_by_role("alert").get_by_text("Kies tot wanneer.")).to_be_visible()
     page.get_by_label("6 maanden").check()
     page.get_by_role("button", name="Ja, dit mag").click()
-    assert page.get_by_text("Opgeslagen. Vanaf nu ziet Wijkteam Noord dit.").is_visible()
+    expect(page.get_by_text("Opgeslagen. Vanaf nu ziet Wijkteam Noord dit.")).to_be_visible()
     assert portal.citizens.changes == [Change("grant", kind="schuldhulp", receiver=NOORD, months=6)]
     assert "Hulp bij schulden" in portal.citizens.texts[0]
     assert "6 maanden" in portal.citizens.texts[0]
     page.get_by_role("button", name="Ongedaan maken").click()
-    assert page.get_by_text("Opgeslagen. Uw keuze is ongedaan gemaakt.").is_visible()
+    expect(page.get_by_text("Opgeslagen. Uw keuze is ongedaan gemaakt.")).to_be_visible()
     assert portal.citizens.granted == {}
 
 
@@ -323,16 +323,16 @@ def test_nothing_is_chosen_beforehand(page: Page, portal: Site, enter: Enter) ->
     enter(page, portal, "fatima")
     page.goto(f"{portal.url}/mijn/keuzes")
     page.get_by_role("button", name=re.compile("Ja.*Noord alle")).click()
-    assert page.locator("input:checked").count() == 0
+    expect(page.locator("input:checked")).to_have_count(0)
 
 
 def test_by_law_there_is_no_switch_but_a_reason(page: Page, portal: Site, enter: Enter) -> None:
     enter(page, portal, "fatima")
     page.goto(f"{portal.url}/mijn/keuzes")
     block = page.locator("section", has_text="Dit mag volgens de wet").last
-    assert block.get_by_role("button").count() == 0
+    expect(block.get_by_role("button")).to_have_count(0)
     block.locator("summary").first.click()
-    assert block.get_by_text("Participatiewet").first.is_visible()
+    expect(block.get_by_text("Participatiewet").first).to_be_visible()
 
 
 def test_the_receipt_is_a_file_whose_name_names_nobody(portal: Site) -> None:
@@ -372,10 +372,10 @@ def test_stopping_everything_says_what_closes_and_what_the_law_still_shows(
     portal.citizens.granted = {"a": ("schuldhulp",), "b": ALL_KINDS[:3]}
     enter(page, portal, "fatima")
     page.get_by_role("main").get_by_role("link", name="Ik stop al mijn").click()
-    assert page.get_by_role("heading", name="Wijkteam Noord").is_visible()
-    assert page.get_by_role("heading", name="Dit blijft zichtbaar volgens de wet").is_visible()
+    expect(page.get_by_role("heading", name="Wijkteam Noord")).to_be_visible()
+    expect(page.get_by_role("heading", name="Dit blijft zichtbaar volgens de wet")).to_be_visible()
     page.get_by_role("button", name="Ik stop al mijn toestemmingen.").click()
-    assert page.get_by_text("Al uw toestemmingen zijn gestopt.").is_visible()
+    expect(page.get_by_text("Al uw toestemmingen zijn gestopt.")).to_be_visible()
     assert portal.citizens.granted == {}
 
 
@@ -395,7 +395,7 @@ def test_fatima_sees_every_look_the_empty_and_refused_ones_too(
     assert "Spoed" in said
     assert "Die dag 2 keer." in said
     page.get_by_text("Wat u zelf deed").click()
-    assert page.get_by_text("U maakte een keuze.").is_visible()
+    expect(page.get_by_text("U maakte een keuze.")).to_be_visible()
     assert "Jan" not in said
 
 
@@ -412,8 +412,10 @@ def test_the_source_manager_repairs_by_local_reference_only(page: Page, source: 
     source.source.rejections = list(REJECTIONS)
     enter(page, source, "bea")
     page.get_by_role("link", name="Bekijk wat is geweigerd").click()
-    assert page.get_by_text("Het burgerservicenummer klopt niet. Kijk het na en stuur opnieuw.").is_visible()
-    assert page.get_by_text("Het veld since ontbreekt.").is_visible()
+    expect(
+        page.get_by_text("Het burgerservicenummer klopt niet. Kijk het na en stuur opnieuw.")
+    ).to_be_visible()
+    expect(page.get_by_text("Het veld since ontbreekt.")).to_be_visible()
     page.get_by_role("button", name=re.compile("opgelost.*zaak-17")).click()
     assert [item.local_ref for item in source.source.rejections] == ["zaak-18", ""]
 
@@ -425,19 +427,18 @@ def test_the_officer_filters_and_pages_through_entries_without_a_person(
     enter(page, officer, "olga")
     expect(page.get_by_text("De lijst is gecontroleerd tot 24 november 2026, 14.05 uur.")).to_be_visible()
     page.get_by_role("link", name="De lijst").click()
-    expect(page.get_by_role("heading", name="Wie heeft gekeken")).to_be_visible()
-    assert page.get_by_text("40 regels gevonden.").is_visible()
+    expect(page.get_by_text("40 regels gevonden.")).to_be_visible()
     page.get_by_label("Organisatie").select_option(label="Gemeente Waterrijk")
     page.get_by_label("Functie").select_option("generalist")
     page.get_by_role("button", name="Zoek").click()
-    assert page.get_by_text("10 regels gevonden.").is_visible()
+    expect(page.get_by_text("10 regels gevonden.")).to_be_visible()
     assert f"organisatie={GEMEENTE}" in page.url
     page.goto(f"{officer.url}/lijst")
     page.get_by_role("link", name="Volgende bladzijde").click()
-    assert page.get_by_text("Bladzijde 2 / 4").is_visible()
+    expect(page.get_by_text("Bladzijde 2 / 4")).to_be_visible()
     page.get_by_label("Dag").fill("2026-11-22")
     page.get_by_role("button", name="Zoek").click()
-    assert page.get_by_text("8 regels gevonden.").is_visible()
+    expect(page.get_by_text("8 regels gevonden.")).to_be_visible()
 
 
 def test_an_english_page_says_so_and_holds_no_dutch_sentence(page: Page, portal: Site, enter: Enter) -> None:
@@ -485,7 +486,7 @@ def test_a_citizen_says_that_a_flag_is_not_correct_and_takes_it_back(
     assert (
         page.get_by_role("button", name="Ik maak bezwaar").count() == 1
     )  # no task for ggz, and no own report
-    assert page.get_by_role("button", name="Dit klopt niet").count() == 2
+    expect(page.get_by_role("button", name="Dit klopt niet")).to_have_count(2)
 
     page.get_by_role("button", name=re.compile("Dit klopt niet ?, Hulp bij schulden")).click()
 
@@ -496,7 +497,7 @@ def test_a_citizen_says_that_a_flag_is_not_correct_and_takes_it_back(
     assert "Wij vragen om antwoord voor 4 december 2026." in page.content()
     page.get_by_role("button", name="Ik neem dit terug").click()
     page.goto(f"{portal.url}/mijn/bekend")
-    assert page.get_by_role("button", name="Ik neem dit terug").count() == 0
+    expect(page.get_by_role("button", name="Ik neem dit terug")).to_have_count(0)
 
 
 def test_a_source_manager_answers_what_is_disputed_with_one_click(

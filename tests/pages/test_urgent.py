@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from nodes.errors import CrisisSettled, HubUnreachable
 from tests.pages.client import Plain
@@ -41,8 +41,8 @@ def test_the_screen_has_its_texts_and_no_answer_beforehand(page: Page, desk: Sit
     page.get_by_role("link", name="Direct gevaar").click()
     text = page.locator("main").inner_text()
     assert [sentence for sentence in SCREEN if sentence not in text] == []
-    assert page.locator("input[type=radio]").count() == 8
-    assert page.locator("input:checked").count() == 0
+    expect(page.locator("input[type=radio]")).to_have_count(8)
+    expect(page.locator("input:checked")).to_have_count(0)
     page.get_by_role("link", name="English").click()
     english = page.locator("main").inner_text()
     assert [sentence for sentence in IN_ENGLISH if sentence not in english] == []
@@ -67,7 +67,7 @@ def test_who_declares_sees_the_subjects_at_once_and_until_when(
     assert "Hulp bij schulden" in text
     assert "Zaaknummer" not in text
     page.goto(f"{desk.url}/bezoeken")
-    assert page.get_by_role("button", name=re.compile("Verleng")).count() == 0
+    expect(page.get_by_role("button", name=re.compile("Verleng"))).to_have_count(0)
 
 
 def test_each_question_must_be_answered_and_nothing_typed_is_shown_again(
@@ -104,8 +104,8 @@ def test_with_the_hub_away_nothing_is_looked(page: Page, desk: Site, enter: Ente
 
 def test_a_role_without_break_glass_has_no_button_and_no_page(page: Page, desk: Site, enter: Enter) -> None:
     enter(page, desk, "sam")
-    assert page.get_by_role("link", name="Direct gevaar").count() == 0
-    assert page.get_by_role("link", name="Te bevestigen").count() == 0
+    expect(page.get_by_role("link", name="Direct gevaar")).to_have_count(0)
+    expect(page.get_by_role("link", name="Te bevestigen")).to_have_count(0)
     for path in ("/kijken/spoed", "/spoed"):
         assert page.goto(f"{desk.url}{path}").status == 403  # type: ignore[union-attr]
     plain = Plain(desk)

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.pages.conftest import ARGUMENTS, CHROMIUM
+from tests.pages.conftest import ARGUMENTS, CHROMIUM, settled_clicks
+
+__all__ = ["settled_clicks"]  # pytest finds it here
 
 
 @pytest.fixture(scope="module")

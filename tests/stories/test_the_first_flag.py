@@ -60,7 +60,7 @@ def test_the_source_sees_what_it_passed_on_and_nobody_by_name(
 ) -> None:
     source = log_in(chromium, federation.info["pages"]["source"], "bea")
     said = source.get_by_role("main").inner_text()
-    assert source.get_by_role("heading", level=1).count() == 1
+    expect(source.get_by_role("heading", level=1)).to_have_count(1)
     assert not any(citizen["bsn"] in said for citizen in federation.info["citizens"])
 
 
