@@ -108,6 +108,7 @@ def test_an_own_officer_sees_only_the_own_organisation_and_asks_an_employee(
     ria.get_by_role("button", name=re.compile("^Vraag om uitleg")).first.click()
     expect(ria.get_by_text("Opgeslagen. Dit staat nu in de lijst.")).to_be_visible()
     ria.goto(f"{desk}/toezicht/lijst")
+    expect(ria.get_by_text("regels gevonden")).to_be_visible()
     nodes = {node["id"] for node in federation.info["nodes"] if node["organisation"] == "Gemeente Waterrijk"}
     others = {node["id"] for node in federation.info["nodes"]} - nodes
     said = ria.get_by_role("main").inner_text()
