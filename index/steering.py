@@ -56,7 +56,7 @@ class Count(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, frozen=True, rename="camel"):
-    """One month. `seen`: of whom a subject was seen; `known`: about whom one was published.
+    """One month. `seen`: of whom a subject was seen; `known`: about whom one was passed on, new or changed.
 
     `areas`: who was asked about by a team, by `<OIN>/<team>`.
     """

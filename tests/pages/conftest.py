@@ -29,6 +29,7 @@ USERS = {
     "bea": {"name": "Bea", "roles": ["bronbeheerder"], "team": "schuldhulp"},
     "sam": {"name": "Sam", "roles": ["inkomensconsulent", "bronbeheerder"], "team": "inkomen"},
     "olga": {"name": "Olga", "roles": ["privacy_officer"], "oin": "00000009990000000101"},
+    "rolf": {"name": "Rolf", "roles": ["generalist", "privacy_officer"], "team": "wijkteam-noord"},
     "tom": {"name": "Tom", "roles": ["teamleider"]},
     "fatima": {"name": "Fatima", "bsn": "999993653"},
     "loes": {"name": "Loes", "roles": ["balie"]},
