@@ -139,6 +139,8 @@ Probeer dit:
      Vraag als olga bij De lijst uitleg over een keer kijken: de medewerker ziet dat bij Vragen aan u.
      Openen met twee: olga vraagt het voor een regel, otto keurt het goed, Fatima ziet het in haar lijst.
      Ria ziet alleen wat haar eigen organisatie deed.
+     Nieuwe regels: vlagwijzer policy publish MAP --settings {papers.folder}/hub/hub.toml --author olga
+     --key {papers.folder}/people/olga.key. Otto en ria keuren ze goed, bij Regels, met hun eigen sleutel.
   6. Log in als loes (balie): zij controleert wie iemand is en helpt inzien of stoppen, nooit met een ja.
   7. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
        kill $(cat {papers.folder}/keyholders/{{ombudsman,waterschap}}/keyholder.pid)

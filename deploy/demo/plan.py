@@ -19,6 +19,8 @@ SOURCE_NODE = "schuldhulp"
 DEFAULT_PORT_BASE = 8600
 COUNTER_ROLE = "balie"
 OFFICER_ROLE = "privacy_officer"
+APPROVERS = ("olga", "otto", "ria")
+"""Who may publish and approve rules, of whom the author is one."""
 COUNTER_NAME = "Balie, Stadhuis Waterrijk"
 
 

@@ -1,12 +1,15 @@
 """Recorded questions decided again under a candidate, at a hub: nobody in it, and nothing told unrecorded."""
 
+import shlex
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from deploy.commands import policy as policy_commands
 from index import decisions
 from index.accesslog.reading import EntryFilter
 from index.acts import Refused, Sitting, history, spoken
@@ -253,6 +256,11 @@ async def test_two_others_approve_at_the_page_with_signatures_made_elsewhere(
     assert not change.opened
     act = approval(number, change.candidate.hash.hex(), change.digest)
     made = {name: b64u(key.sign(spoken(change.hub, act)).signature) for name, key in people.keys.items()}
+
+    # Carla's is made by the very command that the page shows.
+    words = shlex.split(change.command(str(people.files["carla"])).replace("\\\n", " "))
+    said = CliRunner().invoke(policy_commands.app, words[2:])
+    assert said.stdout.strip() == made["carla"], said.output
 
     assert await office.approve_version(number, "anna", made["anna"]) == "refused"
     assert await office.approve_version(number, "bram", made["carla"]) == "refused"
