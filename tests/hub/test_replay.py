@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from deploy.commands import policy as policy_commands
+from deploy.cli import app
 from index import decisions
 from index.accesslog.reading import EntryFilter
 from index.acts import Refused, Sitting, history, spoken
@@ -259,7 +259,7 @@ async def test_two_others_approve_at_the_page_with_signatures_made_elsewhere(
 
     # Carla's is made by the very command that the page shows.
     words = shlex.split(change.command(str(people.files["carla"])).replace("\\\n", " "))
-    said = CliRunner().invoke(policy_commands.app, words[2:])
+    said = CliRunner().invoke(app, words[1:])
     assert said.stdout.strip() == made["carla"], said.output
 
     assert await office.approve_version(number, "anna", made["anna"]) == "refused"
