@@ -121,10 +121,27 @@ def signer(settings: HubSettings, name: str, key_file: Path) -> Signer:
     return Signer(name, key)
 
 
-def signed(settings: HubSettings, who: Signer, act: Act) -> Act:
-    """The act with one more person's signature."""
-    signature = who.key.sign(_spoken(settings.hub_id, act)).signature
-    return msgspec.structs.replace(act, by=(*act.by, Person(who.name, b64u(signature))))
+@dataclass(frozen=True, slots=True)
+class SignedElsewhere:
+    """A person who signed with the own key file on the own machine; `signature` is base64url."""
+
+    name: str
+    signature: str
+
+
+def signed(settings: HubSettings, who: Signer | SignedElsewhere, act: Act) -> Act:
+    """The act with one more person's signature.
+
+    Raises:
+        Refused: A signature that was made elsewhere is not that person's, or not over this act.
+    """
+    if isinstance(who, Signer):
+        signature = b64u(who.key.sign(spoken(settings.hub_id, act)).signature)
+        return msgspec.structs.replace(act, by=(*act.by, Person(who.name, signature)))
+    made = msgspec.structs.replace(act, by=(*act.by, Person(who.name, who.signature)))
+    if not proven(settings, made):
+        raise Refused("This signature is not of this person over what is asked. Nothing was done.")
+    return made
 
 
 def proven(settings: HubSettings, act: Act) -> bool:
@@ -132,13 +149,14 @@ def proven(settings: HubSettings, act: Act) -> bool:
     for person in act.by:
         try:
             key = VerifyKey(unb64u(settings.approvers[person.name], 32))
-            key.verify(_spoken(settings.hub_id, act), unb64u(person.signature, 64))
+            key.verify(spoken(settings.hub_id, act), unb64u(person.signature, 64))
         except (KeyError, EncodingError, BadSignatureError, ValueError):
             return False
     return True
 
 
-def _spoken(hub: str, act: Act) -> bytes:
+def spoken(hub: str, act: Act) -> bytes:
+    """What a person signs of an act; its time is not in it."""
     said = {"hub": hub, "t": act.t, "about": act.about, "hash": act.hash, "detail": act.detail}
     return _PERSON + jcs(said)
 

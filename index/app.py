@@ -31,6 +31,7 @@ from index import (
     inquiries,
     lookup,
     objections,
+    oversight,
     public,
     publish,
     relations,
@@ -87,6 +88,7 @@ RULES: tuple[Rule, ...] = (
     *inquiries.RULES,
     *signals.RULES,
     *contacts.RULES,
+    *oversight.RULES,
 )
 PUBLIC: tuple[Public, ...] = (*public.RULES, *choices.PUBLIC, *reviews.PUBLIC)
 

@@ -14,7 +14,7 @@ Source: docs/design/access-log.md, "Views and verification"; policy.md R12.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -110,8 +110,8 @@ class UnknownSuspect(ValueError):
     """A key that is neither a node's nor a scope's; says so."""
 
 
-class _Persons:
-    """Numbers persons by the handles their entries share."""
+class Persons:
+    """Tells persons apart by the handles their entries share; it numbers them, and knows nobody."""
 
     def __init__(self) -> None:
         self._parent: dict[bytes, bytes] = {}
@@ -129,6 +129,10 @@ class _Persons:
             handle = self._parent[handle]
         return handle
 
+    def count(self, firsts: Iterable[bytes]) -> int:
+        """How many persons these handles are of."""
+        return len({self._root(handle) for handle in firsts})
+
     def numbers(self, firsts: Sequence[bytes]) -> list[int]:
         """The number of each handle's person, counted in the order given."""
         known: dict[bytes, int] = {}
@@ -145,7 +149,7 @@ def report(hub: Hub, begin: datetime, end: datetime, suspect: Suspect) -> Report
     reader, postponed = hub.log_reader, places(hub)
     wanted = _Wanted(suspect, hub.vocabulary, hub.manifest, reader.prefix)
     codes = {kind.number: kind.code for kind in hub.vocabulary.kinds}
-    persons, firsts = _Persons(), []
+    persons, firsts = Persons(), []
     found: list[tuple[Found, list[str], bool]] = []
     read = 0
     with hub.reading() as connection:

@@ -2,8 +2,10 @@
 
     ldv        one JSON object a line: logboek dataverwerkingen 1.0.0
     nen7513    CSV with the fields of NEN 7513
-    counts     CSV per month, organisation, role, purpose and outcome; small counts hidden
-    steering   CSV of looks that showed a kind, per kind and month; small counts hidden
+    counts     CSV per month, organisation, role, purpose and outcome; rounded, small counts hidden
+
+Steering figures are not made here: what has a period to choose can be
+subtracted (`index.steering`).
 
 A data subject is a label under a key that lives for one export, so two exports
 cannot be joined and a label is no key of the index. Every export is an entry of
@@ -32,14 +34,14 @@ from index.protocol.codec import b64u, unb64u
 from index.protocol.entry import SOMETHING, EntryDraft, kinds_shown
 from policy.vocabulary import Vocabulary
 
-Form = Literal["ldv", "nen7513", "counts", "steering"]
+Form = Literal["ldv", "nen7513", "counts"]
 FORMS: tuple[Form, ...] = get_args(Form)
 MEDIA = {
     "ldv": "application/x-ndjson",
     "nen7513": "text/csv",
     "counts": "text/csv",
-    "steering": "text/csv",
 }
+_ROUNDED_TO = 5
 _REGISTER = "urn:vlagwijzer:verwerking:"
 
 _EVENT = {
@@ -81,20 +83,9 @@ def written(form: Form, entries: Iterable[Found], vocabulary: Vocabulary) -> Ite
         yield _row(_HEADER_NEN)
         for one in entries:
             yield _row(_nen(one, label, vocabulary))
-    elif form == "counts":
+    else:
         yield _row(("maand", "organisatie", "functie", "doel", "uitkomst", "aantal"))
         yield from _counted(Counter(map(_group, entries)), vocabulary.limits.count_threshold)
-    else:
-        yield _row(("maand", "onderwerp", "aantal"))
-        codes = {kind.number: kind.code for kind in vocabulary.kinds}
-        seen: Counter[tuple[str, ...]] = Counter(
-            (moment(one.asker.ts // 1000)[:7], codes[number])
-            for one in entries
-            if one.asker.t == "lookup"
-            for number in kinds_shown(unb64u(one.asker.shown))
-            if number in codes
-        )
-        yield from _counted(seen, vocabulary.limits.count_threshold)
 
 
 def record(office: Office, cause: str, count: int, raw: bytes) -> None:
@@ -162,9 +153,9 @@ def _group(one: Found) -> tuple[str, ...]:
 
 
 def _counted(counts: Counter[tuple[str, ...]], threshold: int) -> Iterator[str]:
-    """Rows with their counts; below the threshold only that it is fewer."""
+    """Rows with their counts, rounded down; below the threshold only that it is fewer."""
     for group, count in sorted(counts.items()):
-        yield _row((*group, str(count) if count >= threshold else f"<{threshold}"))
+        yield _row((*group, str(count - count % _ROUNDED_TO) if count >= threshold else f"<{threshold}"))
 
 
 def _row(cells: Iterable[str]) -> str:

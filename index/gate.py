@@ -78,7 +78,7 @@ from index.protocol.http import (
     problem_response,
     read_bounded,
 )
-from index.protocol.messages import Message
+from index.protocol.messages import OFFICER_ROLES, Message
 from index.protocol.statement import (
     JTI_WINDOW_S,
     T_OF_PATH,
@@ -110,8 +110,17 @@ class Who(Enum):
     """A portal for somebody logged in, role `burger`, no purpose."""
     EMPLOYEE = "employee"
     """A person with a role that may look, an actor, a team and a purpose."""
+    OFFICER = "officer"
+    """The organisation's own privacy officer: an actor, no team, purpose or case."""
     ASKER = "asker"
     """An employee or a citizen; the work tells them apart by the class it was asked for."""
+
+
+_SPEAKS = {
+    "bron": Who.SOURCE,
+    "burger": Who.CITIZEN,
+    **dict.fromkeys(OFFICER_ROLES, Who.OFFICER),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +399,7 @@ class Gate:
         if changes.shuts(self.hub.directory, caller.node, said.team):
             # Closed by a person; the directory that the key holders signed does not say so yet.
             raise NotAllowed
-        speaks = {"bron": Who.SOURCE, "burger": Who.CITIZEN}.get(said.role, Who.EMPLOYEE)
+        speaks = _SPEAKS.get(said.role, Who.EMPLOYEE)
         wanted = (Who.CITIZEN, Who.EMPLOYEE) if rule.who is Who.ASKER else (rule.who,)
         if speaks not in wanted:
             raise NotAllowed
@@ -406,6 +415,8 @@ class Gate:
             if not (role.bsn_allowed and said.actor and team and purpose):
                 raise NotAllowed
         elif said.purpose or said.team or said.case:
+            raise NotAllowed
+        if speaks is Who.OFFICER and not said.actor:
             raise NotAllowed
         return Caller(
             caller.signed,

@@ -12,10 +12,10 @@ Source: docs/design/officers.md; screens.md O2.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -36,6 +36,7 @@ _OPEN, _CLOSED = 7, 19
 """Office hours, Europe/Amsterdam, on working days."""
 _PER_HOUR = 20
 _EMPLOYEES = 4
+_EXAMPLES = 3
 _AFTERWARDS = timedelta(hours=24)
 _LEAST_LOOKS = 10
 _LEAST_UNUSUAL = 5
@@ -53,10 +54,24 @@ class Group(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """One unusual look, by its place in the log; `at` is Unix seconds."""
+
+    year: int
+    index: int
+    at: int
+    actor: str
+
+    @property
+    def when(self) -> datetime:
+        return datetime.fromtimestamp(self.at, UTC)
+
+
+@dataclass(frozen=True, slots=True)
 class QuestionToAsk:
     """`unusual` of `looks` of a team; other teams of the role have `compared` per hundred (None: no others).
 
-    `others` is how many teams it was compared with.
+    `others` is how many teams it was compared with, `examples` the newest of the unusual looks.
     """
 
     sign: Sign
@@ -65,6 +80,7 @@ class QuestionToAsk:
     looks: int
     compared: float | None
     others: int
+    examples: tuple[Example, ...] = ()
 
     @property
     def share(self) -> float:
@@ -76,6 +92,12 @@ class QuestionToAsk:
 class _Counted:
     looks: int = 0
     unusual: Counter[Sign] = field(default_factory=Counter)
+    examples: dict[Sign, deque[Example]] = field(default_factory=dict)
+
+    def add(self, sign: Sign, example: Example) -> None:
+        """One more unusual look."""
+        self.unusual[sign] += 1
+        self.examples.setdefault(sign, deque(maxlen=_EXAMPLES)).append(example)
 
 
 def questions(hub: Hub, begin: datetime, end: datetime, organisation: str = "") -> list[QuestionToAsk]:
@@ -104,7 +126,8 @@ def _compared(sign: Sign, counted: dict[Group, _Counted]) -> Iterable[QuestionTo
         middle = median(others) if others else None
         share = 100 * unusual / own.looks
         if middle is None or (share >= _TIMES * middle and share >= middle + 100 * _MORE):
-            yield QuestionToAsk(sign, group, unusual, own.looks, middle, len(others))
+            examples = tuple(reversed(own.examples[sign]))
+            yield QuestionToAsk(sign, group, unusual, own.looks, middle, len(others), examples)
 
 
 def _count(entries: Iterable[Found]) -> dict[Group, _Counted]:
@@ -112,39 +135,44 @@ def _count(entries: Iterable[Found]) -> dict[Group, _Counted]:
     counted: dict[Group, _Counted] = defaultdict(_Counted)
     hours: Counter[tuple[str, str, int]] = Counter()
     lookers: dict[tuple[str, str], set[str]] = defaultdict(set)
-    crowd: dict[tuple[str, str], list[Group]] = defaultdict(list)
+    crowd: dict[tuple[str, str], list[tuple[Group, Example]]] = defaultdict(list)
     refused: dict[tuple[str, str], int] = {}
     for one in entries:
         asker = one.asker
         if not asker.actor or not asker.handles:
             continue
         group = Group(asker.org, asker.team, asker.role)
+        place = Example(one.year, one.index, asker.ts // 1000, asker.actor)
         who = (asker.actor, asker.handles[0])
         if asker.t == "relation" and not asker.refused and not asker.bg:
             then = refused.pop(who, None)
             if then is not None and asker.ts - then <= _AFTERWARDS.total_seconds() * 1000:
-                counted[group].unusual["opened_afterwards"] += 1
+                counted[group].add("opened_afterwards", place)
         if asker.t != "lookup":
             continue
         own = counted[group]
         own.looks += 1
-        own.unusual["outside_hours"] += _outside(asker.ts)
-        own.unusual["urgent"] += asker.bg
-        own.unusual["refused"] += bool(asker.refused)
-        own.unusual["empty"] += not asker.refused and not any(unb64u(asker.shown))
         hour = (asker.org, asker.actor, asker.ts // 3_600_000)
         hours[hour] += 1
-        own.unusual["many_per_hour"] += hours[hour] > _PER_HOUR
+        seen: dict[Sign, bool] = {
+            "outside_hours": _outside(asker.ts),
+            "urgent": bool(asker.bg),
+            "refused": bool(asker.refused),
+            "empty": not asker.refused and not any(unb64u(asker.shown)),
+            "many_per_hour": hours[hour] > _PER_HOUR,
+        }
+        for sign in (sign for sign, unusual in seen.items() if unusual):
+            own.add(sign, place)
         if asker.refused:
             refused[who] = asker.ts
         # One chain of a look stands for its person: each scope of a role's looks is the same set.
         chain = (asker.role, asker.handles[0])
         lookers[chain].add(f"{asker.org}/{asker.actor}")
-        crowd[chain].append(group)
+        crowd[chain].append((group, place))
     for chain, people in lookers.items():
         if len(people) >= _EMPLOYEES:
-            for group in crowd[chain]:
-                counted[group].unusual["many_employees"] += 1
+            for group, place in crowd[chain]:
+                counted[group].add("many_employees", place)
     return dict(counted)
 
 

@@ -12,6 +12,7 @@ Source: docs/design/officers.md; screens.md O3, O4, D14.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,11 +24,12 @@ from sqlalchemy import insert, select, update
 from starlette.responses import Response
 
 from index.accesslog.log import SealedBatch
+from index.accesslog.reading import Found
 from index.acts import Refused
 from index.errors import Rejected
 from index.gate import Caller, Rule, Who
-from index.protocol.codec import b64u, unb64u
-from index.protocol.entry import EntryDraft
+from index.protocol.codec import b64u, u16, u64, unb64u
+from index.protocol.entry import Asker, EntryDraft
 from index.protocol.messages import (
     INQUIRY_ANSWERS,
     Inquiry,
@@ -103,31 +105,61 @@ def ask(hub: Hub, year: int, index: int, why: Why, officer: str) -> str:
     Raises:
         Refused: The entry is not a look by an employee, or is no longer kept.
     """
-    with hub.reading() as connection:
-        found = hub.log_reader.at(connection, year, index)
-    if found is None or found.asker.t not in ("lookup", "relation") or not found.asker.actor:
-        raise Refused("This entry is not a look by an employee, or is no longer kept. Nothing was asked.")
-    node = hub.directory.node(found.asker.node)
-    if node is None:
-        raise Refused("The node of this entry takes part no more. Nothing was asked.")
-    earlier = next(
-        (view for view in views(hub) if (view.asked.year, view.asked.index) == (year, index)), None
-    )
+    found = look_at(hub, year, index)
+    earlier = asked_before(hub, year, index)
     if earlier is not None:
         return earlier.id
-    key, asker = secrets.token_bytes(16), found.asker
+    key = secrets.token_bytes(16)
     with hub.office.sitting() as sitting:
-        end = add_working_days(sitting.now, _DAYS, hub.settings.equated_days)
-        asked = Asked(
-            year=year, index=index, node=asker.node, actor=asker.actor, role=asker.role, team=asker.team,
-            purpose=asker.purpose, case=asker.case, at=asker.ts // 1000, why=why, asked=sitting.seconds,
-            due=int(end.timestamp()), officer=officer,
-        )  # fmt: skip
-        row = _row(hub, key, hub.rows.node_tag(node.number), asked, open_=True)
+        asked = question(hub, found, why, officer, sitting.now)
+        row = row_of(hub, key, asked, open_=True)
         sitting.connection.execute(insert(inquiry_table), [row._asdict()])
         more: dict[str, str | int] = {"cause": f"asked-{why}", "index": index, "year": year}
         sitting.append(EntryDraft(t="admin", ts=0, req="", more=more))
     return b64u(key)
+
+
+def look_at(hub: Hub, year: int, index: int) -> Found:
+    """The entry that can be asked about. Blocks.
+
+    Raises:
+        Refused: It is not a look by an employee, is no longer kept, or its node takes part no more.
+    """
+    with hub.reading() as connection:
+        found = hub.log_reader.at(connection, year, index)
+    if found is None or not _by_employee(found.asker):
+        raise Refused("This entry is not a look by an employee, or is no longer kept. Nothing was asked.")
+    if hub.directory.node(found.asker.node) is None:
+        raise Refused("The node of this entry takes part no more. Nothing was asked.")
+    return found
+
+
+def _by_employee(asker: Asker) -> bool:
+    """A citizen's actor is a capacity, such as a parent's: nobody to ask."""
+    speaks = asker.role not in ("burger", "bron")
+    return asker.t in ("lookup", "relation") and bool(asker.actor) and speaks
+
+
+def asked_before(hub: Hub, year: int, index: int) -> View | None:
+    """The question about an entry, if there is one. Blocks."""
+    found = (view for view in views(hub) if (view.asked.year, view.asked.index) == (year, index))
+    return next(found, None)
+
+
+def key_of(found: Found) -> bytes:
+    """The key of a question that a work asks: it follows from the look, so that two at once ask once."""
+    return hashlib.sha256(b"vlagwijzer/inquiry/v1" + u16(found.year) + u64(found.index)).digest()[:16]
+
+
+def question(hub: Hub, found: Found, why: Why, officer: str, now: datetime) -> Asked:
+    """What is kept of a new question about an entry."""
+    asker = found.asker
+    end = add_working_days(now, _DAYS, hub.settings.equated_days)
+    return Asked(
+        year=found.year, index=found.index, node=asker.node, actor=asker.actor, role=asker.role,
+        team=asker.team, purpose=asker.purpose, case=asker.case, at=asker.ts // 1000, why=why,
+        asked=int(now.timestamp()), due=int(end.timestamp()), officer=officer,
+    )  # fmt: skip
 
 
 def close(hub: Hub, id_: bytes, outcome: Outcome) -> bool:
@@ -139,8 +171,8 @@ def close(hub: Hub, id_: bytes, outcome: Outcome) -> bool:
         if row is None:
             return False
         held = InquiryRow(*row)
-        asked = msgspec.structs.replace(_opened(hub, held), outcome=outcome, closed=sitting.seconds)
-        sealed = _row(hub, id_, held.tag, asked, open_=False)
+        asked = msgspec.structs.replace(opened(hub, held), outcome=outcome, closed=sitting.seconds)
+        sealed = _sealed(hub, id_, held.tag, asked, open_=False)
         sitting.connection.execute(
             update(inquiry_table).where(inquiry_table.c.key == id_).values(open=0, sealed=sealed.sealed)
         )
@@ -154,16 +186,24 @@ def views(hub: Hub) -> list[View]:
     """Every question, the open ones first, then by term. Blocks."""
     with hub.reading() as connection:
         rows = connection.execute(select(inquiry_table)).all()
-    found = [View(b64u(row.key), _opened(hub, row), bool(row.open)) for row in map(InquiryRow._make, rows)]
+    found = [View(b64u(row.key), opened(hub, row), bool(row.open)) for row in map(InquiryRow._make, rows)]
     return sorted(found, key=lambda view: (not view.open, view.asked.due, view.id))
 
 
-def _row(hub: Hub, key: bytes, tag: bytes, asked: Asked, *, open_: bool) -> InquiryRow:
-    sealed = hub.rows.seal_note(_KIND, key, msgspec.json.encode(asked))
-    return InquiryRow(key, tag, int(open_), sealed)
+def row_of(hub: Hub, key: bytes, asked: Asked, *, open_: bool) -> InquiryRow:
+    """The sealed row of a question, under the tag of the node that looked."""
+    node = hub.directory.node(asked.node)
+    if node is None:
+        raise Refused("The node of this entry takes part no more. Nothing was done.")
+    return _sealed(hub, key, hub.rows.node_tag(node.number), asked, open_=open_)
 
 
-def _opened(hub: Hub, row: InquiryRow) -> Asked:
+def _sealed(hub: Hub, key: bytes, tag: bytes, asked: Asked, *, open_: bool) -> InquiryRow:
+    return InquiryRow(key, tag, int(open_), hub.rows.seal_note(_KIND, key, msgspec.json.encode(asked)))
+
+
+def opened(hub: Hub, row: InquiryRow) -> Asked:
+    """What a row holds."""
     return msgspec.json.decode(hub.rows.open_note(_KIND, row.key, row.sealed), type=Asked)
 
 
@@ -206,7 +246,7 @@ def _of_node(hub: Hub, caller: Caller) -> list[Inquiry]:
         rows = connection.execute(
             select(inquiry_table).where(inquiry_table.c.tag == tag, inquiry_table.c.open == 1)
         ).all()
-    found = [(row.key, _opened(hub, row)) for row in map(InquiryRow._make, rows)]
+    found = [(row.key, opened(hub, row)) for row in map(InquiryRow._make, rows)]
     waiting = sorted((asked.due, key, asked) for key, asked in found if not asked.answer)
     return [_told(key, asked) for _, key, asked in waiting[:_MOST]]
 
@@ -247,14 +287,14 @@ class Answering:
         row = tx.inquiry(self.key)
         if row is None or row.tag != self.caller.node_tag or not row.open:  # 1
             raise Rejected("unknown-inquiry")
-        asked = _opened(self.hub, row)
+        asked = opened(self.hub, row)
         if asked.actor != self.caller.statement.actor:  # 2
             raise Rejected("other-employee")
         if asked.answer not in ("", self.reply.answer):  # 3
             raise Rejected("already-settled")
         if not asked.answer:
             changed = msgspec.structs.replace(asked, answer=self.reply.answer, answered=tx.seconds)
-            tx.put_inquiry(_row(self.hub, row.key, row.tag, changed, open_=True))
+            tx.put_inquiry(_sealed(self.hub, row.key, row.tag, changed, open_=True))
         more: dict[str, str | int] = {"cause": f"answer-{self.reply.answer}"}
         recorded = tx.record(self.caller.draft(tx.now, pv=self.hub.policy.number, more=more))
 

@@ -15,17 +15,40 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
+from sqlalchemy import select
 
-from index import erasing, exports, indicators, inquiries, notices, openings, replaying, sampling
-from index.acts import Refused
+from index import (
+    erasing,
+    exports,
+    indicators,
+    inquiries,
+    notices,
+    openings,
+    policies,
+    replaying,
+    sampling,
+    steering,
+)
+from index.acts import Refused, SignedElsewhere, history, read_standing
 from index.officer import OfficerLine, line_of
 from index.protocol.codec import EncodingError, unb64u
+from index.protocol.directory import OrganisationEntry
+from index.registers import Entry, Registers
+from index.replay import Replayed, what_if
+from index.reviews import waiting_for_review
+from index.store.tables import heartbeat
+from policy.notices import Organisation, register, register_markdown
 from policy.postpone import REASONS
 
 if TYPE_CHECKING:
     from index.hub import Hub
 
 Said = Literal["done", "refused", "gone"]
+Document = Literal["register", "dpia"]
+DOCUMENTS: dict[Document, str] = {
+    "register": "Register van verwerkingen (AVG 30)",
+    "dpia": "Bijlage bij de DPIA (AVG 35)",
+}
 T = TypeVar("T")
 _WINDOW = timedelta(days=30)
 
@@ -55,6 +78,69 @@ class SampleView:
 
 
 @dataclass(frozen=True, slots=True)
+class Silent:
+    """A source that stopped confirming its flags; they are shown no more. `since`: its last word, if any."""
+
+    node: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BeginView:
+    """What waits for an officer."""
+
+    reviews: int
+    late: int
+    answered: int
+    sample: sampling.Sample | None
+    settled: int
+    notices_due: int
+    silent: Sequence[Silent]
+    versions: int
+    wishes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RulesView:
+    """The versions, the newest first; who may approve, by name."""
+
+    versions: Sequence[policies.Candidate]
+    active: int
+    stopped: int
+    approvers: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a waiting version opens and closes: role, kind, purpose and basis. `digest` is what is signed."""
+
+    candidate: policies.Candidate
+    opened: Sequence[tuple[str, str, str, str]]
+    closed: Sequence[tuple[str, str, str, str]]
+    digest: str
+    hub: str
+
+    def command(self, key_file: str) -> str:
+        """What an approver runs on the own machine, one option a line."""
+        one = self.candidate
+        return (
+            f"vlagwijzer policy sign {one.number} \\\n  --hub {self.hub} \\\n  --hash {one.hash.hex()} \\\n"
+            f"  --differences {self.digest} \\\n  --key {key_file}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationView:
+    """Who takes part, and what is registered of them."""
+
+    entry: OrganisationEntry
+    nodes: Sequence[str]
+    profile: str
+    convenants: Sequence[Entry]
+    mandates: Sequence[Entry]
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionView:
     """What is erased when, whether it is paused, and the figure that must be 0."""
 
@@ -68,6 +154,7 @@ class OfficersWork:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._differences: dict[tuple[int, int], policies.Differences] = {}
 
     # --- O4 ---------------------------------------------------------------------------
 
@@ -140,7 +227,59 @@ class OfficersWork:
             found = await asyncio.to_thread(openings.lines, self._hub, id_, officer)
         except (Refused, EncodingError):
             return None
-        return [line_of(one.index, one.asker) for one in reversed(found)]
+        return [line_of(one.year, one.index, one.asker) for one in reversed(found)]
+
+    # --- O1, O7, O10, O11 ---------------------------------------------------------------
+
+    async def begin(self) -> BeginView:
+        """What waits."""
+        return await asyncio.to_thread(self._begin)
+
+    async def rules(self) -> RulesView:
+        """All versions."""
+        return await asyncio.to_thread(self._rules)
+
+    async def change(self, number: int) -> Change | None:
+        """What a waiting version changes; None where none waits under this number. Takes seconds once."""
+        return await asyncio.to_thread(self._change, number)
+
+    async def what_if(self, number: int) -> Replayed | None:
+        """The looks of the last thirty days under a waiting version; it is in the log when this returns."""
+        now = self._hub.clock()
+        try:
+            return await asyncio.to_thread(
+                what_if, self._publishing(), self._hub.directory, number, (now - _WINDOW, now)
+            )
+        except (Refused, ValueError):
+            return None
+
+    async def approve_version(self, number: int, name: str, signature: str) -> Said:
+        """Approve a version with a signature that was made on the approver's own machine."""
+
+        def work() -> None:
+            publishing = self._publishing()
+            publishing.approve(SignedElsewhere(name, signature), publishing.differences(number))
+
+        return await self._do(work)
+
+    async def organisations(self) -> Sequence[OrganisationView]:
+        """Who takes part, by name of their nodes."""
+        return await asyncio.to_thread(self._organisations)
+
+    async def figures(self) -> Sequence[steering.Figures]:
+        """Steering figures of every month that was counted."""
+        return await asyncio.to_thread(steering.months, self._hub)
+
+    async def save_figures(self, form: Literal["csv", "json"]) -> bytes:
+        """The same as a file; it is in the log when this returns."""
+
+        def work() -> bytes:
+            found = steering.months(self._hub)
+            raw = (steering.as_csv(found) if form == "csv" else steering.as_json(found)).encode()
+            exports.record(self._hub.office, "export-steering", len(found), raw)
+            return raw
+
+        return await asyncio.to_thread(work)
 
     # --- O8, O9 -----------------------------------------------------------------------
 
@@ -152,9 +291,24 @@ class OfficersWork:
         """
         return await asyncio.to_thread(self._export, form, begin, end, organisation)
 
+    async def document(self, what: Document) -> bytes:
+        """The register of processing or the DPIA annex, of the rules in force; recorded first."""
+
+        def work() -> bytes:
+            rows = register(self._hub.policy, Organisation())
+            raw = register_markdown(rows, title=DOCUMENTS[what]).encode()
+            exports.record(self._hub.office, f"export-{what}", len(rows), raw)
+            return raw
+
+        return await asyncio.to_thread(work)
+
     async def retention(self) -> RetentionView:
         """What is erased when."""
         return await asyncio.to_thread(self._retention)
+
+    def _publishing(self) -> policies.Publishing:
+        classes = tuple(sorted({one.class_ for one in self._hub.directory.organisations}))
+        return policies.Publishing(self._hub.office, classes)
 
     # --- blocking ---------------------------------------------------------------------
 
@@ -169,11 +323,71 @@ class OfficersWork:
         with hub.reading() as connection:
             found = [hub.log_reader.at(connection, *place) for place in drawn.places]
         lines = [
-            Drawn(one.year, line_of(one.index, one.asker), asked.get((one.year, one.index)))
+            Drawn(one.year, line_of(one.year, one.index, one.asker), asked.get((one.year, one.index)))
             for one in found
             if one is not None
         ]
         return SampleView(drawn, lines, sampling.repeats(hub, drawn), upcoming)
+
+    def _begin(self) -> BeginView:
+        waiting = waiting_for_review(self._hub).lines
+        asked = inquiries.views(self._hub)
+        sample = next((one for one in sampling.months(self._hub) if one.drawn), None)
+        closed = {(one.asked.year, one.asked.index) for one in asked if not one.open}
+        known = self._rules()
+        return BeginView(
+            reviews=len(waiting),
+            late=sum(line.overdue for line in waiting),
+            answered=sum(one.open and bool(one.asked.answer) for one in asked),
+            sample=sample,
+            settled=sum(tuple(place) in closed for place in sample.places) if sample else 0,
+            notices_due=sum(group.due for group in notices.waiting(self._hub)),
+            silent=silent_sources(self._hub),
+            versions=sum(one.state == "waiting" and one.cause != "reverted" for one in known.versions),
+            wishes=sum(one.state == "waiting" for one in openings.views(self._hub)),
+        )
+
+    def _rules(self) -> RulesView:
+        office = self._hub.office
+        with self._hub.reading() as connection:
+            standing = read_standing(connection)
+            acts = history(connection, office.keystore)
+        seconds = int(office.clock().timestamp())
+        known = policies.candidates(acts, standing, seconds)
+        found = [one for _, one in sorted(known.items(), reverse=True)]
+        names = sorted(office.settings.approvers)
+        return RulesView(found, standing.number_at(seconds), standing.stopped, names)
+
+    def _change(self, number: int) -> Change | None:
+        waiting = (one for one in self._rules().versions if one.number == number and one.state == "waiting")
+        candidate = next(waiting, None)
+        if candidate is None or candidate.cause == "reverted":
+            return None
+        active = self._rules().active
+        if (number, active) not in self._differences:
+            self._differences = {(number, active): self._publishing().differences(number)}
+        found = self._differences[number, active]
+        opened, closed = (
+            sorted({(one.role, one.kind, one.purpose, one.basis) for one in cells})
+            for cells in (found.opened, found.closed)
+        )
+        return Change(candidate, opened, closed, found.digest(), self._hub.settings.hub_id)
+
+    def _organisations(self) -> Sequence[OrganisationView]:
+        hub = self._hub
+        with hub.reading() as connection:
+            registers = Registers().after(history(connection, hub.office.keystore))
+        seconds = int(hub.clock().timestamp())
+        return [
+            OrganisationView(
+                one,
+                sorted(node.id for node in hub.directory.nodes if node.oin == one.oin),
+                registers.profile_of(one.oin),
+                registers.in_force("convenant", one.oin, seconds),
+                registers.in_force("mandate", one.oin, seconds),
+            )
+            for one in hub.directory.organisations
+        ]
 
     def _retention(self) -> RetentionView:
         office = self._hub.office
@@ -219,7 +433,24 @@ def place_of(text: str) -> tuple[int, int]:
     return int(year), int(index)
 
 
-def last_month(now: datetime) -> tuple[datetime, datetime]:
-    """Begin and end of the calendar month before, UTC: what an export is for as a rule."""
-    end = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return (end - timedelta(days=1)).replace(day=1), end
+def silent_sources(hub: Hub) -> list[Silent]:
+    """Sources whose flags are shown no more: they confirmed nothing for longer than the lease. Blocks."""
+    lease = timedelta(days=hub.vocabulary.limits.lease_days)
+    with hub.reading() as connection:
+        beats = {bytes(tag): int(at) for tag, at in connection.execute(select(heartbeat)).all()}
+    found = []
+    for node in hub.directory.nodes:
+        at = beats.get(hub.rows.pub_tag(node.number))
+        since = None if at is None else datetime.fromtimestamp(at, UTC)
+        if "publish" in node.classes and since is not None and since < hub.clock() - lease:
+            found.append(Silent(node.id, since))
+    return found
+
+
+def months_before(now: datetime, count: int = 12) -> list[str]:
+    """The calendar months that are over, the newest first: what an export is for."""
+    found, at = [], now.astimezone(UTC)
+    for _ in range(count):
+        at = at.replace(day=1) - timedelta(days=1)
+        found.append(f"{at:%Y-%m}")
+    return found

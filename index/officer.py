@@ -24,7 +24,7 @@ from index.accesslog.reading import EntryFilter
 from index.accesslog.verifying import LogStatus, verify_all
 from index.protocol.codec import EncodingError, unb64u
 from index.protocol.entry import SOMETHING, Asker, kinds_shown
-from index.reviews import Outcome, ReviewList, Verdict, YearFigure, figures, waiting_for_review
+from index.reviews import Outcome, ReviewList, YearFigure, figures, verdict, waiting_for_review
 
 if TYPE_CHECKING:
     from index.hub import Hub
@@ -38,7 +38,7 @@ _SCAN = 100_000
 
 @dataclass(frozen=True, slots=True)
 class OfficerQuery:
-    """What an officer filters by; empty means any. `day` is UTC by the hub's clock; `page` counts from 1."""
+    """What an officer filters by; empty means any. `day` is one in the Netherlands; `page` counts from 1."""
 
     organisation: str = ""
     role: str = ""
@@ -50,11 +50,12 @@ class OfficerQuery:
 
 @dataclass(frozen=True, slots=True)
 class OfficerLine:
-    """One entry. `shown` counts kinds, `something` is the look that told no kind.
+    """One entry of the log of `year`. `shown` counts kinds, `something` is the look that told no kind.
 
     `actor` is the pseudonymous employee of that organisation.
     """
 
+    year: int
     index: int
     at: datetime
     t: str
@@ -132,8 +133,7 @@ class Officers:
             key = unb64u(id_, 16)
         except EncodingError:
             return False
-        work = Verdict(self._hub, key, outcome, officer)
-        return (await self._hub.sequencer.submit(work)).status_code == 200
+        return (await verdict(self._hub, key, outcome, officer)).status_code == 200
 
     async def figures(self) -> Sequence[YearFigure]:
         """How often break-glass was declared, as the public reads it."""
@@ -171,7 +171,10 @@ class Officers:
             log.error("log_inconsistent", reason=str(error))
             return OfficerPage([], 0, PAGE_SIZE, False)
         start = (max(query.page, 1) - 1) * PAGE_SIZE
-        lines = [line_of(entry.index, entry.asker) for entry in found.entries[start : start + PAGE_SIZE]]
+        lines = [
+            line_of(entry.year, entry.index, entry.asker)
+            for entry in found.entries[start : start + PAGE_SIZE]
+        ]
         return OfficerPage(lines, len(found.entries), PAGE_SIZE, found.next is None)
 
     def _status(self) -> LogCheck:
@@ -184,10 +187,11 @@ class Officers:
         return [unb64u(key, 32) for key in entry.ed25519] if entry else []
 
 
-def line_of(index: int, asker: Asker) -> OfficerLine:
+def line_of(year: int, index: int, asker: Asker) -> OfficerLine:
     """An entry as an officer's page may show it."""
     shown = set(kinds_shown(unb64u(asker.shown)))
     return OfficerLine(
+        year=year,
         index=index,
         at=datetime.fromtimestamp(asker.ts / 1000, UTC),
         t=asker.t,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from typing import Any
 
@@ -32,6 +32,7 @@ from index.acts import (
     HistoryBroken,
     Office,
     Refused,
+    SignedElsewhere,
     Signer,
     Sitting,
     Standing,
@@ -77,6 +78,11 @@ class Candidate:
     approvers: tuple[str, ...]
     state: str
     at: int
+
+    @property
+    def day(self) -> datetime:
+        """When it was made."""
+        return datetime.fromtimestamp(self.at, UTC)
 
 
 def candidates(acts: Sequence[Held], standing: Standing, seconds: int) -> dict[int, Candidate]:
@@ -336,6 +342,11 @@ class Differences:
         return hashlib.sha256(jcs({"base": self.base, **cells})).hexdigest()
 
 
+def approval(number: int, hash_: str, differences: str, at: int = 0) -> Act:
+    """The act of one person's approval; `hash_` and `differences` as hex, of what was shown."""
+    return Act(t="policy-approve", at=at, about=number, hash=hash_, detail={"differences": differences})
+
+
 class NotProven(Refused):
     """A property does not hold. Says which, with the counterexample."""
 
@@ -414,7 +425,7 @@ class Publishing:
             content = stored(connection, number)[1]
         return replace(_differences(old, self.build(content, profiles, number)), number=number)
 
-    def approve(self, who: Signer, shown: Differences) -> Candidate:
+    def approve(self, who: Signer | SignedElsewhere, shown: Differences) -> Candidate:
         """One person's approval; the second one puts the version in force.
 
         Raises:
@@ -429,10 +440,7 @@ class Publishing:
                 self._may_confirm(sitting, who, known)
             else:
                 self._may_approve(sitting, who, known, shown)
-            act = Act(
-                t="policy-approve", at=sitting.seconds, about=number, hash=known.hash.hex(),
-                detail={"differences": shown.digest()},
-            )  # fmt: skip
+            act = approval(number, known.hash.hex(), shown.digest(), at=sitting.seconds)
             sitting.add(signed(self.office.settings, who, act))
             if confirming:
                 sitting.standing = sitting.standing._replace(fallback=0, until=0)
@@ -491,7 +499,9 @@ class Publishing:
             raise Refused(f"There is no version {number}. Nothing was done.")
         return known[number]
 
-    def _may_approve(self, sitting: Sitting, who: Signer, known: Candidate, shown: Differences) -> None:
+    def _may_approve(
+        self, sitting: Sitting, who: Signer | SignedElsewhere, known: Candidate, shown: Differences
+    ) -> None:
         if known.state != "waiting" or known.cause == "reverted":
             raise Refused(f"Version {known.number} does not wait for approval. Nothing was done.")
         if who.name == known.author:
@@ -502,7 +512,7 @@ class Publishing:
         if known.base != running or shown.base != running:
             raise Refused("Another version came into force since it was published; publish again.")
 
-    def _may_confirm(self, sitting: Sitting, who: Signer, known: Candidate) -> None:
+    def _may_confirm(self, sitting: Sitting, who: Signer | SignedElsewhere, known: Candidate) -> None:
         standing = sitting.standing
         if standing.policy != known.number or not standing.until or sitting.seconds >= standing.until:
             raise Refused(f"Version {known.number} does not wait for confirmation. Nothing was done.")

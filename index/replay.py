@@ -18,9 +18,9 @@ from sqlalchemy import Connection, select
 from index.accesslog.errors import LogInconsistent
 from index.accesslog.reading import Found, LogReader
 from index.acts import Act, Refused, Signer, history, signed
-from index.policies import Publishing
+from index.policies import Publishing, stored
 from index.protocol.directory import Directory
-from index.protocol.entry import EntryError, Opened, parse_asker
+from index.protocol.entry import EntryDraft, EntryError, Opened, parse_asker
 from index.recheck import decision_of
 from index.registers import Registers
 from index.store import tables as t
@@ -39,6 +39,23 @@ class Replayed:
     moved: tuple[Moved, ...]
 
 
+def what_if(
+    publishing: Publishing, directory: Directory, number: int, period: tuple[datetime, datetime]
+) -> Replayed:
+    """What a stored version would do to the questions of a period; told once the log says that it was asked.
+
+    Raises:
+        Refused: There is no such version, or a log that does not hold. Nothing is told.
+    """
+    with publishing.office.engine.connect() as connection, connection.begin():
+        content = stored(connection, number)[1]
+    found, _ = _compared(publishing, directory, content, period)
+    with publishing.office.sitting() as sitting:
+        more: dict[str, str | int] = {"cause": f"what-if-{number}"}
+        sitting.append(EntryDraft(t="admin", ts=0, req="", more=more))
+    return found
+
+
 def replay_at(
     publishing: Publishing,
     directory: Directory,
@@ -55,6 +72,19 @@ def replay_at(
         Refused: An empty period, a candidate that is none, or a log that does not hold. Nothing is told.
         VocabularyError, PublishError: As for `Publishing.publish`.
     """
+    found, hash_ = _compared(publishing, directory, content, period)
+    begin, end = period
+    with publishing.office.sitting() as sitting:
+        detail = {"base": found.base, "from": int(begin.timestamp()), "until": int(end.timestamp())}
+        act = Act(t="policy-replay", at=sitting.seconds, hash=hash_, detail=detail)
+        sitting.add(signed(publishing.office.settings, who, act))
+    return found
+
+
+def _compared(
+    publishing: Publishing, directory: Directory, content: Texts, period: tuple[datetime, datetime]
+) -> tuple[Replayed, str]:
+    """The counts, and the hash of the candidate."""
     office = publishing.office
     begin, end = period
     if begin >= end:
@@ -73,11 +103,7 @@ def replay_at(
             moved = replay(counting.decisions(reader.between(connection, begin, end)), old, new)
     except LogInconsistent as error:
         raise Refused(f"The log does not hold: {error}. Nothing is told.") from None
-    with office.sitting() as sitting:
-        detail = {"base": base, "from": int(begin.timestamp()), "until": int(end.timestamp())}
-        act = Act(t="policy-replay", at=sitting.seconds, hash=new.hash.hex(), detail=detail)
-        sitting.add(signed(office.settings, who, act))
-    return Replayed(base, rounded(counting.decided), rounded(counting.left_out), moved)
+    return Replayed(base, rounded(counting.decided), rounded(counting.left_out), moved), new.hash.hex()
 
 
 def _vocabularies(connection: Connection) -> dict[int, Vocabulary]:

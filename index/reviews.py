@@ -13,6 +13,7 @@ Source: docs/design/policy-and-consent.md, "Break-glass".
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,12 +23,14 @@ import msgspec
 from sqlalchemy import func, select
 from starlette.responses import Response
 
-from index.accesslog.log import SealedBatch
+from index import inquiries
+from index.accesslog.log import Recorded, SealedBatch
+from index.accesslog.reading import Found
 from index.errors import NotAllowed, Rejected
 from index.gate import Caller, Public, Rule, Who
 from index.protocol.codec import b64u
-from index.protocol.entry import EntryDraft
-from index.protocol.messages import ColleagueAnswer, ColleagueRequest, Declaration
+from index.protocol.entry import Asker, EntryDraft
+from index.protocol.messages import ColleagueAnswer, ColleagueRequest, Declaration, OfficerActAnswer
 from index.publish import json_answer
 from index.store.tables import review as review_table
 from index.transaction import Finish, Needs, ReviewRow, Tx
@@ -220,8 +223,8 @@ class ReviewList:
     more: bool
 
 
-def waiting_for_review(hub: Hub) -> ReviewList:
-    """Every declaration that the officer is not done with. Blocks."""
+def waiting_for_review(hub: Hub, organisation: str = "") -> ReviewList:
+    """Every declaration that the officer is not done with, or of one organisation (OIN). Blocks."""
     table = review_table
     with hub.reading() as connection:
         found = connection.execute(select(table).where(table.c.open == 1)).all()
@@ -229,6 +232,8 @@ def waiting_for_review(hub: Hub) -> ReviewList:
     lines = []
     for row in map(ReviewRow._make, found):
         review = _opened(hub, row)
+        if organisation not in ("", review.org):
+            continue
         lines.append(ReviewLine(b64u(row.key), review, review.state_at(now), now >= review.due))
     # Unconfirmed and reported ones come first: the officer has to know of them at once.
     lines.sort(key=lambda line: (line.state in ("waiting", "confirmed"), line.review.due, line.id))
@@ -237,38 +242,88 @@ def waiting_for_review(hub: Hub) -> ReviewList:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An officer's outcome. Asking leaves a review open; the others end it, and stay."""
+    """An officer's outcome. Asking leaves a review open; the others end it, and stay.
+
+    `caller`: the node of the organisation's own officer, whose review it must be; None at the hub.
+    """
 
     hub: Hub
     key: bytes
     outcome: Outcome
     officer: str
-    caller: None = None
+    caller: Caller | None = None
+    declared: Found | None = None
+    """The entry of the declaration, where its employee is to be asked and was not yet."""
     persons: int = 1
 
     def needs(self) -> Needs:
-        return Needs(reviews=frozenset({self.key}))
+        asked = {inquiries.key_of(self.declared)} if self.declared else set()
+        return Needs(reviews=frozenset({self.key}), inquiries=frozenset(asked))
 
     def apply(self, tx: Tx) -> Finish:
         row = tx.review(self.key)
         if row is None or not row.open:
             raise Rejected("no-open-review")
+        held = _opened(self.hub, row)
+        if self.caller is not None and held.org != self.caller.statement.org:
+            raise Rejected("no-open-review")
         review = msgspec.structs.replace(
-            _opened(self.hub, row), outcome=self.outcome, officer=self.officer, reviewed=tx.seconds
+            held, outcome=self.outcome, officer=self.officer, reviewed=tx.seconds
         )
         tx.put_review(_row(self.hub, row, review))
+        if self.declared and tx.inquiry(key := inquiries.key_of(self.declared)) is None:
+            asked = inquiries.question(self.hub, self.declared, "spoed", self.officer, tx.now)
+            tx.put_inquiry(inquiries.row_of(self.hub, key, asked, open_=True))
         cause = f"review-{self.outcome.replace('_', '-')}"
-        tx.record(
-            EntryDraft(
-                t="admin",
-                ts=int(tx.now.timestamp() * 1000),
-                req="",
-                pv=self.hub.policy.number,
-                break_glass=True,
-                more={"cause": cause, "digest": b64u(self.key)},
-            )
-        )
+        more: dict[str, str | int] = {"cause": cause, "digest": b64u(self.key)}
+        if self.caller is not None:
+            draft = self.caller.draft(tx.now, pv=self.hub.policy.number, break_glass=True, more=more)
+            return acted([tx.record(draft)])
+        ts, pv = int(tx.now.timestamp() * 1000), self.hub.policy.number
+        tx.record(EntryDraft(t="admin", ts=ts, req="", pv=pv, break_glass=True, more=more))
         return lambda _: b"{}"
+
+
+async def verdict(
+    hub: Hub, key: bytes, outcome: Outcome, officer: str, caller: Caller | None = None
+) -> Response:
+    """Record an outcome; asking also asks the employee who declared, with the term of a question.
+
+    Raises:
+        LogUnavailable: Nothing could be recorded, so nothing was changed.
+    """
+    declared = await asyncio.to_thread(_to_ask, hub, key) if outcome == "asked" else None
+    return await hub.sequencer.submit(Verdict(hub, key, outcome, officer, caller, declared))
+
+
+def _to_ask(hub: Hub, key: bytes) -> Found | None:
+    """The entry that declared this review; None where it is no longer kept, or was asked about. Blocks."""
+    with hub.reading() as connection:
+        row = connection.execute(select(review_table).where(review_table.c.key == key)).first()
+        if row is None:
+            return None
+        review = _opened(hub, ReviewRow._make(row))
+        begin = datetime.fromtimestamp(review.declared, UTC)
+        near = hub.log_reader.between(connection, begin, begin + timedelta(seconds=1))
+        found = next((one for one in near if _declares(one.asker, review)), None)
+    if found is None or inquiries.asked_before(hub, found.year, found.index):
+        return None
+    return found if hub.directory.node(found.asker.node) else None
+
+
+def _declares(asker: Asker, review: Review) -> bool:
+    same = (asker.node, asker.actor) == (review.node, review.actor)
+    return same and asker.t == "relation" and bool(asker.bg) and not asker.refused
+
+
+def acted(recorded: Sequence[Recorded]) -> Finish:
+    """The answer to what an organisation's own officer did."""
+
+    def answer(batch: SealedBatch) -> Response:
+        body = OfficerActAnswer(batch.receipts(recorded))
+        return json_answer(msgspec.json.encode(body), batch.index_header(recorded))
+
+    return answer
 
 
 # --- the public figures ----------------------------------------------------------------

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
+from index.accesslog.reading import Found
 from index.protocol.codec import b64u, u16, u64, unb64u
 from index.protocol.entry import EntryDraft
 from index.store.tables import sample as sample_table
@@ -103,10 +104,25 @@ def repeats(hub: Hub, sample: Sample) -> bool:
     return draw(unb64u(sample.seed, 32), places) == [tuple(p) for p in sample.places]
 
 
-def _population(hub: Hub, month: str) -> list[tuple[int, int]]:
-    begin = _begins(month)
+def of_organisation(hub: Hub, sample: Sample, oin: str) -> tuple[list[Found], int]:
+    """The draw of the same seed over the looks of one organisation, and how many those are. Blocks."""
     with hub.reading() as connection:
-        found = hub.log_reader.between(connection, begin, _next(begin))
+        found = hub.log_reader.between(connection, *period_of(sample.month))
+        own = {
+            (one.year, one.index): one for one in found if one.asker.t == "lookup" and one.asker.org == oin
+        }
+    return [own[place] for place in draw(unb64u(sample.seed, 32), own)], len(own)
+
+
+def period_of(month: str) -> tuple[datetime, datetime]:
+    """A calendar month, UTC: from, and up to but without."""
+    begin = _begins(month)
+    return begin, _next(begin)
+
+
+def _population(hub: Hub, month: str) -> list[tuple[int, int]]:
+    with hub.reading() as connection:
+        found = hub.log_reader.between(connection, *period_of(month))
         return [(one.year, one.index) for one in found if one.asker.t == "lookup"]
 
 

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import insert
 from sqlalchemy.exc import DBAPIError
 
-from index import erasing, notices, sampling
+from index import erasing, notices, sampling, steering
 from index.accesslog import heads, tables
 from index.accesslog.errors import LogError
 from index.acts import HistoryBroken
@@ -51,7 +51,7 @@ class Upkeep:
 
     def _run(self) -> None:
         while not self._over.wait(self._hub.settings.upkeep_seconds):
-            for part in (self.directory, self.heads, self.sample, self.erase):
+            for part in (self.directory, self.heads, self.sample, self.figures, self.erase):
                 try:
                     part()
                 except (LogError, HistoryBroken, DBAPIError, KeystoreError, OSError) as error:
@@ -115,6 +115,10 @@ class Upkeep:
     def sample(self) -> None:
         """Fix next month's seed before that month begins, and draw last month's sample."""
         sampling.due(self._hub)
+
+    def figures(self) -> None:
+        """Count last month's steering figures, once."""
+        steering.due(self._hub)
 
     def erase(self) -> erasing.Erased:
         """Erase what is past its term, and forget the postponed notices of what is erased."""

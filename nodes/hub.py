@@ -55,14 +55,20 @@ from index.protocol.messages import (
     LookupRequest,
     ObjectionAnswer,
     ObjectionRequest,
+    OfficerActAnswer,
     OpenAnswer,
     OpenRequest,
     OwnChoicesAnswer,
     OwnCodeAnswer,
     OwnCodeRequest,
+    OwnEntriesAnswer,
+    OwnExportAnswer,
     OwnFlagsAnswer,
     OwnLogAnswer,
+    OwnPatternsAnswer,
     OwnReceiptsAnswer,
+    OwnReplayAnswer,
+    OwnWorkAnswer,
     PersonAnswer,
     ReconciliationAnswer,
     ReconciliationRequest,
@@ -91,6 +97,15 @@ from .errors import HubUnreachable, ReceiptInvalid, Refused
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,59}")
 _MAX_ANSWER = 64 * 1024 * 1024
 Answer = TypeVar("Answer", bound=msgspec.Struct)
+Told = TypeVar(
+    "Told",
+    OwnEntriesAnswer,
+    OwnPatternsAnswer,
+    OwnWorkAnswer,
+    OfficerActAnswer,
+    OwnReplayAnswer,
+    OwnExportAnswer,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +119,7 @@ class Asking:
     case: str = ""
 
 
+OFFICER = "privacy_officer"
 SOURCE = Asking(role="bron")
 CITIZEN = Asking(role="burger")
 
@@ -426,6 +442,15 @@ class Hub:
         """The citizen's lines; `nodes.looks` verifies them one by one."""
         answer, sent = await self._ask("/v1/citizen/log", CitizenRequest(ticket), OwnLogAnswer, asking)
         self._check_all(answer.log, sent, [lids])
+        return answer
+
+    # --- the organisation's own officer ------------------------------------------------
+
+    async def oversee(self, path: str, request: msgspec.Struct, kind: type[Told], officer: str) -> Told:
+        """One call under `/v1/oversight`, for the officer with this id; it stands in the log as such."""
+        asking = Asking(actor=officer, role=OFFICER)
+        answer, sent = await self._ask(f"/v1/oversight/{path}", request, kind, asking)
+        self._check_all(answer.log, sent, None)
         return answer
 
     # --- one request -------------------------------------------------------------------

@@ -30,6 +30,7 @@ from .errors import (
     UnknownCrisis,
     UnknownVisit,
 )
+from .oversight import OwnOfficer, officer_id
 from .portal.counter import Counter
 from .portal.family import Family
 from .portal.family import welcome as of_citizen
@@ -76,6 +77,8 @@ class Guest:
     citizen: CitizenSession | None = None
     """About whom choices are made now: oneself, or one of the family."""
     family: Family | None = None
+    officer: OwnOfficer | None = None
+    """The organisation's own privacy officer, who looks at nobody."""
     counter: Counter | None = None
     """At a counter, which opens nothing: whoever has one is never here as a citizen too."""
     name: str = field(default="", repr=False)
@@ -141,6 +144,7 @@ def node_pages(node: NodeRuntime) -> tuple[NodePages, APIRouter]:
     """
     from .desk.choice_pages import router as choice_router
     from .desk.pages import router as desk_router
+    from .officer_pages.pages import router as officer_router
     from .portal.code_pages import router as code_router
     from .portal.counter_pages import router as counter_router
     from .portal.declare_pages import router as declare_router
@@ -189,6 +193,8 @@ def node_pages(node: NodeRuntime) -> tuple[NodePages, APIRouter]:
         routes.include_router(choice_router(pages, node))
     if "source" in node.settings.parts:
         routes.include_router(source_router(pages, node))
+    if not portal:
+        routes.include_router(officer_router(pages, node))
     return pages, routes
 
 
@@ -234,14 +240,21 @@ def _works_at_counter(settings: NodeSettings, identity: Identity) -> bool:
 
 
 async def _colleague(node: NodeRuntime, identity: Identity) -> Guest:
-    """An employee with the first of their roles that may look, or a manager of the source, or both.
+    """An employee with the first of their roles that may look, a manager of the source, both, or the officer.
+
+    Whoever looks or manages is not the officer too: nobody reviews their own work.
 
     Raises:
-        NotForYou: Neither.
+        NotForYou: None of these.
     """
     settings = node.settings
     manages = "source" in settings.parts and settings.source_role in identity.roles
     role = _looking_role(node, identity.roles) if "desk" in settings.parts else ""
+    if settings.officer_role in identity.roles and not role and not manages:
+        return Guest(
+            officer=OwnOfficer(officer_id(node.keys.secret, identity.subject), identity.name),
+            name=identity.name,
+        )
     if not role and not manages:
         raise NotForYou
     id_ = employee_id(node.keys.secret, identity.subject)

@@ -38,6 +38,7 @@ from .hub import Hub
 from .inquiries import Inquiries
 from .intake import Intake
 from .outbox import Outbox
+from .oversight import Oversight
 from .policy import HubPolicy
 from .proofs import ConfirmedLog, pinned_policy
 from .pseudonymise import Pseudonymiser
@@ -66,6 +67,7 @@ class NodeRuntime:
     inquiries: Inquiries
     signals: Signals
     contacts: Contacts
+    oversight: Oversight
     assisted: Assisted
     citizens: Citizens
     declarations: Declarations
@@ -280,6 +282,7 @@ def open_node(
             seconds=settings.contacts_seconds,
             now=now,
         ),
+        oversight=Oversight(hub, now=now),
         assisted=Assisted(visits, hub, trust, vocabulary, settings, now=now),
         citizens=citizens,
         declarations=Declarations(citizens, outbox, sender, trust, vocabulary, secret=keys.secret, now=now),

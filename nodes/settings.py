@@ -316,6 +316,8 @@ class NodeSettings(ProcessSettings):
     grant_url: str = ""
     """Portal: where the broker exchanges the login for a grant to the key holders (RFC 8693)."""
     grant_client_secret_file: Path | None = None
+    officer_role: str = "privacy_officer"
+    """Role in the login of the organisation's own privacy officer."""
     source_role: str = "bronbeheerder"
     """Role in the login that may see the source's pages."""
 

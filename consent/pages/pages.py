@@ -269,6 +269,7 @@ class Pages(Generic[Person]):
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.templates.filters["at"] = datetime.fromisoformat
 
     def router(self) -> APIRouter:
         """First page, login, log out, the neutral page, language and style sheet."""

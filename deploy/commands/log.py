@@ -228,7 +228,7 @@ def breach(
 @app.command("export")
 def export(
     *,
-    form: Annotated[str, typer.Option("--as", help="ldv, nen7513, counts or steering.")],
+    form: Annotated[str, typer.Option("--as", help="ldv, nen7513 or counts.")],
     begin: Annotated[datetime, typer.Option("--from", formats=_FORMS, help="Begin, in UTC.")],
     end: Annotated[datetime, typer.Option("--to", formats=_FORMS, help="End, in UTC; not included.")],
     out: Annotated[Path, typer.Option("--out", help="File to write; it must not be there.")],

@@ -1,4 +1,4 @@
-"""`vlagwijzer policy publish|approve|rollback|close|versions|key`: versions of the rules at a hub.
+"""`vlagwijzer policy publish|approve|sign|rollback|close|versions|key`: versions of the rules at a hub.
 
 Each act is done by a person who proves it with an own key file; the hub's
 settings register its public half under the person's name (`[approvers]`).
@@ -9,6 +9,7 @@ Source: docs/design/policy-and-consent.md, "Publishing a version".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -45,6 +46,7 @@ def add_to(app: typer.Typer) -> None:
         ("key", key),
         ("publish", publish),
         ("approve", approve),
+        ("sign", sign),
         ("rollback", rollback),
         ("close", close),
         ("versions", versions),
@@ -158,6 +160,33 @@ def approve(
             known = publishing.approve(who, shown)
         text = f"Version {number} is in force." if known.state == "active" else "One more person is needed."
         emit({**_told(known), "differences": _cells(shown)}, as_json, text)
+
+
+def sign(
+    *,
+    number: Number,
+    hub: Annotated[str, typer.Option("--hub", help="Id of the hub, as its officer's page shows it.")],
+    hash_: Annotated[str, typer.Option("--hash", help="Hash of the version, as the page shows it.")],
+    differences: Annotated[str, typer.Option("--differences", help="Digest of what the page showed.")],
+    key_file: KeyFile,
+    as_json: AsJson = False,
+) -> None:
+    """Sign the approval of a version that the officer's page shows. Offline: the key stays here."""
+    with plainly():
+        from nacl.signing import SigningKey
+
+        from index.acts import spoken
+        from index.policies import approval
+        from index.protocol.codec import b64u
+        from index.protocol.keyfile import read_key_file
+
+        if not all(re.fullmatch(r"[0-9a-f]{64}", one) for one in (hash_, differences)):
+            raise fail(
+                "--hash and --differences are 64 hexadecimal digits each, copied from the page.", FAILED
+            )
+        key_of_person = SigningKey(read_key_file(key_file))
+        signature = b64u(key_of_person.sign(spoken(hub, approval(number, hash_, differences))).signature)
+        emit({"signature": signature}, as_json, signature)
 
 
 def close(

@@ -23,11 +23,13 @@ def applications(papers: Papers) -> list[flask.Flask]:
 
 
 def _employees(issuer: str) -> list[Account]:
-    return [
-        Account(person.user, {"name": person.name, "roles": [person.role], "team": person.team})
-        for person in plan.EMPLOYEES
-        if person.issuer == issuer
-    ]
+    return [Account(person.user, _claims(person)) for person in plan.EMPLOYEES if person.issuer == issuer]
+
+
+def _claims(person: plan.Person) -> dict[str, object]:
+    claims: dict[str, object] = {"name": person.name, "roles": [person.role], "team": person.team}
+    # Opening with two asks of which organisation each officer is.
+    return {**claims, "oin": person.oin} if person.oin else claims
 
 
 def _citizens(papers: Papers) -> list[Account]:

@@ -123,7 +123,8 @@ Vlagwijzer draait. Oefenomgeving: geen echte mensen, en alles draait bij één p
   inwoner                 {at["portal"]:<32} fatima (of henk, rosa, emre, ...)
   balie                   {at["portal"]:<32} loes
   bron (schuldhulp)       {at["source"]:<32} bea
-  privacy-medewerker      {at["officer"]:<32} olga
+  privacy-medewerker      {at["officer"]:<32} olga, of otto (van een andere organisatie)
+  idem, van het wijkteam  {at["desk"]:<32} ria
 
 Probeer dit:
   1. Log in als jan, kies Huisbezoek, zaaknummer Z-1, nummer {fatima.bsn} (Fatima).
@@ -135,6 +136,11 @@ Probeer dit:
      Log in als ineke-voor-bram (bewindvoerder, alleen geld) of tom-voor-greet (gemachtigde).
   5. Kies als jan Direct gevaar en vul het nummer van Rosa in. Bevestig dat als aisha bij Te bevestigen
      (of als carla, van de crisisdienst). Olga ziet het bij Spoed nakijken, Rosa bij Wie heeft gekeken.
+     Vraag als olga bij De lijst uitleg over een keer kijken: de medewerker ziet dat bij Vragen aan u.
+     Openen met twee: olga vraagt het voor een regel, otto keurt het goed, Fatima ziet het in haar lijst.
+     Ria ziet alleen wat haar eigen organisatie deed.
+     Nieuwe regels: vlagwijzer policy publish MAP --settings {papers.folder}/hub/hub.toml --author olga
+     --key {papers.folder}/people/olga.key. Otto en ria keuren ze goed, bij Regels, met hun eigen sleutel.
   6. Log in als loes (balie): zij controleert wie iemand is en helpt inzien of stoppen, nooit met een ja.
   7. Stop twee sleutelhouders en kijk opnieuw: er is niets bekeken.
        kill $(cat {papers.folder}/keyholders/{{ombudsman,waterschap}}/keyholder.pid)

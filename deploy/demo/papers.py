@@ -353,6 +353,14 @@ def _holder_settings(holder: plan.Holder, base: int, pinned: Mapping[str, str]) 
     }
 
 
+def _approvers(folder: Path) -> dict[str, str]:
+    """Who may publish and approve rules, each with a key file that elsewhere only that person has."""
+    for name in plan.APPROVERS:
+        if not (folder / f"{name}.key").exists():
+            write_key_file(folder / f"{name}.key", secrets.token_bytes(32))
+    return {name: b64u(_public(folder / f"{name}.key")) for name in plan.APPROVERS}
+
+
 def _hub_settings(home: Path, base: int, pinned: Mapping[str, str]) -> dict[str, Any]:
     return {
         "hub_id": plan.HUB_ID,
@@ -365,6 +373,7 @@ def _hub_settings(home: Path, base: int, pinned: Mapping[str, str]) -> dict[str,
         "log_policy": "log-policy.txt",
         "trust_separation": "none",
         "environment": "test",
+        "approvers": _approvers(home.parent / "people"),
         "holders": dict(pinned),
         "pages": {
             "process_id": "hub",

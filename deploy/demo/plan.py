@@ -18,6 +18,9 @@ DESK_NODE = "wijkteam"
 SOURCE_NODE = "schuldhulp"
 DEFAULT_PORT_BASE = 8600
 COUNTER_ROLE = "balie"
+OFFICER_ROLE = "privacy_officer"
+APPROVERS = ("olga", "otto", "ria")
+"""Who may publish and approve rules, of whom the author is one."""
 COUNTER_NAME = "Balie, Stadhuis Waterrijk"
 
 
@@ -83,6 +86,8 @@ class Person:
     node: str
     page: str
     issuer: str
+    oin: str = ""
+    """An officer at the hub: the organisation that the identity provider states."""
 
 
 HUB_OFFSET = 0
@@ -184,7 +189,10 @@ EMPLOYEES = (
     Person("Joke", "joke", "bronbeheerder", "jeugd", "jeugdhulp", "source", "jeugdhulp"),
     Person("Lies", "lies", "bronbeheerder", "leerplicht", "leerplicht", "source", "gemeente"),
     Person("Loes", "loes", COUNTER_ROLE, "", PORTAL_NODE, "portal", "inloggen"),
-    Person("Olga", "olga", "privacy_officer", "", "", "officer", "toezicht"),
+    Person("Olga", "olga", OFFICER_ROLE, "", "", "officer", "toezicht", GEMEENTE),
+    Person("Otto", "otto", OFFICER_ROLE, "", "", "officer", "toezicht", SCHULDHULP),
+    Person("Ria", "ria", OFFICER_ROLE, "", DESK_NODE, "officer", "gemeente"),
+    Person("Stef", "stef", OFFICER_ROLE, "", "schuldhulp", "officer", "schuldhulp"),
 )
 
 

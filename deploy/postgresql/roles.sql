@@ -30,7 +30,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO vlagwijze
 
 -- The hub. What only grows: the log, and the ledger of choices.
 GRANT SELECT ON alembic_version TO vlagwijzer_app;
-GRANT SELECT, INSERT ON entry, handle, tile, heads, erasure, directive, policy_version, act, scope_key
+GRANT SELECT, INSERT ON entry, handle, tile, heads, erasure, directive, policy_version, act, scope_key, figure
     TO vlagwijzer_app;
 GRANT SELECT, INSERT, UPDATE ON tree TO vlagwijzer_app;
 GRANT SELECT, INSERT, DELETE ON spent TO vlagwijzer_app;

@@ -12,7 +12,7 @@ Source: docs/design/access-log.md, "Checkpoints, witnesses, quorum" (read API) a
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as _decrypt
 from nacl.exceptions import CryptoError
@@ -25,6 +25,7 @@ from index.protocol.merkle import inclusion_proof
 from index.protocol.messages import LogLine
 from index.protocol.note import Checkpoint, origin_of, sign_checkpoint
 from index.protocol.tlogpolicy import LogPolicy
+from policy.clock import AMSTERDAM
 
 from . import tables
 from .cosignatures import ConfirmedHead, newest_confirmed, with_cosignatures
@@ -69,8 +70,8 @@ class EntryFilter:
 
     Attributes:
         organisation: OIN.
-        day: Calendar day in UTC by the hub's clock.
-        before: Only entries with a lower index; `Page.next` of the page before.
+        day: Calendar day in the Netherlands, by the hub's clock; it may lie in two logs.
+        before: Only entries before this year and index; `Page.next` of the page before.
         limit: Entries on a page.
         scan: Entries opened at most for one page; a page may then be short and yet have a next one.
     """
@@ -80,7 +81,7 @@ class EntryFilter:
     purpose: str = ""
     t: str = ""
     day: date | None = None
-    before: int | None = None
+    before: tuple[int, int] | None = None
     limit: int = 50
     scan: int = 20_000
 
@@ -100,7 +101,7 @@ class Page:
     """Newest first. `next` goes into `EntryFilter.before`; None at the end."""
 
     entries: list[OfficerEntry]
-    next: int | None
+    next: tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,31 +287,35 @@ class LogReader:
     # --- the officer -----------------------------------------------------------------
 
     def entries(self, conn: Connection, wanted: EntryFilter, year: int | None = None) -> Page:
-        """Entries that match, newest first. Handles and numbers of persons are not given."""
-        if year is None and wanted.day is not None:
-            year = wanted.day.year
-        head = self.head(conn, year)
-        if head is None:
-            return Page([], None)
-        start = min(wanted.before if wanted.before is not None else head.size, head.size)
-        until = None
-        if wanted.day is not None:
-            midnight = datetime.combine(wanted.day, time(), UTC)
-            until = _ms(midnight - _CLOCK_SLACK)
-            start = min(start, self._first_after(conn, head, midnight + timedelta(days=1) + _CLOCK_SLACK))
+        """Entries that match, newest first, over all years. Handles and numbers of persons are not given."""
+        day = _bounds(wanted.day) if wanted.day is not None else None
+        years = self.years(conn) if year is None else [year]
         found: list[OfficerEntry] = []
-        lowest = max(0, start - wanted.scan)
-        for index, entry in self._descending(conn, head.year, lowest, start):
-            asker = fmt.parse_asker(entry.asker)
-            if until is not None and asker.ts < until:
-                return Page(found, None)
-            if _matches(asker, wanted):
-                chain = fmt.parse_chain(entry.chain)
-                dec = unb64u(chain.dec) if isinstance(chain.dec, str) else b""
-                found.append(OfficerEntry(head.year, index, asker, dec))
-                if len(found) == wanted.limit:
-                    return Page(found, index if index else None)
-        return Page(found, lowest if lowest else None)
+        left = wanted.scan
+        for one in years:
+            head = self.head(conn, one)
+            if head is None or (wanted.before and one > wanted.before[0]):
+                continue
+            start = head.size
+            if wanted.before and one == wanted.before[0]:
+                start = min(start, wanted.before[1])
+            if day:
+                start = min(start, self._first_after(conn, head, day[1] + _CLOCK_SLACK))
+            lowest = max(0, start - left)
+            left -= start - lowest
+            for index, entry in self._descending(conn, one, lowest, start):
+                asker = fmt.parse_asker(entry.asker)
+                if day and asker.ts < _ms(day[0] - _CLOCK_SLACK):
+                    return Page(found, None)
+                if _matches(asker, wanted, day):
+                    chain = fmt.parse_chain(entry.chain)
+                    dec = unb64u(chain.dec) if isinstance(chain.dec, str) else b""
+                    found.append(OfficerEntry(one, index, asker, dec))
+                    if len(found) == wanted.limit:
+                        return Page(found, (one, index) if index or one != years[-1] else None)
+            if lowest:
+                return Page(found, (one, lowest))
+        return Page(found, None)
 
     def between(self, conn: Connection, begin: datetime, end: datetime) -> Iterator[Found]:
         """Every entry that is kept with `begin <= time < end` by the hub's clock, by rising place."""
@@ -500,8 +505,14 @@ def _line(scope: str, head: SignedHead, index: int, entry: Opened, tree: Tree) -
     )
 
 
-def _matches(asker: Asker, wanted: EntryFilter) -> bool:
-    if wanted.day is not None and datetime.fromtimestamp(asker.ts / 1000, UTC).date() != wanted.day:
+def _bounds(day: date) -> tuple[datetime, datetime]:
+    """From, and up to but without."""
+    after = day + timedelta(days=1)
+    return datetime.combine(day, time(), AMSTERDAM), datetime.combine(after, time(), AMSTERDAM)
+
+
+def _matches(asker: Asker, wanted: EntryFilter, day: tuple[datetime, datetime] | None) -> bool:
+    if day and not _ms(day[0]) <= asker.ts < _ms(day[1]):
         return False
     pairs = (
         (wanted.organisation, asker.org),

@@ -552,6 +552,204 @@ class ContactsAnswer(Message, frozen=True):
     log: list[LogReceipt]
 
 
+# --- POST /v1/oversight/...: the organisation's own officer, over the own entries --------
+
+OFFICER_ROLES = frozenset({"privacy_officer", "fg"})
+"""Roles of a privacy officer, in a login and in the statement of a call under `/v1/oversight`."""
+
+Day = Annotated[str, Meta(pattern=r"^20\d\d-\d\d-\d\d$")]
+FilterCode = Annotated[str, Meta(pattern=r"^$|^[a-z][a-z0-9_-]{0,39}$")]
+Year = Annotated[int, Meta(ge=2020, le=2199)]
+LineIndex = Annotated[int, Meta(ge=0, lt=2**50)]
+OfficerAct = Literal["ask", "close", "review"]
+OfficerOutcome = Literal["", "asked", "fits", "does_not_fit"]
+OwnForm = Literal["ldv", "nen7513", "counts"]
+
+
+class OwnEntriesRequest(Message, frozen=True):
+    """Which of the organisation's own entries; empty means any. `page` counts from 1, `day` is UTC."""
+
+    role: FilterCode = ""
+    purpose: FilterCode = ""
+    day: Day | None = None
+    page: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+
+
+class OwnEntry(Message, frozen=True):
+    """One entry about the asker. `shown` counts kinds; `something`: a look that told no kind."""
+
+    year: int
+    index: int
+    at: Instant
+    t: str
+    node: str
+    role: str
+    team: str
+    purpose: str
+    actor: str
+    refused: str
+    shown: int
+    something: bool
+    urgent: bool
+
+
+class OwnEntriesAnswer(Message, frozen=True):
+    """One page, newest first; `complete` is false where older ones were not read."""
+
+    entries: list[OwnEntry]
+    total: int
+    page_size: int
+    complete: bool
+    log: list[LogReceipt]
+
+
+class OwnPatternsRequest(Message, frozen=True):
+    """What stands out about the organisation's own teams in the last thirty days."""
+
+
+class OwnExample(Message, frozen=True):
+    """An unusual look of a pattern, to ask about."""
+
+    year: int
+    index: int
+    at: Instant
+    actor: str
+
+
+class OwnPattern(Message, frozen=True):
+    """`unusual` of `looks` of a team; `compared` others per hundred, of `others` teams."""
+
+    sign: str
+    team: str
+    role: str
+    unusual: int
+    looks: int
+    compared: float | None
+    others: int
+    examples: list[OwnExample]
+
+
+class OwnPatternsAnswer(Message, frozen=True):
+    patterns: list[OwnPattern]
+    log: list[LogReceipt]
+
+
+class OwnWorkRequest(Message, frozen=True):
+    """The sample of the organisation's own looks, its questions, and its break-glass to review."""
+
+
+class OwnInquiry(Message, frozen=True):
+    """A question about one of the organisation's own looks, with its answer and outcome if there are any."""
+
+    id: B64
+    year: int
+    index: int
+    node: str
+    actor: str
+    role: str
+    team: str
+    purpose: str
+    why: Literal["steekproef", "spoed", "patroon"]
+    at: Instant
+    due: Instant
+    answer: str
+    outcome: str
+    open: bool
+
+
+class OwnReview(Message, frozen=True):
+    """A declared break-glass of the organisation that an officer is not done with."""
+
+    id: B64
+    node: str
+    actor: str
+    role: str
+    team: str
+    reason: str
+    at_risk: str
+    incapable: bool
+    persons: int
+    declared: Instant
+    confirm_by: Instant
+    last_day: Instant
+    state: str
+    outcome: str
+    overdue: bool
+
+
+class OwnSample(Message, frozen=True):
+    """The newest month that was drawn: the looks of this organisation by the same seed, 25 at most."""
+
+    month: Month
+    late: bool
+    population: int
+    drawn: list[OwnEntry]
+
+
+class OwnWorkAnswer(Message, frozen=True):
+    sample: OwnSample | None
+    inquiries: list[OwnInquiry]
+    reviews: list[OwnReview]
+    log: list[LogReceipt]
+
+
+class OfficerActRequest(Message, frozen=True):
+    """An officer asks about an entry (`year`, `index`, `why`), or closes a question or a review (`id`)."""
+
+    act: OfficerAct
+    id: Annotated[str, Meta(pattern=r"^$|^[A-Za-z0-9_-]{22}$")] = ""
+    year: Annotated[int, Meta(ge=0, le=2199)] = 0
+    index: LineIndex = 0
+    why: Literal["", "steekproef", "spoed", "patroon"] = ""
+    outcome: OfficerOutcome = ""
+
+
+class OfficerActAnswer(Message, frozen=True):
+    log: list[LogReceipt]
+
+
+class OwnReplayRequest(Message, frozen=True):
+    year: Year
+    index: LineIndex
+
+
+class OwnKindThen(Message, frozen=True):
+    """What one kind came to then, and whether it would now come to the same."""
+
+    kind: str
+    row: int
+    basis: str
+    rule: int
+    shown: bool
+    same: bool
+
+
+class OwnReplayAnswer(Message, frozen=True):
+    """One look again. `unknown` where it cannot be told which kinds were decided about."""
+
+    at: Instant
+    version: int
+    role: str
+    purpose: str
+    outcome: Literal["same", "different", "unknown"]
+    kinds: list[OwnKindThen]
+    log: list[LogReceipt]
+
+
+class OwnExportRequest(Message, frozen=True):
+    """One calendar month (UTC) of the organisation's own entries, in one form."""
+
+    form: OwnForm
+    month: Month
+
+
+class OwnExportAnswer(Message, frozen=True):
+    """`text` is the file; its digest and number of rows are in the entry of this call."""
+
+    text: str
+    log: list[LogReceipt]
+
+
 # --- POST /v1/codes, /v1/codes/state, /v1/citizen/code -------------------------------
 
 

@@ -100,6 +100,12 @@ T_OF_PATH: Mapping[str, Activity] = {
     "/v1/contacts/open": "notice",
     "/v1/inquiries": "admin",
     "/v1/inquiries/answers": "admin",
+    "/v1/oversight/entries": "admin",
+    "/v1/oversight/patterns": "admin",
+    "/v1/oversight/work": "admin",
+    "/v1/oversight/acts": "admin",
+    "/v1/oversight/replays": "admin",
+    "/v1/oversight/exports": "admin",
     "/v1/enrolments": "key",
 }
 """The activity of each signed call; a statement that names another is refused."""

@@ -164,6 +164,14 @@ sample = Table(
 )
 """The seed of each month's sample, kept from before the month began, and what was drawn."""
 
+figure = Table(
+    "figure",
+    metadata,
+    Column("month", String(7), primary_key=True),
+    Column("figures", LargeBinary(262_144), nullable=False),
+)
+"""Steering figures as they were counted once and are told since: rounded, nobody in them."""
+
 opening = Table(
     "opening",
     metadata,

@@ -9,7 +9,7 @@ Source: screens.md §8; access-log.md §5.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Protocol
 from urllib.parse import urlencode
 
@@ -22,13 +22,13 @@ from consent.pages.pages import Door, NotForYou, Warned
 from index.hub import Hub
 from index.office_hours import OfficersWork
 from index.officer import LogCheck, OfficerPage, OfficerQuery, Officers, Unconfirmed
+from index.oversight import entry_told, inquiry_told, review_told
 from index.protocol.codec import b64u
+from index.protocol.messages import OFFICER_ROLES
 from index.reviews import OUTCOMES, Outcome, ReviewList, YearFigure
 from index.web.work import Officer, Work
 from index.web.work import add_to as work_pages
 from policy.vocabulary import Vocabulary
-
-OFFICER_ROLES = frozenset({"privacy_officer", "fg"})
 
 
 class OfficerLog(Protocol):
@@ -70,9 +70,16 @@ OfficerVisitor = Visitor[Officer]
 def mount(app: FastAPI, hub: Hub) -> None:
     """Add the officer's pages to the hub's application, when its settings have them."""
     if hub.settings.pages is not None:
-        settings = hub.settings.pages.model_copy(update={"demo": hub.manifest.environment == "test"})
+        demo = hub.manifest.environment == "test"
+        settings = with_organisation(hub.settings.pages).model_copy(update={"demo": demo})
         _, routes = officer_pages(settings, Officers(hub), hub.vocabulary, OfficersWork(hub))
         app.include_router(routes)
+
+
+def with_organisation(settings: PageSettings) -> PageSettings:
+    """These settings with a login that asks of which organisation an officer is, for opening with two."""
+    claims = tuple(dict.fromkeys((*settings.login.claims, "oin")))
+    return settings.model_copy(update={"login": settings.login.model_copy(update={"claims": claims})})
 
 
 def officer_pages(
@@ -92,13 +99,15 @@ def officer_pages(
         warned=lambda: _warned(log.unconfirmed()),
     )
     routes = pages.router()
-    handlers = _Log(log, vocabulary)
-    pages.doors.append(Door("/lijst", "officer.nav", _is_officer))
-    pages.add(routes, "/lijst", handlers.entries, who=_is_officer)
-    reviews = _Reviews(log, vocabulary)
+    handlers = _Log(log, work, vocabulary)
+    pages.doors.append(Door("/begin", "officer.nav_begin", _is_officer))
+    pages.add(routes, "/begin", handlers.begin, who=_is_officer)
+    reviews = _Reviews(log, work, vocabulary)
     pages.doors.append(Door("/spoed", "officer.nav_reviews", _is_officer))
     pages.add(routes, "/spoed", reviews.waiting, who=_is_officer)
     pages.add(routes, "/spoed", reviews.judge, who=_is_officer, methods=("POST",))
+    pages.doors.append(Door("/lijst", "officer.nav", _is_officer))
+    pages.add(routes, "/lijst", handlers.entries, who=_is_officer)
     work_pages(pages, routes, work, vocabulary, log.organisations())
     return pages, routes
 
@@ -132,12 +141,17 @@ def _is_officer(person: Officer) -> bool:
 
 
 class _Log:
-    def __init__(self, log: OfficerLog, vocabulary: Vocabulary) -> None:
-        self._log = log
-        self._vocabulary = vocabulary
+    def __init__(self, log: OfficerLog, work: Work, vocabulary: Vocabulary) -> None:
+        self._log, self._work, self._vocabulary = log, work, vocabulary
+
+    async def begin(self, visitor: OfficerVisitor) -> Response:
+        """O1: how far the log holds, and what waits."""
+        return visitor.show(
+            "officer/begin.html", checked=await self._log.status(), view=await self._work.begin()
+        )
 
     async def entries(self, visitor: OfficerVisitor) -> Response:
-        """O1: how far the log holds, and the entries that match the form."""
+        """The entries that match the form."""
         query = visitor.request.query_params
         day, wrong_day = _day(query.get("dag", ""))
         page = query.get("bladzijde", "1")
@@ -148,11 +162,14 @@ class _Log:
             day=day,
             page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
         )
+        found = await self._log.find(wanted)
         return visitor.show(
             "officer/entries.html",
             400 if wrong_day else 200,
-            checked=await self._log.status(),
-            found=await self._log.find(wanted),
+            base="",
+            said=str(visitor.drawer.pop("said", "")),
+            found=found,
+            lines=[entry_told(line) for line in found.lines],
             wanted=wanted,
             wrong_day=wrong_day,
             names=Names(self._vocabulary, visitor.words.language),
@@ -166,17 +183,21 @@ class _Log:
 class _Reviews:
     """O3, for break-glass: what waits, and the officer's outcome."""
 
-    def __init__(self, log: OfficerLog, vocabulary: Vocabulary) -> None:
-        self._log = log
-        self._vocabulary = vocabulary
+    def __init__(self, log: OfficerLog, work: Work, vocabulary: Vocabulary) -> None:
+        self._log, self._work, self._vocabulary = log, work, vocabulary
 
     async def waiting(self, visitor: OfficerVisitor) -> Response:
-        """Unconfirmed and reported ones first, then by the end of the term."""
+        """Unconfirmed and reported ones first, then by the end of the term; and the questions that run."""
+        found = await self._log.reviews()
         return visitor.show(
             "officer/reviews.html",
-            found=await self._log.reviews(),
+            base="",
+            here_reviews="spoed",
+            now=datetime.now(UTC),
+            reviews=[review_told(line) for line in found.lines],
+            more=found.more,
+            asked=[inquiry_told(one) for one in await self._work.asked()],
             figures=await self._log.figures(),
-            outcomes=OUTCOMES,
             names=Names(self._vocabulary, visitor.words.language),
             said=str(visitor.drawer.pop("said", "")),
         )

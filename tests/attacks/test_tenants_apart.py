@@ -112,6 +112,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
             Actor("inkomen", world.inkomen, {"role": "bron"}),
             Actor("portaal", world.portaal, {"role": "burger"}),
             Actor("portaal as source", world.portaal, {"role": "bron"}),
+            Actor("officer", world.wijkteam, {"role": "privacy_officer", "actor": "fg-1"}),
         ]
         yield made
 
@@ -194,6 +195,24 @@ def _contact(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], st
 def _drop(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
     """Say that one has what waits for another."""
     return {"done": [b64u(thing.secret[:16])]}, ""
+
+
+def _officers_act(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    """With the first bytes of another's secret where the id of a question belongs."""
+    return {"act": "close", "id": b64u(thing.secret[:16]), "outcome": "fits"}, ""
+
+
+def _first_line(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    return {"year": 2026, "index": 0}, ""
+
+
+def _empty_day(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    """A day without entries: asking is an entry itself, which the second question would show."""
+    return {"day": "2020-01-01"}, ""
+
+
+def _empty_export(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
+    return {"form": "counts", "month": "2020-01"}, ""
 
 
 def _colleague(town: Town, actor: Actor, thing: Owned) -> tuple[dict[str, Any], str]:
@@ -291,6 +310,12 @@ TRIES: tuple[Try, ...] = (
     Try("/v1/contacts/open", _drop, "flag"),
     Try("/v1/inquiries", _objections_open, "flag"),
     Try("/v1/inquiries/answers", _inquiry_answer, "flag"),
+    Try("/v1/oversight/entries", _empty_day, "flag"),
+    Try("/v1/oversight/patterns", _objections_open, "flag"),
+    Try("/v1/oversight/work", _objections_open, "flag"),
+    Try("/v1/oversight/acts", _officers_act, "flag"),
+    Try("/v1/oversight/replays", _first_line, "flag"),
+    Try("/v1/oversight/exports", _empty_export, "flag"),
     Try("/v1/citizen/flags", _own, "ticket"),
     Try("/v1/citizen/choices", _own, "ticket"),
     Try("/v1/citizen/receipts", _own, "ticket"),

@@ -84,7 +84,7 @@ ALL = CHANGES | {"DELETE"}
 APP = {
     **dict.fromkeys(("alembic_version",), READ),
     **dict.fromkeys(("entry", "handle", "tile", "heads", "erasure"), GROWS),
-    **dict.fromkeys(("directive", "policy_version", "act", "scope_key"), GROWS),
+    **dict.fromkeys(("directive", "policy_version", "act", "scope_key", "figure"), GROWS),
     **dict.fromkeys(("marker", "digest", "heartbeat", "choice_state", "relation", "message"), CHANGES),
     **dict.fromkeys(("escrow_session", "standing", "inquiry", "sample", "opening", "hold"), CHANGES),
     **dict.fromkeys(("review", "tree"), CHANGES),

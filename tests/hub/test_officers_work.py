@@ -5,15 +5,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
-from index import indicators, inquiries, openings, replaying, sampling
+from consent.pages import LoginSettings, PageSettings
+from index import indicators, inquiries, openings, replaying, reviews, sampling
 from index.accesslog.reading import Found
 from index.acts import Refused
+from index.office_hours import OfficersWork, silent_sources
 from index.protocol.codec import b64u, unb64u
 from index.protocol.entry import handle, parse_chain
 from index.protocol.messages import InquiryAnswer, InquiryList, OwnLogAnswer
+from index.web.pages import with_organisation
 from nodes.looks import check_lines
 from policy.recheck import Difference
 
@@ -180,6 +184,16 @@ def test_the_same_entry_is_asked_about_once_and_only_looks_of_employees_are(hub:
         inquiries.ask(the_hub, look.year, 0, "patroon", "olga")
     with pytest.raises(Refused):
         inquiries.ask(the_hub, look.year, 10_000, "patroon", "olga")
+
+
+def test_nobody_is_asked_about_what_a_citizen_or_representative_did(hub: Acting) -> None:
+    hub.run(hub.portaal.logs_in(hub.somebody()))
+    session = entries(hub, "relation")[-1]
+    as_parent = msgspec.structs.replace(session.asker, actor="ouder")
+    assert session.asker.role == "burger"
+    assert not inquiries._by_employee(as_parent)
+    with pytest.raises(Refused):
+        inquiries.ask(hub.world.hub, session.year, session.index, "patroon", "olga")
 
 
 # --- opening with two ------------------------------------------------------------------
@@ -385,3 +399,42 @@ def test_two_officers_at_once_approve_once(hub: Acting, looked: tuple[str, Found
     outcomes = hub.run(both())
     assert sum(isinstance(one, Refused) for one in outcomes) == 1
     assert len(entries(hub, "open")) == 1
+
+
+# --- asking about break-glass ------------------------------------------------------------
+
+
+def test_asking_about_break_glass_asks_the_employee_who_declared_and_once(hub: Acting) -> None:
+    the_hub = hub.world.hub
+    hub.run(hub.wijkteam.declares("m-carla", [hub.somebody()]))
+    (line,) = reviews.waiting_for_review(the_hub).lines
+    for _ in range(2):
+        answer = hub.run(reviews.verdict(the_hub, unb64u(line.id), "asked", "olga"))
+        assert answer.status_code == 200
+    (asked,) = fetched(hub, hub.wijkteam).inquiries
+    assert (asked.actor, asked.why) == ("m-carla", "spoed")
+    assert reviews.waiting_for_review(the_hub).lines[0].review.outcome == "asked"
+
+
+# --- silent sources, the login of an officer ----------------------------------------------
+
+
+def test_a_source_that_confirmed_nothing_for_its_lease_is_named(hub: Acting) -> None:
+    hub.publish(hub.bron, hub.flag(hub.somebody(), "schuldhulp"))
+    assert silent_sources(hub.world.hub) == []
+    hub.world.clock.shift(days=36)
+    assert [one.node for one in silent_sources(hub.world.hub)] == ["bron"]
+
+
+def test_the_officers_login_asks_for_the_organisation_whatever_was_set(hub: Acting) -> None:
+    """Without the claim nobody could open with two, and the page would not say why."""
+    login = LoginSettings(issuer="http://localhost:1", client_id="hub", client_auth="none")
+    given = PageSettings(process_id="hub", origin="http://localhost:2", login=login, demo=True)
+    assert "oin" in with_organisation(given).login.claims
+
+
+def test_the_register_of_the_rules_in_force_is_saved_and_recorded(hub: Acting) -> None:
+    raw = hub.run(OfficersWork(hub.world.hub).document("register")).decode()
+    assert "Register van verwerkingen (AVG 30)" in raw
+    assert "Hulp bij schulden" in raw
+    assert "export-register" in causes(hub)

@@ -1,17 +1,23 @@
 """Recorded questions decided again under a candidate, at a hub: nobody in it, and nothing told unrecorded."""
 
+import shlex
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from deploy.cli import app
 from index import decisions
 from index.accesslog.reading import EntryFilter
-from index.acts import Refused, Sitting, history
+from index.acts import Refused, Sitting, history, spoken
 from index.decisions import dec_of, read_dec, reasoned
+from index.office_hours import OfficersWork
+from index.policies import approval
 from index.protocol import entry as fmt
+from index.protocol.codec import b64u
 from index.recheck import decision_of
 from index.replay import Replayed, replay_at
 from policy.decide import Circumstances, KindState, Outcome, decide
@@ -215,3 +221,70 @@ def test_numbers_in_the_log_keep_their_meaning() -> None:
     danger = Circumstances(has_case=False, break_glass=True, others_at_risk=True)
     dec = dec_of(bytes(32), reasoned([(Outcome(1, False, 12, None, 0), state)], danger))
     assert dec[32:].hex() == "cc8800000000"
+
+
+# --- at the officer's page ---------------------------------------------------------------
+
+
+async def test_an_officer_plays_past_looks_under_a_waiting_version_and_it_is_recorded(
+    world: World, bureau: Bureau
+) -> None:
+    await looks(world, 12)
+    number, _ = bureau.publishing.publish(bureau.who("anna"), CLOSED)
+    office = OfficersWork(world.hub)
+
+    found = await office.what_if(number)
+
+    assert found is not None
+    assert found.moved == (Moved("generalist", "bijstand", FEW, 10, FEW),)
+    with world.hub.reading() as connection:
+        (entry,) = world.hub.log_reader.entries(connection, EntryFilter(t="admin", limit=1)).entries
+        newest = world.hub.log_reader.at(connection, entry.year, entry.index)
+    assert newest is not None
+    assert fmt.parse_chain(newest.opened.chain).cause == f"what-if-{number}"
+    assert await office.what_if(99) is None
+
+
+async def test_two_others_approve_at_the_page_with_signatures_made_elsewhere(
+    world: World, bureau: Bureau, people: People
+) -> None:
+    number, _ = bureau.publishing.publish(bureau.who("anna"), CLOSED)
+    office = OfficersWork(world.hub)
+    change = await office.change(number)
+    assert change is not None
+    assert {(cell[0], cell[1]) for cell in change.closed} == {("generalist", "bijstand")}
+    assert not change.opened
+    act = approval(number, change.candidate.hash.hex(), change.digest)
+    made = {name: b64u(key.sign(spoken(change.hub, act)).signature) for name, key in people.keys.items()}
+
+    # Carla's is made by the very command that the page shows.
+    words = shlex.split(change.command(str(people.files["carla"])).replace("\\\n", " "))
+    said = CliRunner().invoke(app, words[1:])
+    assert said.stdout.strip() == made["carla"], said.output
+
+    assert await office.approve_version(number, "anna", made["anna"]) == "refused"
+    assert await office.approve_version(number, "bram", made["carla"]) == "refused"
+    assert await office.approve_version(number, "bram", b64u(bytes(64))) == "refused"
+    assert await office.approve_version(number, "nobody", made["bram"]) == "refused"
+    assert (await office.rules()).versions[0].approvers == ()
+    assert await office.approve_version(number, "bram", made["bram"]) == "done"
+    assert await office.approve_version(number, "bram", made["bram"]) == "refused"
+    assert (await office.rules()).active != number
+    assert await office.approve_version(number, "carla", made["carla"]) == "done"
+
+    rules = await office.rules()
+    assert rules.active == number
+    assert rules.versions[0].approvers == ("bram", "carla")
+    assert await office.change(number) is None
+
+
+async def test_a_signature_is_for_the_differences_that_were_shown(
+    world: World, bureau: Bureau, people: People
+) -> None:
+    number, _ = bureau.publishing.publish(bureau.who("anna"), CLOSED)
+    office = OfficersWork(world.hub)
+    change = await office.change(number)
+    assert change is not None
+    other = approval(number, change.candidate.hash.hex(), "00" * 32)
+    signature = b64u(people.keys["bram"].sign(spoken(change.hub, other)).signature)
+    assert await office.approve_version(number, "bram", signature) == "refused"

@@ -1,6 +1,6 @@
 """What citizens, officers and mirrors read, and that tampering is found."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -184,11 +184,39 @@ def test_an_officer_gets_the_entries_of_one_day(world: World) -> None:
     assert officer(world, day=date(2025, 11, 22)).entries == []
 
 
-def test_the_days_edges_are_midnight_utc(world: World) -> None:
-    for text in ("2026-11-22T23:59:59", "2026-11-23T00:00:00", "2026-11-23T23:59:59", "2026-11-24T00:00:00"):
+def test_the_days_edges_are_midnight_in_the_netherlands(world: World) -> None:
+    for text in ("2026-11-22T22:59:59", "2026-11-22T23:00:00", "2026-11-23T22:59:59", "2026-11-23T23:00:00"):
         at = datetime.fromisoformat(text + "+00:00")
         world.record([world.draft([FATIMA], now=at)], now=at)
-    assert [e.index for e in officer(world, day=date(2026, 11, 23)).entries] == [3, 2]
+    times = [entry.asker.ts / 1000 for entry in officer(world, day=date(2026, 11, 23)).entries[:2]]
+    assert [datetime.fromtimestamp(ts, UTC).strftime("%d %H") for ts in times] == ["23 22", "22 23"]
+    assert len(officer(world, day=date(2026, 11, 24)).entries) == 1
+
+
+def test_new_years_day_lies_in_two_logs_and_is_one_list(world: World) -> None:
+    """The log's year is UTC: the first hour of the Dutch year stands in the log of the year before."""
+    for text in (
+        "2026-12-31T22:30",  # still the old year for everybody
+        "2026-12-31T23:30",  # half past midnight in Amsterdam, and the log of 2026
+        "2027-01-01T09:00",
+        "2027-01-01T23:30",  # the second of January
+    ):
+        at = datetime.fromisoformat(text + ":00+00:00")
+        world.record([world.draft([FATIMA], now=at)], now=at)
+
+    first = officer(world, day=date(2027, 1, 1), t="lookup")
+
+    assert [e.year for e in first.entries] == [2027, 2026]
+    assert [e.year for e in officer(world, day=date(2026, 12, 31), t="lookup").entries] == [2026]
+    assert [e.year for e in officer(world, day=date(2027, 1, 2), t="lookup").entries] == [2027]
+    every = officer(world, t="lookup")
+    assert [e.year for e in every.entries] == [2027, 2027, 2026, 2026]
+    paged: list[tuple[int, int]] = []
+    page = officer(world, t="lookup", limit=1)
+    while page.entries:
+        paged += [(e.year, e.index) for e in page.entries]
+        page = officer(world, t="lookup", limit=1, before=page.next) if page.next else Page([], None)
+    assert paged == [(e.year, e.index) for e in every.entries]
 
 
 def test_pages_follow_each_other_without_gap_or_repeat(world: World) -> None:

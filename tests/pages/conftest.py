@@ -1,5 +1,6 @@
 """Browser, provider and sites for the tests of pages. Without Chromium they are skipped, visibly."""
 
+import contextlib
 import os
 import threading
 import warnings
@@ -27,7 +28,8 @@ USERS = {
     "jan": {"name": "Jan", "roles": ["generalist"], "team": "wijkteam-noord"},
     "bea": {"name": "Bea", "roles": ["bronbeheerder"], "team": "schuldhulp"},
     "sam": {"name": "Sam", "roles": ["inkomensconsulent", "bronbeheerder"], "team": "inkomen"},
-    "olga": {"name": "Olga", "roles": ["privacy_officer"]},
+    "olga": {"name": "Olga", "roles": ["privacy_officer"], "oin": "00000009990000000101"},
+    "rolf": {"name": "Rolf", "roles": ["generalist", "privacy_officer"], "team": "wijkteam-noord"},
     "tom": {"name": "Tom", "roles": ["teamleider"]},
     "fatima": {"name": "Fatima", "bsn": "999993653"},
     "loes": {"name": "Loes", "roles": ["balie"]},
@@ -40,6 +42,13 @@ USERS = {
 @pytest.fixture(scope="session")
 def issuer() -> Iterator[str]:
     """A provider on loopback whose users are `USERS`, and that exchanges an id token for a grant."""
+    with provider() as address:
+        yield address
+
+
+@contextlib.contextmanager
+def provider() -> Iterator[str]:
+    """The provider of `issuer`, for whoever is no test."""
     os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

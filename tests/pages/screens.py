@@ -12,7 +12,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
 
 from tests.federation import Federation, start_federation
-from tests.pages.conftest import ARGUMENTS, CHROMIUM, own_machine_only
+from tests.pages.conftest import ARGUMENTS, CHROMIUM, own_machine_only, provider
+from tests.pages.world import REVIEWS, node_site, officer_site, served
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screens"
 WIDTHS = (1024, 390)
@@ -136,9 +137,54 @@ def source(page: Page, federation: Federation, shoot: Shoot) -> None:
 
 
 def officer(page: Page, federation: Federation, shoot: Shoot) -> None:
-    """A privacy officer reads the log, without any person."""
-    _log_in(page, federation.info["pages"]["officer"], "olga")
+    """A privacy officer reads the log, without any person; the own officer of an organisation does too."""
+    home = federation.info["pages"]["officer"].rstrip("/")
+    _log_in(page, home, "olga")
+    shoot(page, "officer-begin")
+    page.goto(f"{home}/lijst")
     shoot(page, "officer-entries")
+    page.goto(f"{home}/lijst?functie=generalist")
+    page.get_by_role("button", name="Vraag om uitleg").first.click()
+    page.goto(f"{home}/organisaties")
+    shoot(page, "officer-organisations")
+    page.get_by_role("button", name="Uitloggen").click()
+    desk = federation.info["pages"]["desk"].rstrip("/")
+    _log_in(page, desk, "ria")
+    shoot(page, "own-officer-reviews")
+    page.goto(f"{desk}/toezicht/lijst")
+    shoot(page, "own-officer-entries")
+
+
+def officer_states(page: Page, shoot: Shoot) -> None:
+    """What a demo of a day does not have: a month that is over, rules that wait, patterns."""
+    with (
+        provider() as issuer,
+        served(officer_site(issuer)) as site,
+        served(node_site({"desk"}, issuer)) as own,
+    ):
+        site.work.full = own.oversight.full = True
+        site.log.waiting = list(REVIEWS)
+        _log_in(page, site.url, "olga")
+        for path, name in (
+            ("begin", "begin-full"), ("spoed", "reviews"), ("patronen", "patterns"),
+            ("steekproef", "sample"), ("naspelen?regel=2026-40", "replay"), ("openen", "opening"),
+            ("openen/een", "opened"), ("regels", "rules"), ("regels/2", "version"),
+            ("organisaties", "organisations-full"), ("cijfers?onderwerp=schuldhulp", "figures"),
+            ("uitvoer", "exports"), ("bewaartermijn", "retention"),
+        ):  # fmt: skip
+            page.goto(f"{site.url}/{path}")
+            shoot(page, f"officer-{name}")
+        page.goto(f"{site.url}/regels/2")
+        page.get_by_role("button", name="Speel na").click()
+        shoot(page, "officer-what-if")
+        page.get_by_role("button", name="Uitloggen").click()
+        _log_in(page, own.url, "olga")
+        for path, name in (
+            ("nakijken", "reviews-full"), ("patronen", "patterns"), ("steekproef", "sample"),
+            ("naspelen?regel=2026-40", "replay"), ("uitvoer", "exports"),
+        ):  # fmt: skip
+            page.goto(f"{own.url}/toezicht/{path}")
+            shoot(page, f"own-officer-{name}")
 
 
 def _walk(browser: Browser, federation: Federation) -> None:
@@ -156,6 +202,10 @@ def _walk(browser: Browser, federation: Federation) -> None:
         own_machine_only(context)
         walk(context.new_page(), federation, shoot)
         context.close()
+    context = browser.new_context(java_script_enabled=False, locale="nl-NL")
+    own_machine_only(context)
+    officer_states(context.new_page(), shoot)
+    context.close()
 
 
 def main() -> int:

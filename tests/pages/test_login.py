@@ -490,3 +490,33 @@ def test_a_login_below_the_wanted_assurance_is_refused(forger: Forger) -> None:
 
     assert asyncio.run(log_in("hoog")) == "jan"
     assert asyncio.run(log_in("laag")) == "assurance"
+
+
+def test_who_may_look_is_not_the_officer_of_the_own_looks(desk: Site) -> None:
+    both, officer, generalist = Plain(desk), Plain(desk), Plain(desk)
+    both.log_in("rolf")
+    officer.log_in("olga")
+    generalist.log_in("jan")
+    assert both.get("/kijken").status_code == 200
+    assert both.get("/toezicht/lijst").status_code == 403
+    assert generalist.get("/toezicht/lijst").status_code == 403
+    assert officer.get("/toezicht/lijst").status_code == 200
+    for path in ("/kijken", "/bezoeken", "/vragen"):
+        assert officer.get(path).status_code == 403
+
+
+def test_an_officers_button_leads_back_to_a_page_of_officers_and_nowhere_else(desk: Site) -> None:
+    officer = Plain(desk)
+    officer.log_in("olga")
+    token = officer.token("/toezicht/uitvoer")
+    form = {"csrf": token, "regel": "2026-40", "waarom": "patroon", "terug": "//elsewhere.example"}
+    officer.post("/toezicht/vraag", form)
+    officer.post("/toezicht/vraag", {**form, "regel": "2026-x"})
+    officer.post("/toezicht/vraag", {**form, "waarom": "zomaar"})
+    officer.post("/toezicht/vraag", {"csrf": token, "vraag": "A" * 22, "uitkomst": "prima"})
+    officer.post("/toezicht/uitvoer", {"csrf": token, "vorm": "ldv", "maand": "2020-01"})
+    assert [(one.act, one.index) for one in desk.oversight.done] == [("ask", 40)]
+    assert desk.oversight.saved == []
+    saved = officer.post("/toezicht/uitvoer", {"csrf": token, "vorm": "ldv", "maand": "2026-10"})
+    assert saved.headers["content-disposition"] == 'attachment; filename="vlagwijzer-ldv-2026-10.jsonl"'
+    assert desk.oversight.saved == [("ldv", "2026-10")]

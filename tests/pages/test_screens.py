@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 from nodes.errors import CrisisSettled, HoldersUnreachable, HubUnreachable, ReceiptInvalid, Refused, Wrong
 from nodes.sender import Comparison
 from tests.pages.checks import broken_rules
-from tests.pages.conftest import Enter, own_machine_only
+from tests.pages.conftest import USERS, Enter, own_machine_only
 from tests.pages.world import (
     DISPUTES,
     ENTRIES,
@@ -308,6 +308,8 @@ def test_the_officer_holds_every_rule_on_every_screen(
     page.goto(officer.url)
     check("door")
     enter(page, officer, "olga")
+    check("begin")
+    page.goto(f"{officer.url}/lijst")
     check("empty log")
     officer.log.lines = ENTRIES
     page.goto(f"{officer.url}/lijst")
@@ -323,14 +325,19 @@ def test_the_officer_holds_every_rule_on_every_screen(
     check("one reviewed")
     officer.log.holds = False
     page.goto(f"{officer.url}/lijst?functie=fg")
-    check("broken log, nothing found")
+    check("nothing found")
+    page.goto(f"{officer.url}/begin")
+    check("broken log")
 
 
 def test_the_officers_work_holds_every_rule_on_every_screen(
     page: Page, officer: Site, enter: Enter, check: Check
 ) -> None:
     enter(page, officer, "olga")
-    paths = ("steekproef", "patronen", "openen", "naspelen?regel=2026-1", "bewaartermijn", "uitvoer")
+    paths = (
+        "begin", "steekproef", "patronen", "openen", "naspelen?regel=2026-1", "bewaartermijn", "uitvoer",
+        "regels", "regels/2", "organisaties", "cijfers", "cijfers?onderwerp=schuldhulp", "spoed",
+    )  # fmt: skip
     for state in ("empty", "full"):
         officer.work.full = state == "full"
         for path in paths:
@@ -338,25 +345,73 @@ def test_the_officers_work_holds_every_rule_on_every_screen(
             check(f"{path}, {state}")
     page.goto(f"{officer.url}/openen/een")
     check("opened lines")
-    page.goto(f"{officer.url}/steekproef")
-    page.get_by_role("button", name=re.compile("^Vraag om uitleg")).first.click()
+    page.goto(f"{officer.url}/patronen")
+    page.get_by_role("button", name=re.compile("^Vraag om uitleg ?, regel 38")).first.click()
     check("asked")
+    page.goto(f"{officer.url}/steekproef")
     page.get_by_role("button", name=re.compile("^Vertel het nu")).first.click()
     page.get_by_role("button", name=re.compile("^Vertel het later")).first.click()
+    page.goto(f"{officer.url}/spoed")
     page.get_by_role("button", name=re.compile("^Uitleg past(?! niet)")).first.click()
     page.goto(f"{officer.url}/openen")
     page.get_by_role("button", name=re.compile("^Keur goed")).click()
+    page.goto(f"{officer.url}/regels/2")
+    page.get_by_role("button", name="Speel na").click()
+    check("what if")
+    expect(page.get_by_role("option")).to_have_text(["carla"])
+    page.get_by_label("Handtekening").fill("wrong")
+    page.get_by_role("button", name="Keur versie 2 goed").click()
+    check("not approved")
+    page.get_by_label("Handtekening").fill("good")
+    page.get_by_role("button", name="Keur versie 2 goed").click()
+    expect(page).to_have_url(f"{officer.url}/regels")
     assert officer.work.done == [
-        ("ask", f"2026-{officer_entry()}"),
+        ("ask", "2026-38"),
         ("release", "wijkteam.vt_liaison.lookup"),
         ("postpone", "wijkteam.vt_liaison.lookup", "onderzoek_loopt"),
         ("fits", "twee"),
-        ("approve", "een", ""),
+        ("approve", "een", USERS["olga"]["oin"]),
+        ("approve_version", "2", "carla", "wrong"),
+        ("approve_version", "2", "carla", "good"),
     ]
 
 
-def officer_entry() -> int:
-    return ENTRIES[0].index
+def test_an_own_officer_holds_every_rule_on_every_screen(
+    page: Page, desk: Site, enter: Enter, check: Check
+) -> None:
+    enter(page, desk, "olga")
+    paths = ("nakijken", "patronen", "steekproef", "lijst", "naspelen?regel=2026-40", "uitvoer")
+    for state in ("empty", "full"):
+        desk.oversight.full = state == "full"
+        for path in paths:
+            page.goto(f"{desk.url}/toezicht/{path}")
+            check(f"{path}, {state}")
+    page.goto(f"{desk.url}/toezicht/lijst?dag=gisteren&functie=verzonnen")
+    check("wrong day")
+    page.goto(f"{desk.url}/toezicht/lijst")
+    page.get_by_role("button", name=re.compile("^Vraag om uitleg ?, regel 40")).click()
+    check("asked")
+    page.goto(f"{desk.url}/toezicht/nakijken")
+    page.get_by_role("button", name=re.compile("^Uitleg past niet")).last.click()
+    page.get_by_role("button", name=re.compile("^Vraag om uitleg")).first.click()
+    check("nakijken, acted")
+    told = [(one.act, one.id[:1] or one.index, one.outcome or one.why) for one in desk.oversight.done]
+    assert told[0] == ("ask", 40, "patroon")
+    assert told[1] == ("close", "B", "does_not_fit")
+    assert told[2][0::2] == ("review", "asked")
+    assert desk.oversight.asked[-1].role == ""
+    hub = HubUnreachable()
+
+    async def away(*_: object) -> None:
+        raise hub
+
+    desk.oversight.work = away  # type: ignore[method-assign, assignment]
+    page.goto(f"{desk.url}/toezicht/nakijken")
+    check("hub down")
+    page.goto(f"{desk.url}/kijken")
+    check("an officer does not look")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert "Wij kunnen" not in page.get_by_role("main").inner_text()
 
 
 def test_a_question_of_the_officer_is_answered_from_a_list(

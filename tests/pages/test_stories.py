@@ -426,6 +426,7 @@ def test_the_officer_filters_and_pages_through_entries_without_a_person(
     officer.log.lines = ENTRIES
     enter(page, officer, "olga")
     expect(page.get_by_text("De lijst is gecontroleerd tot 24 november 2026, 14.05 uur.")).to_be_visible()
+    page.get_by_role("link", name="De lijst").click()
     expect(page.get_by_text("40 regels gevonden.")).to_be_visible()
     page.get_by_label("Organisatie").select_option(label="Gemeente Waterrijk")
     page.get_by_label("Functie").select_option("generalist")

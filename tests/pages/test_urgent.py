@@ -174,7 +174,7 @@ def test_another_word_than_the_two_does_nothing(desk: Site) -> None:
 def test_the_officer_asks_and_ends_a_review_without_a_person(page: Page, officer: Site, enter: Enter) -> None:
     officer.log.waiting = list(REVIEWS)
     enter(page, officer, "olga")
-    page.get_by_role("link", name="Spoed nakijken").click()
+    page.get_by_role("link", name="Nakijken").click()
     text = page.locator("main").inner_text()
     for expected in ("Niet bevestigd", "Gemeld door een collega", "Te laat", "Direct gevaar voor iemand"):
         assert expected in text

@@ -20,14 +20,41 @@ from fastapi import FastAPI
 
 from consent.pages import LoginSettings, PageSettings
 from consent.receipt import Receipt
-from index import indicators, inquiries, notices, openings, replaying
+from index import indicators, inquiries, notices, openings, policies, replaying
 from index.erasing import Term
-from index.office_hours import Drawn, RetentionView, SampleView
+from index.office_hours import (
+    BeginView,
+    Drawn,
+    OrganisationView,
+    RetentionView,
+    RulesView,
+    SampleView,
+    Silent,
+    months_before,
+)
+from index.office_hours import Change as RulesChange
 from index.officer import LogCheck, OfficerLine, OfficerPage, OfficerQuery, Unconfirmed
+from index.oversight import entry_told, inquiry_told, review_told
+from index.protocol.directory import KindEntry, OrganisationEntry, TeamEntry
+from index.protocol.messages import (
+    OfficerActRequest,
+    OwnEntriesAnswer,
+    OwnEntriesRequest,
+    OwnEntry,
+    OwnExample,
+    OwnKindThen,
+    OwnPattern,
+    OwnReplayAnswer,
+    OwnSample,
+    OwnWorkAnswer,
+)
 from index.protocol.policy import MandateInForce
+from index.registers import Entry
+from index.replay import Replayed
 from index.reviews import Review, ReviewLine, ReviewList, YearFigure, year_figures
 from index.sampling import Sample
-from index.web.pages import officer_pages
+from index.steering import Count, Figures
+from index.web.pages import officer_pages, with_organisation
 from nodes.assisted import GivenCode, Letter
 from nodes.bsn import Bsn
 from nodes.citizen import (
@@ -60,6 +87,7 @@ from nodes.errors import BadInput, UnknownInquiry, UnknownReference, UnknownVisi
 from nodes.follow_up import Item
 from nodes.inquiries import InquiryView
 from nodes.outbox import Outbox
+from nodes.oversight import OwnOfficer
 from nodes.pages import node_pages
 from nodes.policy import InForce
 from nodes.publication import Rules, month_after
@@ -73,6 +101,7 @@ from nodes.switching_off import SwitchingOff
 from nodes.visits import FlagView, PersonView, Visit
 from policy.decide import may_break_glass
 from policy.engine import publish
+from policy.replay import FEW, Moved
 from policy.vocabulary import Kind, Way, load_vocabulary
 
 WITH_FLAGS, WITHOUT, UNKNOWN = "999993653", "999990639", "999993872"
@@ -834,6 +863,7 @@ REVIEWS = [
 ]
 ENTRIES = [
     OfficerLine(
+        year=2026,
         index=40 - number,
         at=AT - timedelta(hours=number * 3),
         t=["lookup", "relation", "publish", "log_view"][number % 4],
@@ -987,7 +1017,7 @@ def asked_view(id_: str, *, answer: str = "", open_: bool = True) -> inquiries.V
     at = int(AT.timestamp())
     asked = inquiries.Asked(
         2026, 40, "wijkteam", "abcdefghijkl", "generalist", "wijkteam-noord", "huisbezoek", "", at,
-        "steekproef", at, at + 7 * 86_400, "olga", answer,
+        "steekproef", at, at + 7 * 86_400, "olga", answer, 0, "" if open_ else "fits",
     )  # fmt: skip
     return inquiries.View(id_, asked, open_)
 
@@ -1039,7 +1069,10 @@ class WorkInMemory:
 
     async def questions(self, organisation: str) -> list[indicators.QuestionToAsk]:
         team = indicators.Group(GEMEENTE, "wijkteam-noord", "generalist")
-        asked = [indicators.QuestionToAsk(sign, team, 31, 80, 4.0, 3) for sign in indicators.SIGNS]
+        newest = tuple(
+            indicators.Example(2026, number, int(AT.timestamp()), "abcdefghijkl") for number in (38, 40)
+        )
+        asked = [indicators.QuestionToAsk(sign, team, 31, 80, 4.0, 3, newest) for sign in indicators.SIGNS]
         alone = indicators.QuestionToAsk("urgent", team, 6, 10, None, 0)
         return [*asked, alone] if self.full else []
 
@@ -1077,11 +1110,138 @@ class WorkInMemory:
         self.done.append(("export", form))
         return b"maand,aantal\r\n"
 
+    async def begin(self) -> BeginView:
+        if not self.full:
+            return BeginView(0, 0, 0, None, 0, 0, (), 0, 0)
+        sample = Sample("2026-11", "", True, 1, 310, [(2026, 40), (2026, 39)])
+        silent = [Silent("jeugdhulp", AT - timedelta(days=40))]
+        return BeginView(3, 1, 1, sample, 1, 2, silent, 1, 1)
+
+    async def rules(self) -> RulesView:
+        at = int(AT.timestamp())
+        first = policies.Candidate(1, bytes(32), 0, "first", "", (), "active", at)
+        if not self.full:
+            return RulesView([first], 1, 0, [])
+        waits = policies.Candidate(2, bytes(32), 1, "published", "anna", ("bram",), "waiting", at)
+        return RulesView([waits, first], 1, 1, ["anna", "bram", "carla"])
+
+    async def change(self, number: int) -> RulesChange | None:
+        if not self.full or number != 2:
+            return None
+        waits = (await self.rules()).versions[0]
+        cells = [
+            ("generalist", "schuldhulp", "huisbezoek", "toestemming"),
+            ("generalist", "schuldhulp", "casusoverleg", "toestemming"),
+            ("generalist", "ggz", "huisbezoek", "toestemming"),
+        ]
+        return RulesChange(waits, cells, [], "ab" * 32, "hub.example")
+
+    async def what_if(self, number: int) -> Replayed | None:
+        moved = Moved("generalist", "schuldhulp", 15, FEW, FEW)
+        return Replayed(1, 310, FEW, (moved,)) if number == 2 else None
+
+    async def approve_version(self, number: int, name: str, signature: str) -> str:
+        self.done.append(("approve_version", str(number), name, signature))
+        return "done" if signature == "good" else "refused"
+
+    async def organisations(self) -> list[OrganisationView]:
+        kinds = [KindEntry("schuldhulp", "Schuldhulp Waterrijk", "14 000, keuze 4")]
+        entry = OrganisationEntry(2, SCHULDHULP, "hulpverlening", kinds, [TeamEntry(1, "schuldhulp")])
+        empty = OrganisationEntry(1, GEMEENTE, "gemeente", [], [])
+        if not self.full:
+            return [OrganisationView(empty, ["wijkteam"], "basis", (), ())]
+        begin, end = int(AT.timestamp()), int((AT + timedelta(days=365)).timestamp())
+        said = {"kinds": ["schuldhulp"], "purposes": ["huisbezoek"]}
+        mandate = {"act": "wmo", "decision": "B-17"}
+        held = [Entry(1, "convenant", SCHULDHULP, begin, end, begin, begin, 0, ("anna", "bram"), said)]
+        given = [Entry(2, "mandate", SCHULDHULP, 0, 2**62, begin, begin, 0, (), mandate)]
+        return [OrganisationView(entry, ["schuldhulp"], "basis", held, given)]
+
+    async def figures(self) -> list[Figures]:
+        if not self.full:
+            return []
+        counts = [Count("schuldhulp", 45), Count("bijstand", 20), Count("leerplicht", None)]
+        areas = [Count(f"{GEMEENTE}/wijkteam-noord", 60), Count(f"{GEMEENTE}/wijkteam-zuid", None)]
+        return [
+            Figures("2026-11", 10, 5, counts, counts[::-1], areas),
+            Figures("2026-10", 10, 5, counts[::-1], counts, areas),
+        ]
+
+    async def save_figures(self, form: str) -> bytes:
+        self.done.append(("figures", form))
+        return b"maand,telling\r\n"
+
+    async def document(self, what: str) -> bytes:
+        self.done.append(("document", what))
+        return b"# Register"
+
     async def retention(self) -> RetentionView:
         if not self.full:
             return RetentionView((), "rechtszaak", 4)
         terms = [Term("log", "2026-11", AT + timedelta(days=1800), 900), Term("log-own", "2026-11", None, 12)]
         return RetentionView(terms, "", 0)
+
+
+def _instant(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass
+class OversightInMemory:
+    """What the hub tells an organisation's own officer: nothing, until a test puts it there."""
+
+    full: bool = False
+    done: list[OfficerActRequest] = field(default_factory=list)
+    saved: list[tuple[str, str]] = field(default_factory=list)
+    asked: list[OwnEntriesRequest] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[OwnEntry]:
+        return [entry_told(line) for line in ENTRIES if line.node == "wijkteam"] if self.full else []
+
+    async def entries(self, officer: OwnOfficer, wanted: OwnEntriesRequest) -> OwnEntriesAnswer:
+        self.asked.append(wanted)
+        return OwnEntriesAnswer(self.lines[:50], len(self.lines), 50, True, [])
+
+    async def patterns(self, officer: OwnOfficer) -> list[OwnPattern]:
+        if not self.full:
+            return []
+        newest = [OwnExample(2026, 38, _instant(AT), "abcdefghijkl")]
+        return [
+            OwnPattern("outside_hours", "wijkteam-noord", "generalist", 31, 80, 4.0, 3, newest),
+            OwnPattern("urgent", "wijkteam-noord", "crisisdienst", 6, 10, None, 0, newest),
+        ]
+
+    async def work(self, officer: OwnOfficer) -> OwnWorkAnswer:
+        if not self.full:
+            return OwnWorkAnswer(None, [], [], [])
+        asked = [
+            inquiry_told(asked_view("A" * 22)),
+            inquiry_told(asked_view("B" * 22, answer="own_client")),
+            inquiry_told(asked_view("C" * 22, answer="mistake", open_=False)),
+        ]
+        waiting = [review_told(line) for line in REVIEWS]
+        return OwnWorkAnswer(OwnSample("2026-11", True, 61, self.lines[:3]), asked, waiting, [])
+
+    async def act(self, officer: OwnOfficer, act: OfficerActRequest) -> bool:
+        self.done.append(act)
+        return act.index != 37
+
+    async def replay(self, officer: OwnOfficer, year: int, index: int) -> OwnReplayAnswer | None:
+        if not self.full:
+            return None
+        kinds = [
+            OwnKindThen("schuldhulp", 11, "toestemming", 12, True, True),
+            OwnKindThen("ggz", 12, "", 0, False, False),
+        ]
+        return OwnReplayAnswer(_instant(AT), 3, "generalist", "huisbezoek", "different", kinds, [])
+
+    async def export(self, officer: OwnOfficer, form: str, month: str) -> str:
+        self.saved.append((form, month))
+        return "maand,aantal\r\n"
+
+    def months(self) -> list[str]:
+        return months_before(AT)
 
 
 @dataclass
@@ -1097,6 +1257,7 @@ class Site:
     source: SourceInMemory = field(default_factory=SourceInMemory)
     log: LogInMemory = field(default_factory=LogInMemory)
     inquiries: InquiriesInMemory = field(default_factory=InquiriesInMemory)
+    oversight: OversightInMemory = field(default_factory=OversightInMemory)
     work: WorkInMemory = field(default_factory=WorkInMemory)
     signals: SignalsInMemory = field(default_factory=SignalsInMemory)
     contacts: ContactsInMemory = field(default_factory=ContactsInMemory)
@@ -1119,6 +1280,7 @@ def node_site(parts: set[str], issuer: str, *, port: int = 0, **more: Any) -> Si
         inquiries=site.inquiries,
         signals=site.signals,
         contacts=site.contacts,
+        oversight=site.oversight,
         assisted=site.assisted,
         citizens=site.citizens,
         declarations=site.declarations,
@@ -1149,7 +1311,7 @@ def officer_site(issuer: str) -> Site:
         ),
         demo=True,
     )
-    site.pages, routes = officer_pages(settings, site.log, VOCABULARY, site.work)
+    site.pages, routes = officer_pages(with_organisation(settings), site.log, VOCABULARY, site.work)
     site.app = with_missing(site.pages, routes)
     return site
 

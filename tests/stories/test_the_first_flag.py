@@ -72,3 +72,49 @@ def test_the_officer_reads_the_log_and_sees_that_it_was_verified(
     assert "De lijst is gecontroleerd tot" in said
     assert "Er is niets gewijzigd." in said
     assert not any(citizen["bsn"] in officer.content() for citizen in federation.info["citizens"])
+
+
+def test_two_officers_of_two_organisations_open_a_person_through_the_pages(
+    federation: Federation, chromium: Browser
+) -> None:
+    home = federation.info["pages"]["officer"].rstrip("/")
+    olga = log_in(chromium, home, "olga")
+    olga.goto(f"{home}/lijst?functie=generalist")
+    place = str(olga.get_by_role("link", name=re.compile("^Speel na")).first.get_attribute("href"))
+    olga.goto(f"{home}/openen")
+    olga.get_by_label("Regel uit de lijst").fill(place.partition("regel=")[2])
+    olga.get_by_label("Waarom?").select_option("datalek")
+    olga.get_by_role("button", name="Vraag goedkeuring").click()
+    expect(olga.get_by_text("Wacht op een tweede")).to_be_visible()
+    expect(olga.get_by_role("button", name=re.compile("^Keur goed"))).to_have_count(0)
+
+    otto = log_in(chromium, home, "otto")
+    otto.goto(f"{home}/openen")
+    otto.get_by_role("button", name=re.compile("^Keur goed")).click()
+    otto.get_by_role("link", name=re.compile("^Bekijk de regels")).click()
+
+    expect(otto.get_by_role("heading", name="Regels van een persoon")).to_be_visible()
+    expect(otto.get_by_text("Regels van een persoon geopend").first).to_be_visible()
+    assert not any(citizen["bsn"] in otto.content() for citizen in federation.info["citizens"])
+
+
+def test_an_own_officer_sees_only_the_own_organisation_and_asks_an_employee(
+    federation: Federation, chromium: Browser
+) -> None:
+    desk = federation.info["pages"]["desk"].rstrip("/")
+    ria = log_in(chromium, desk, "ria")
+    expect(ria.get_by_role("heading", level=1)).to_have_text("Nakijken")
+    ria.goto(f"{desk}/toezicht/lijst?functie=generalist")
+    ria.get_by_role("button", name=re.compile("^Vraag om uitleg")).first.click()
+    expect(ria.get_by_text("Opgeslagen. Dit staat nu in de lijst.")).to_be_visible()
+    ria.goto(f"{desk}/toezicht/lijst")
+    expect(ria.get_by_text("regels gevonden")).to_be_visible()
+    nodes = {node["id"] for node in federation.info["nodes"] if node["organisation"] == "Gemeente Waterrijk"}
+    others = {node["id"] for node in federation.info["nodes"]} - nodes
+    said = ria.get_by_role("main").inner_text()
+    assert "wijkteam" in said
+    assert not any(f"{other}," in said for other in others)
+    assert not any(citizen["bsn"] in ria.content() for citizen in federation.info["citizens"])
+    jan = log_in(chromium, desk, "jan")
+    jan.goto(f"{desk}/vragen")
+    expect(jan.get_by_text("Dit valt op bij uw team.").first).to_be_visible()
