@@ -59,6 +59,31 @@ REPAIRS = {
     "control-character": "reference",
     "holds-bsn": "reference",
     "duplicate-reference": "reference",
+    "no-reference": "reference",
+    "day": "dates",
+    "deceased": "deceased",
+    "unknown-code": "code",
+    "clients": "clients",
+    "defect": "defect",
+    **dict.fromkeys(
+        (
+            "base64",
+            "csv",
+            "doctype",
+            "empty",
+            "encoding",
+            "file-too-large",
+            "form",
+            "missing-column",
+            "not-a-message",
+            "not-excel",
+            "not-xml",
+            "too-large",
+            "unknown-message",
+            "unknown-version",
+        ),
+        "file",
+    ),
 }
 """Codes of a rejection that have a repair of their own; another code gets the general sentence."""
 FIELDS = {"bsn": "number", "kind": "kind", "since": "dates", "until": "dates", "localref": "reference"}

@@ -11,8 +11,8 @@ from consent.pages.words import words
 from nodes.connectors import plan
 from nodes.errors import HubUnreachable
 from nodes.sender import Comparison
-from nodes.source_pages.pages import WHY
-from tests.node.test_istandaarden import granted, message
+from nodes.source_pages.pages import FIELDS, REPAIRS, WHY
+from tests.node.test_istandaarden import ended, granted, message
 from tests.pages.checks import numbers_in
 from tests.pages.client import Plain
 from tests.pages.world import WITH_FLAGS, WITHOUT, Site, real_import
@@ -72,7 +72,9 @@ def test_a_list_that_is_pasted_retracts_nothing_that_is_not_in_it(bea: Plain) ->
         ("", "lijsten", "Plak een bericht."),
         (LIST, "geheim", "Kies een koppeling."),
         (LIST.replace(WITH_FLAGS, "123456789"), "lijsten", "Het burgerservicenummer klopt niet."),
-        ("<x>", "type:istandaarden", "Dit bericht wordt: geweigerd."),
+        ("<x>", "type:istandaarden", "Dit kunnen wij niet lezen."),
+        ("naam;datum\nx;y", "lijsten", "Dit kunnen wij niet lezen."),
+        (message("307", ended("99")).decode(), "type:istandaarden", "RedenBeeindiging kennen wij niet."),
         (message("301", granted("morgen")).decode(), "type:istandaarden", "Dit bericht wordt: geweigerd."),
     ],
 )
@@ -81,6 +83,11 @@ def test_what_is_wrong_is_named_and_never_repeated(bea: Plain, text: str, what: 
     assert said in page
     assert "123456789" not in page
     assert "morgen" not in page
+
+
+def test_every_repair_has_a_sentence() -> None:
+    for key in {*REPAIRS.values(), *FIELDS.values(), "other"}:
+        assert all(words(language).has(f"source.repair.{key}") for language in ("nl", "en")), key
 
 
 def test_every_reason_of_a_connector_has_a_sentence() -> None:
