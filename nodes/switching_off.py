@@ -80,7 +80,7 @@ class SwitchingOff:
             if _state(connection).state != "on":
                 raise BadInput("naam", "asked", "It was asked already. Nothing was done.")
             at = int(self._now().timestamp() * 1000)
-            connection.execute(insert(switch_off).values(id=1, asked_by=who, asked_at=at, count=0))
+            connection.execute(insert(switch_off).values(id=1, asked_by=who, asked_at=at, taken_back=0))
 
     def withdraw(self) -> None:
         """Drop what was asked and not confirmed."""
@@ -110,7 +110,9 @@ class SwitchingOff:
             if now.state != "asked" or now.asked_by != standing.asked_by or left:
                 raise BadInput("aantal", "changed", "Something changed meanwhile. Nothing was done.")
             at = int(self._now().timestamp() * 1000)
-            connection.execute(switch_off.update().values(confirmed_by=who, off_at=at, count=len(references)))
+            connection.execute(
+                switch_off.update().values(confirmed_by=who, off_at=at, taken_back=len(references))
+            )
 
         self._outbox.queue(ORIGIN, retractions=references, memory=mark)
         return len(references)
@@ -142,4 +144,4 @@ def _state(connection: Connection) -> Switch:
         return Switch("on", live)
     if row.off_at is None:
         return Switch("asked", live, row.asked_by, datetime.fromtimestamp(row.asked_at / 1000, UTC))
-    return Switch("off", row.count, row.asked_by, datetime.fromtimestamp(row.off_at / 1000, UTC))
+    return Switch("off", row.taken_back, row.asked_by, datetime.fromtimestamp(row.off_at / 1000, UTC))

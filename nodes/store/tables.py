@@ -143,7 +143,7 @@ switch_off = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("asked_by", String(32), nullable=False),
     Column("asked_at", Integer, nullable=False),
-    Column("count", Integer, nullable=False),
+    Column("taken_back", Integer, nullable=False),
     Column("confirmed_by", String(32)),
     Column("off_at", Integer),
     CheckConstraint("id = 1", name="one_source"),

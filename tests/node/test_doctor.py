@@ -63,7 +63,10 @@ async def test_a_clock_that_is_wrong_is_seen_from_the_answer(
             return httpx.Response(200, headers={"date": said})
 
         monkeypatch.setattr(source.node.clients[0], "get", get)
-        assert [one.ok for one in await findings(source.node) if one.check == "clock"] == [fine]
+        told = [one.ok for one in await findings(source.node) if one.check == "clock"]
+        # The hub's is wrong now and then; that of each key holder is right.
+        assert len(told) > 1
+        assert all(told) == fine
 
 
 async def test_what_keeps_a_node_from_starting_is_named(world: NodeWorld, tmp_path: Path) -> None:

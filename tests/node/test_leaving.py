@@ -94,7 +94,7 @@ async def test_a_count_that_is_another_by_now_is_shown_first(world: NodeWorld) -
     off = source.node.switching_off
     off.ask("p-anna", NAME)
     await source.publish(BSN_C, "SH-3")
-    with pytest.raises(BadInput, match="another"):
+    with pytest.raises(BadInput, match="changed"):
         off.confirm("p-bram", 2)
     assert off.confirm("p-bram", 3) == 3
 

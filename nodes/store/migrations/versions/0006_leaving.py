@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("asked_by", sa.String(length=32), nullable=False),
         sa.Column("asked_at", sa.Integer(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("taken_back", sa.Integer(), nullable=False),
         sa.Column("confirmed_by", sa.String(length=32)),
         sa.Column("off_at", sa.Integer()),
         sa.CheckConstraint("id = 1", name="one_source"),
