@@ -79,7 +79,7 @@ async def test_every_line_about_watching_has_one_handle_for_it_must_fit_a_small_
     refused = await watches(world.wijkteam, visit)
     assert refused.response.status_code == 403
     assert {(one.asker.refused, len(one.asker.handles)) for one in newest(world, 2 * scopes)} == {
-        ("ticket-refused", 1)
+        ("ticket", 1)
     }
 
 
