@@ -112,23 +112,26 @@ async def fetched(
     except EncodingError:
         raise Rejected("unknown-errand") from None
     tag = tag_of(hub, sort, caller.node.number)
-    found, more = await asyncio.to_thread(_waiting, hub, tag, gone, content)
-    work = Fetching(hub, caller, tag, gone, lambda proofs: told(found, more, proofs))
+    found, more, lost = await asyncio.to_thread(_waiting, hub, tag, gone, content)
+    work = Fetching(hub, caller, tag, gone | lost, lambda proofs: told(found, more, proofs))
     return await hub.sequencer.submit(work)
 
 
 def _waiting(
     hub: Hub, tag: bytes, gone: frozenset[bytes], content: type[T]
-) -> tuple[list[tuple[bytes, T]], bool]:
+) -> tuple[list[tuple[bytes, T]], bool, frozenset[bytes]]:
+    """What waits, whether there is more, and the keys of rows that nobody can open any more."""
     c = errand_table.c
     with hub.reading() as connection:
         query = select(errand_table).where(c.tag == tag).order_by(c.key).limit(MOST + len(gone) + 1)
         rows = connection.execute(query).all()
     waiting = [row for row in map(ErrandRow._make, rows) if row.key not in gone]
-    found = []
+    found: list[tuple[bytes, T]] = []
+    lost: set[bytes] = set()
     for row in waiting[:MOST]:
         try:
             found.append((row.key, content_of(hub, row, content)))
         except RowError:
             log.error("errand_unreadable")
-    return found, len(waiting) > MOST
+            lost.add(row.key)
+    return found, len(waiting) > MOST, frozenset(lost)

@@ -25,7 +25,7 @@ import hmac
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -34,8 +34,8 @@ from sqlalchemy.exc import DBAPIError
 from starlette.responses import Response
 
 from index import errands
-from index.accesslog.log import SealedBatch
-from index.errors import HubError, Rejected, TicketRefused
+from index.accesslog.log import Recorded, SealedBatch
+from index.errors import HubError, Rejected, TicketRefused, problem_of
 from index.gate import Caller, Rule, Who
 from index.lookup import Looker, Sight
 from index.protocol.codec import EncodingError, b64u, unb64u
@@ -48,7 +48,7 @@ from index.protocol.messages import (
     SubscriptionRequest,
 )
 from index.publish import json_answer
-from index.relations import LOOKUP, fits, in_force, open_ticket, record_refused
+from index.relations import LOOKUP, fits, in_force, open_ticket
 from index.rows import RowError, SearchKeys
 from index.store.tables import watch as watch_table
 from index.tickets import Ticket
@@ -167,15 +167,13 @@ class Subscribing:
         )
 
     def apply(self, tx: Tx) -> Finish:
-        if not all(fits(self.hub, self.caller, ticket, LOOKUP) for ticket in self.tickets):
-            return record_refused(tx, self.hub, self.caller, self.tickets, TicketRefused())
-        if any(len(in_force(tx, self.hub, t)) != len(t.scopes) for t in self.tickets):
-            return record_refused(tx, self.hub, self.caller, self.tickets, TicketRefused())
-        later = self.hub.postponement.postpones(self.caller.statement.role)
-        cause = "watched" if self.wanted else "watched-no-more"
+        named = all(fits(self.hub, self.caller, ticket, LOOKUP) for ticket in self.tickets)
+        if not named or any(len(in_force(tx, self.hub, t)) != len(t.scopes) for t in self.tickets):
+            refused = TicketRefused()
+            self._record(tx, refused=refused.code)
+            return lambda _: problem_of(refused)
         held = {row.key: row for row in tx.watches(self.tag)}
         due = next((row.due for row in held.values()), _moment(self.hub, tx.seconds))
-        recorded = []
         for ticket in self.tickets:
             for scope in ticket.scopes:
                 row = held.get(_key(self.hub, ticket, scope))
@@ -183,16 +181,20 @@ class Subscribing:
                     tx.delete_watch(row)
                 if row is None and self.wanted:
                     tx.put_watch(self._row(tx, ticket, scope, due))
-            draft = self.caller.draft(
-                tx.now, lids=ticket.lids, later=later, pv=self.hub.policy.number, more={"cause": cause}
-            )
-            recorded.append(tx.record(draft))
+        recorded = self._record(tx, more={} if self.wanted else {"cause": "no-more"})
 
         def answer(batch: SealedBatch) -> Response:
             body = SubscriptionAnswer(batch.receipts(recorded))
             return json_answer(msgspec.json.encode(body), batch.index_header(recorded))
 
         return answer
+
+    def _record(self, tx: Tx, **more: Any) -> list[Recorded]:
+        """One line per person and scope: a small entry has room for one handle."""
+        later = self.hub.postponement.postpones(self.caller.statement.role)
+        pv = self.hub.policy.number
+        lids = [lid for ticket in self.tickets for lid in ticket.lids]
+        return [tx.record(self.caller.draft(tx.now, lids=(lid,), later=later, pv=pv, **more)) for lid in lids]
 
     def _row(self, tx: Tx, ticket: Ticket, scope: str, due: int) -> WatchRow:
         kid, keys = ticket.scopes[scope]

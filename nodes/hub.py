@@ -310,9 +310,9 @@ class Hub:
     async def subscribe(
         self, request: SubscriptionRequest, asking: Asking, lids: Sequence[Sequence[bytes]]
     ) -> None:
-        """Watch for the persons of a visit, or no longer."""
+        """Watch for the persons of a visit, or no longer; `lids` per person, in scope order."""
         answer, sent = await self._ask("/v1/subscriptions", request, SubscriptionAnswer, asking)
-        self._check_all(answer.log, sent, lids)
+        self._check_all(answer.log, sent, [[lid] for own in lids for lid in own])
 
     async def signals(self, done: Sequence[str]) -> SignalsAnswer:
         """For which visits of this node to ask again; `done` are ids that it has kept."""

@@ -483,7 +483,7 @@ class SubscriptionRequest(Message, frozen=True):
 
 
 class SubscriptionAnswer(Message, frozen=True):
-    """One log receipt per person. The answer is the same whatever exists."""
+    """A log receipt per person and scope, in that order. The answer is the same whatever exists."""
 
     log: list[LogReceipt]
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from index.protocol.codec import b64u, unb64u
 from index.protocol.entry import SOMETHING, kinds_shown
 from index.protocol.messages import SignalsAnswer
-from index.signals import KNOWN_MOST, Signals, _knows, known_of
+from index.signals import KNOWN_MOST, Signals, Watched, _knows, known_of
 from index.store.tables import errand, watch
 
 from .test_lookup import newest
@@ -68,6 +68,27 @@ async def test_a_new_visible_flag_is_recorded_and_told_within_the_hour_once(worl
     assert await an_hour_later(world) == 1
     assert (await waiting(world.wijkteam)).signals == []
     assert len(notices(world)) == 1
+
+
+async def test_every_line_about_watching_has_one_handle_for_it_must_fit_a_small_entry(world: World) -> None:
+    visit = await watched(world, ("Fatima", "Piet"))
+    scopes = len(visit.scopes)
+    lines = newest(world, 2 * scopes)
+    assert [(one.asker.t, len(one.asker.handles)) for one in lines] == [("subscription", 1)] * 2 * scopes
+    await world.wijkteam.closes(visit)
+    refused = await watches(world.wijkteam, visit)
+    assert refused.response.status_code == 403
+    assert {(one.asker.refused, len(one.asker.handles)) for one in newest(world, 2 * scopes)} == {
+        ("ticket", 1)
+    }
+
+
+def test_a_row_with_the_longest_names_fits() -> None:
+    longest = Watched(
+        "veiligheid", 2**16 - 1, [bytes(32)] * 3 + [bytes(16)], 2**32 - 1, "9" * 20, "t" * 48, "r" * 40,
+        "p" * 40, [2**32 - 1] * 3, bytes(16), 2**34, 2**32 - 1, bytes(16), bytes(3 * KNOWN_MOST),
+    )  # fmt: skip
+    assert len(msgspec.msgpack.encode(longest)) <= 766
 
 
 async def test_flags_in_several_scopes_of_several_persons_are_one_signal(world: World) -> None:
