@@ -12,9 +12,8 @@ from index.protocol.directory import parse_directory
 from index.protocol.enrolment import make_request
 from index.protocol.keyfile import write_key_file
 from index.settings import HubSettings
+from tests.deploy.test_policy_version_commands import Desk
 from tests.hub.world import GEMEENTE, HOLDERS, SCHULDHULP
-
-from .test_policy_version_commands import Desk
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from sqlalchemy import func, select
 
 from index import inquiries, leaving, openings
 from index.accesslog.tables import entry as log_entry
-from index.acts import Refused
+from index.acts import Act, Refused
 from index.leaving import RULES, Kept, Target, check_report, counts, purge
-from index.organisations import Roster
+from index.organisations import Changes, Roster, following
 from index.registers import Registers
 from index.store.metadata import metadata
 from tests.hub.acting import Acting
@@ -209,9 +208,12 @@ def test_in_small_steps_it_comes_to_the_same(hub: Acting, monkeypatch: pytest.Mo
 def test_the_flags_of_a_node_that_was_shut_out_before_go_too(hub: Acting) -> None:
     lived_in(hub)
     anna = bureau(hub).who("anna")
-    change(hub, lambda roster, _: roster.remove_node(anna, "bron"))
+    gone = change(hub, lambda roster, _: roster.remove_node(anna, "bron"))
     whose, directory = target(hub), bureau(hub).directory
-    without = msgspec.structs.replace(directory, nodes=[n for n in directory.nodes if n.id != "bron"])
-    bureau(hub).directory = without
-    purge(bureau(hub).office, without, anna, agreed(hub))
+    with bureau(hub).office.sitting() as sitting:
+        next_one = following(directory, Changes().after(sitting.history))
+        sitting.add(Act(t="directory-adopt", at=sitting.seconds, about=2, detail={"changes": [gone]}))
+    assert next_one.node("bron") is None
+    bureau(hub).directory = next_one
+    purge(bureau(hub).office, next_one, anna, agreed(hub))
     assert not any(counts(bureau(hub).office, whose).values())
