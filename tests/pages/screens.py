@@ -50,7 +50,7 @@ def desk(page: Page, federation: Federation, shoot: Shoot) -> None:
     shoot(page, "desk-presence")
     page.get_by_role("button", name="Toon de onderwerpen").click()
     shoot(page, "desk-subjects")
-    page.get_by_role("button", name="Vraag contact aan, Hulp bij schulden").click()
+    page.get_by_role("button", name="Vraag contact aan Hulp bij schulden").click()
     shoot(page, "desk-contact")
     page.get_by_role("link", name="Keuze van de inwoner").click()
     shoot(page, "desk-choice")
