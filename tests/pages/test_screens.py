@@ -556,9 +556,9 @@ def test_a_long_list_of_looks_is_shown_in_parts(page: Page, portal: Site, enter:
     lines: list[LookLine] = [look_line(60 * 24 * day) for day in range(70)]
     portal.citizens.lines = lines
     page.goto(f"{portal.url}/mijn/gekeken")
-    expect(page.locator("main li")).to_have_count(50)
+    expect(page.locator("main .vw-list > li")).to_have_count(50)
     page.get_by_role("link", name="Toon oudere regels").click()
-    expect(page.locator("main li")).to_have_count(70)
+    expect(page.locator("main .vw-list > li")).to_have_count(70)
 
 
 def test_the_checks_see_what_is_wrong_when_something_is(page: Page) -> None:
