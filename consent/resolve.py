@@ -162,9 +162,9 @@ def _as_narrow(
     numbers = tuple(
         dict.fromkeys((*said.directive_numbers, *(n for _, r in earlier for n in r.directive_numbers)))
     )
-    noes = [one for one in (said, *(told for _, told in earlier)) if one.effect == "deny"]
-    if noes:  # 1
-        return Resolution("deny", any(one.explicit for one in noes), numbers)
+    denied = [one for one in (said, *(told for _, told in earlier)) if one.effect == "deny"]
+    if denied:  # 1
+        return Resolution("deny", any(one.explicit for one in denied), numbers)
     if said.effect != "grant":
         return said
     begun = {one.number: one.from_ for one in (state.directives if state else ())}
