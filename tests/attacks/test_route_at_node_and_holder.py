@@ -25,7 +25,7 @@ OPEN = {"/health", "/metrics", "/v1/openapi.json"}
 FREE_PAGES = {"/", "/login", "/login/terug", "/uitloggen", "/uitgelogd", "/leeg", "/taal/{language}"}
 FREE_PAGES |= {"/code/{code}"}  # the address in a QR code: it tells nothing and uses nothing up
 PURE = {("POST", "/blad")}
-"""The sheet follows from its form alone, so that a login that ended loses nothing of it; the form itself asks."""
+"""The sheet follows from its form alone, so a login that ended loses nothing; the empty form asks for one."""
 OF_HOLDER = {("POST", "/v1/evaluate"), ("GET", "/v1/manifest"), *(("GET", path) for path in OPEN)}
 
 
