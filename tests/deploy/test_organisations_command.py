@@ -18,7 +18,7 @@ from tests.hub.world import GEMEENTE, HOLDERS, SCHULDHULP
 
 
 class Hall(Desk):
-    """What people read first goes to standard error, which the runner mixes in: the answer is the last line."""
+    """What people read first goes to standard error, mixed in here: the answer is the last line."""
 
     def told(self, *words: object, by: str = "", code: int = 0) -> Any:
         proof = ("--by", by, "--key", self.people.files[by]) if by else ()
