@@ -61,6 +61,12 @@ class ScopesRefused(HubError):
     code = "scopes"
 
 
+class PurposeRefused(HubError):
+    """The role does not have this purpose; recorded for the persons whom the question was about."""
+
+    code = "purpose"
+
+
 class PointsRefused(HubError):
     code = "points"
 
@@ -146,6 +152,10 @@ PROBLEMS: Mapping[type[HubError], tuple[Problem, str]] = {
         Problem("scopes-refused", 403, "Other scopes than this role and purpose have"),
         "Ask for exactly the scopes in which the role may see anything for this purpose.",
     ),
+    PurposeRefused: (
+        Problem("purpose-not-allowed", 403, "The role may not look for this purpose"),
+        "Nothing was opened. The question was recorded for the persons it was about.",
+    ),
     PointsRefused: (
         Problem("points-refused", 400, "The sealed points are not accepted"),
         "The points do not open for this sender and message, or are not as many as needed.",
@@ -206,7 +216,7 @@ def problem_of(error: HubError) -> Response:
 
 ASKERS_OWN: tuple[type[HubError], ...] = (
     Unauthenticated, NotAllowed, OverRate, ReceiptsRefused, TicketRefused, ScopesRefused,
-    PointsRefused, StalePoints, MessageConflict, LogUnavailable, Overloaded,
+    PurposeRefused, PointsRefused, StalePoints, MessageConflict, LogUnavailable, Overloaded,
 )  # fmt: skip
 """Refusals that follow from asker and load alone: only these are counted each under its own code."""
 

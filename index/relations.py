@@ -26,6 +26,7 @@ from index.accesslog.spent import tag_of
 from index.errors import (
     HubError,
     NotAllowed,
+    PurposeRefused,
     ReceiptsRefused,
     Rejected,
     ScopesRefused,
@@ -51,7 +52,7 @@ from index.reviews import check_may_declare, declared
 from index.rows import INCAPABLE, NO_CODE, OTHERS_AT_RISK, Relation, RowError, SearchKeys
 from index.tickets import Ticket
 from index.transaction import Finish, Needs, RelationRow, ReviewRow, Tx
-from policy.decide import scopes_for
+from policy.decide import scopes_for, scopes_of_role
 from policy.vocabulary import UnknownCode
 
 log = structlog.get_logger()
@@ -252,6 +253,30 @@ class Opening:
         return _recorded(tx, self.hub, self.caller, self.tickets, self.until, cause=self.cause)
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedOpening:
+    """Opens nothing, and records for each person that it was asked for and refused. The receipts are spent."""
+
+    hub: Hub
+    caller: Caller
+    receipts: Sequence[HolderReceipt]
+    tickets: Sequence[Ticket]
+    error: HubError
+
+    @property
+    def persons(self) -> int:
+        return len(self.tickets)
+
+    def needs(self) -> Needs:
+        return Needs()
+
+    def apply(self, tx: Tx) -> Finish:
+        for receipt in self.receipts:
+            if not tx.spend(tag_of(receipt.iss, receipt.jti), receipt.exp + _RECEIPT_LEEWAY_S):
+                raise ReceiptsRefused
+        return record_refused(tx, self.hub, self.caller, self.tickets, self.error)
+
+
 class _Stored(msgspec.Struct, frozen=True):
     """What the same message gets again. `opened`, per person, finds the rows of the first time."""
 
@@ -301,14 +326,15 @@ async def open_relations(hub: Hub, caller: Caller, body: RelationRequest) -> Res
     """`/v1/relations`: a visit, break-glass, or a citizen's session.
 
     1. The class is one this caller may open, and break-glass is declared.
-    2. The scopes are exactly those of role and purpose.
+    2. The scopes are exactly those of role and purpose. For a purpose that the role does not have they are
+       all of the role's: then the rest is checked too, and the refusal is recorded for these persons.
     3. `until` lies within the limits.
     4. The points open, as many as persons times scopes, each an element.
     5. Receipts of t distinct holders pay for it; they are spent in the transaction.
     """
     _check_class(hub, caller, body)  # 1
     risk = _check_declaration(hub, body)
-    scopes = _check_scopes(hub, caller, body)  # 2
+    scopes, refused = _check_scopes(hub, caller, body)  # 2
     until = _check_until(hub, body)  # 3
     points = hub.open_points(caller, body.points, body.version, body.persons * len(scopes))  # 4
     try:
@@ -337,6 +363,8 @@ async def open_relations(hub: Hub, caller: Caller, body: RelationRequest) -> Res
         ticket, made = _prepare(hub, blank, scopes, own, risk)
         tickets.append(ticket)
         rows += made
+    if refused is not None:
+        return await hub.sequencer.submit(RefusedOpening(hub, caller, receipts, tickets, refused))
     cause = declaration.reason if declaration else ""
     return await hub.sequencer.submit(
         Opening(hub, caller, body.persons, receipts, tickets, rows, until, review, cause)
@@ -397,19 +425,28 @@ def _check_declaration(hub: Hub, body: RelationRequest) -> int:
     return OTHERS_AT_RISK * others + INCAPABLE * declaration.incapable
 
 
-def _check_scopes(hub: Hub, caller: Caller, body: RelationRequest) -> tuple[str, ...]:
-    """Exactly the scopes in which this role may see anything for this purpose; a citizen has all."""
+def _check_scopes(
+    hub: Hub, caller: Caller, body: RelationRequest
+) -> tuple[tuple[str, ...], PurposeRefused | None]:
+    """Exactly the scopes in which this role may see anything for this purpose; a citizen has all.
+
+    With them, why the question is to be refused once it is known whom it is about.
+    """
+    refused = None
     if body.class_ == "citizen":
         wanted = tuple(scope for scope in SCOPES if hub.manifest.scope_key(scope))
     else:
         profile = hub.policies.registers.profile_of(caller.organisation.oin)
         try:
             wanted = scopes_for(hub.policy, caller.statement.role, caller.statement.purpose, profile)
+            if not wanted and body.class_ == "lookup":
+                wanted = scopes_of_role(hub.policy, caller.statement.role, profile)
+                refused = PurposeRefused()
         except UnknownCode:
             raise ScopesRefused from None
     if not wanted or tuple(body.scopes) != wanted:
         raise ScopesRefused
-    return wanted
+    return wanted, refused
 
 
 def _check_until(hub: Hub, body: RelationRequest | RenewalRequest) -> int:

@@ -27,7 +27,7 @@ from index.protocol.policy import (
     check_policy,
 )
 from index.protocol.receipt import pinned_log_key
-from policy.decide import Asker, may_break_glass, scopes_for
+from policy.decide import Asker, may_break_glass, scopes_for, scopes_of_role
 from policy.engine import PolicyVersion, PublishError, build
 from policy.texts import FORBIDS, SCHEMA, VOCABULARY, Texts
 from policy.vocabulary import UnknownCode, Vocabulary, VocabularyError, Way
@@ -117,6 +117,19 @@ class HubPolicy:
             read = self._read if self._read and not anew else await self._fetched()
         try:
             return scopes_for(read.unfilled, role, purpose, read.profile_of(oin))
+        except UnknownCode:
+            return ()
+
+    async def scopes_of_role(self, oin: str, role: str) -> tuple[str, ...]:
+        """The scopes in which a role may see anything for any purpose; empty for none.
+
+        Raises:
+            As `current`.
+        """
+        async with self._one:
+            read = self._read or await self._fetched()
+        try:
+            return scopes_of_role(read.unfilled, role, read.profile_of(oin))
         except UnknownCode:
             return ()
 

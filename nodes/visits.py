@@ -216,7 +216,8 @@ class Visits:
 
         Raises:
             BadInput: Number of persons, purpose, case reference or end.
-            NotAllowed: The role may not look, or not for this purpose.
+            NotAllowed: The role may not look at all.
+            Refused: By the hub, which recorded it; so for a purpose that the role does not have.
             HoldersUnreachable, HolderLied, HolderRefused, HubUnreachable, Refused,
             ReceiptInvalid: Nothing was opened and nothing is kept.
         """
@@ -261,7 +262,7 @@ class Visits:
         end: datetime,
         declaration: Declaration | None = None,
     ) -> Visit:
-        asking = self.asking(employee, purpose, case)
+        asking = self.asking(employee, purpose, case, may_be_refused=declaration is None)
         persons, end = await self._relations(asking, visit_id, bsns, end, declaration)
         visit = Visit(visit_id, len(bsns), purpose, case, self._now(), end)
         await asyncio.to_thread(self._put, employee, visit, _Kept(case, persons))
@@ -277,8 +278,14 @@ class Visits:
             raise BadInput("until", "too-far-ahead", rule)
         return end.astimezone(UTC).replace(microsecond=0)
 
-    def asking(self, employee: Employee, purpose: str, case_reference: str) -> Asking:
+    def asking(
+        self, employee: Employee, purpose: str, case_reference: str, *, may_be_refused: bool = False
+    ) -> Asking:
         """What the statement of this employee's question says.
+
+        Args:
+            may_be_refused: Let a purpose pass that the role does not have: the hub refuses it, and
+                records the refusal for the persons it was about.
 
         Raises:
             NotAllowed: The role may not look, or not for this purpose.
@@ -290,13 +297,15 @@ class Visits:
         role = self._vocabulary.role(employee.role)
         if not role.bsn_allowed:
             raise NotAllowed("role-not-allowed")
-        if purpose not in role.purposes:
+        if purpose not in role.purposes and not may_be_refused:
             raise NotAllowed("purpose-not-allowed")
         case = hmac.digest(self._keys.case, case_reference.encode(), "sha256")[:16]
         return Asking(employee.id, employee.role, employee.team, purpose, b64u(case))
 
     async def _scopes(self, asking: Asking, *, anew: bool = False) -> tuple[str, ...]:
         scopes = await self._policy.scopes(self._trust.oin, asking.role, asking.purpose, anew=anew)
+        if not scopes and asking.purpose != CRISIS:
+            scopes = await self._policy.scopes_of_role(self._trust.oin, asking.role)
         if not scopes:
             raise NotAllowed("purpose-not-allowed")
         return scopes

@@ -288,6 +288,20 @@ def scopes_for(
     return tuple(scope.code for scope in vocabulary.scopes if scope.code in reached)
 
 
+def scopes_of_role(source: Vocabulary | PolicyVersion, role: str, profile: str = "basis") -> tuple[str, ...]:
+    """The scopes in which a role may see anything for any of its purposes, in their fixed order.
+
+    In these a question is recorded that names a purpose which the role does not have.
+
+    Raises:
+        UnknownCode: No such role or profile.
+    """
+    vocabulary = source if isinstance(source, Vocabulary) else source.vocabulary
+    purposes = vocabulary.role(role).purposes
+    reached = {scope for purpose in purposes for scope in scopes_for(vocabulary, role, purpose, profile)}
+    return tuple(scope.code for scope in vocabulary.scopes if scope.code in reached)
+
+
 def _reaches(
     vocabulary: Vocabulary, role: Role, profile: Profile, *, kind: Kind, purpose: str, basis: str
 ) -> bool:
