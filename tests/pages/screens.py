@@ -15,7 +15,8 @@ from tests.federation import Federation, start_federation
 from tests.pages.conftest import ARGUMENTS, CHROMIUM, own_machine_only, provider
 from tests.pages.world import REVIEWS, node_site, officer_site, served
 
-FOLDER = Path(__file__).parents[2] / "docs" / "screens"
+FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "docs" / "screens"
+"""Or the folder that is named: `python -m tests.pages.screens DIR`."""
 WIDTHS = (1024, 390)
 TALLEST = 2000
 """Pixels of a long list that a picture shows."""
@@ -34,6 +35,19 @@ def _ask(page: Page, federation: Federation) -> None:
     page.locator("#nummer-1").fill(federation.citizen("fatima")["bsn"])
     page.get_by_label("Zaaknummer").fill("Z-1")
     page.get_by_role("button", name="Bekijk").click()
+
+
+def _sheet(page: Page, shoot: Shoot) -> None:
+    """From *Klaar* to the sheet for the fridge."""
+    page.get_by_role("link", name="Maak een blad voor op de koelkast").click()
+    shoot(page, "desk-sheet-form")
+    for id_, text in (("naam-1", "Tante Ria"), ("waarmee-1", "post openen"), ("telefoon-1", "06 1234 5678")):
+        page.locator(f"#{id_}").fill(text)
+    for id_, text in (("wat-1", "De gemeente bellen"), ("door-1", "Fatima"), ("klaar-1", "vrijdag")):
+        page.locator(f"#{id_}").fill(text)
+    page.locator("#eerst").fill("Ria")
+    page.get_by_role("button", name="Maak het blad").click()
+    shoot(page, "desk-sheet")
 
 
 def desk(page: Page, federation: Federation, shoot: Shoot) -> None:
@@ -70,6 +84,7 @@ def desk(page: Page, federation: Federation, shoot: Shoot) -> None:
     _ask(page, federation)
     page.get_by_role("button", name="Klaar").click()
     shoot(page, "desk-done")
+    _sheet(page, shoot)
     page.get_by_role("link", name="Mijn bezoeken").click()
     shoot(page, "desk-visits")
     page.get_by_role("button", name="Vertel mij wat nieuw is").first.click()
