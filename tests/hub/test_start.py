@@ -159,6 +159,7 @@ async def test_health_says_that_trust_is_not_separated_and_who_made_the_keys(qui
     body = (await quiet.client.get("/health")).json()
     policy = {"number": 1, "state": "serving"}
     assert body == {
+        "environment": "production",
         "status": "up",
         "trustSeparation": "none",
         "keys": "dealer",

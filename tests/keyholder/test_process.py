@@ -171,7 +171,12 @@ def test_an_unknown_setting_stops_the_process(keys, tmp_path, monkeypatch):
 
 
 def test_health_says_that_a_dealer_made_the_keys_and_that_trust_is_not_separated(keys):
-    assert get(keys, "/health").json() == {"status": "ok", "trustSeparation": "none", "keys": "dealer"}
+    assert get(keys, "/health").json() == {
+        "status": "ok",
+        "trustSeparation": "none",
+        "keys": "dealer",
+        "environment": "production",
+    }
 
 
 def test_the_manifest_is_served_as_it_was_signed(keys):
