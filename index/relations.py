@@ -255,7 +255,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class RefusedOpening:
-    """Opens nothing, and records for each person that it was asked for and refused. The receipts are spent."""
+    """Opens nothing, and records for each person that it was asked and refused. The receipts are spent."""
 
     hub: Hub
     caller: Caller

@@ -50,6 +50,21 @@ async def test_only_exactly_the_scopes_of_role_and_purpose_can_be_opened(
 async def test_a_purpose_that_the_role_does_not_have_opens_nothing(world: World) -> None:
     _, sent = await world.wijkteam.tries_to_open("m-jan", ["Fatima"], purpose="toezicht", scopes=GENERALIST)
     assert sent.response.status_code == 403
+    assert "purpose-not-allowed" in sent.response.text
+    assert newest(world).asker.refused == "purpose"
+    assert len(newest(world).asker.handles) == len(GENERALIST)
+
+
+async def test_a_refused_purpose_costs_receipts_like_any_other(world: World) -> None:
+    wrong = {"purpose": "toezicht", "scopes": GENERALIST}
+    for bad in (receipts(world, "none"), receipts(world, "one holder")):
+        _, sent = await world.wijkteam.tries_to_open("m-jan", ["Fatima"], receipts=bad, **wrong)
+        assert "holder-receipts" in sent.response.text
+        assert newest(world).asker.handles == []
+    _, narrower = await world.wijkteam.tries_to_open(
+        "m-jan", ["Fatima"], purpose="toezicht", scopes=GENERALIST[:2]
+    )
+    assert "scopes-refused" in narrower.response.text
 
 
 @pytest.mark.parametrize("until", [timedelta(days=91), timedelta(seconds=-1)])

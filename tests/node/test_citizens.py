@@ -125,6 +125,18 @@ async def test_a_refused_look_reaches_the_citizen(world: NodeWorld) -> None:
     assert any(line.activity == "lookup" and line.refused for line in view.lines)
 
 
+async def test_a_look_for_a_purpose_that_is_not_of_the_role_reaches_the_citizen(world: NodeWorld) -> None:
+    desk = world.desk()
+    with pytest.raises(Refused) as refused:
+        await desk.visits.open(JAN, [Bsn.parse(BSN_A)], "vroegsignalering", "Z-1")
+    assert refused.value.reason == "purpose-not-allowed"
+    portal, session = await login(world)
+    view = await portal.citizens.looks(session)
+    assert view.verified
+    (line,) = [line for line in view.lines if line.refused]
+    assert (line.activity, line.purpose_label, line.seen) == ("relation", "Contact over een achterstand", [])
+
+
 def _without(lines: list[Any], index: int) -> list[Any]:
     return [line for line in lines if line["index"] != index]
 

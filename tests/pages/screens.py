@@ -93,6 +93,10 @@ def desk(page: Page, federation: Federation, shoot: Shoot) -> None:
     shoot(page, "desk-changes")
     page.get_by_role("link", name="Wat mag mijn functie zien?").click()
     shoot(page, "desk-my-role")
+    _urgent(page, federation, shoot)
+
+
+def _urgent(page: Page, federation: Federation, shoot: Shoot) -> None:
     page.get_by_role("link", name="Kijken").first.click()
     page.get_by_role("link", name="Direct gevaar").click()
     shoot(page, "desk-urgent")
