@@ -5,7 +5,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from tests.pages.proven import ELSEWHERE, NO_STATE, SCREENS, STATES
+from tests.pages.proven import NO_STATE, SCREENS, STATES
 
 HERE = Path(__file__).parent
 
@@ -38,9 +38,8 @@ def test_every_agreed_screen_has_a_state_that_is_proven(shared: Path) -> None:
     text = (shared / "screens.md").read_text()
     agreed = set(re.findall(r"^\| ([DPSOX]\d{1,2}) ", text, re.M))
     assert len(agreed) > 40
-    assert agreed - set(SCREENS) - ELSEWHERE == set()
+    assert agreed - set(SCREENS) == set()
     assert [screen for screen, states in SCREENS.items() if not states] == []
-    assert ELSEWHERE & set(SCREENS) == set(), "a screen with a proof is not elsewhere"
 
 
 def test_every_state_that_all_screens_have_is_proven(shared: Path) -> None:

@@ -150,9 +150,7 @@ OTHER_WORDS = {
     "u doet dit voor {}": "filled in by portal.whom.for_name",
 }
 """Agreed sentences that stand on the pages in other words or with a value, and why."""
-NOT_YET = {
-    "D6", "D10", "P11", "S3", "S5", "S6", "S9", "O7", "O10", "O11",
-}  # fmt: skip
+NOT_YET = {"P11"}
 """Screens of which a sentence is not in the text file: a command so far, or a page that brings its own."""
 
 
