@@ -28,7 +28,7 @@ from index.gate import Caller
 from index.protocol.codec import EncodingError, u32, unb64u
 from index.protocol.messages import LogReceipt, Message
 from index.publish import json_answer
-from index.rows import RowError
+from index.rows import RowError, Rows
 from index.store.tables import errand as errand_table
 from index.transaction import ErrandRow, Finish, Needs, Tx
 
@@ -40,24 +40,25 @@ log = structlog.get_logger()
 Sort = Literal["signal", "contact"]
 MOST = 200
 T = TypeVar("T", bound=msgspec.Struct)
-_NOTE = "errand"
+NOTE = "errand"
+"""Sort of note as which a row is sealed (`Rows.seal_note`)."""
 
 
-def tag_of(hub: Hub, sort: Sort, node_number: int) -> bytes:
+def tag_of(rows: Rows, sort: Sort, node_number: int) -> bytes:
     """What stands for a node in table `errand`, 16 bytes; not its tag in any other table."""
-    key = hub.rows.node_tag(node_number)
+    key = rows.node_tag(node_number)
     return hmac.digest(key, f"errand/v1/{sort}".encode() + u32(node_number), "sha256")[:16]
 
 
 def row_of(hub: Hub, sort: Sort, node_number: int, key: bytes, content: msgspec.Struct) -> ErrandRow:
     """A row that the node finds when it asks."""
-    sealed = hub.rows.seal_note(_NOTE, key, msgspec.json.encode(content))
-    return ErrandRow(key, tag_of(hub, sort, node_number), sealed)
+    sealed = hub.rows.seal_note(NOTE, key, msgspec.json.encode(content))
+    return ErrandRow(key, tag_of(hub.rows, sort, node_number), sealed)
 
 
 def content_of(hub: Hub, row: ErrandRow, kind: type[T]) -> T:
     """What a row holds; RowError when its data key is gone."""
-    return msgspec.json.decode(hub.rows.open_note(_NOTE, row.key, row.sealed), type=kind)
+    return msgspec.json.decode(hub.rows.open_note(NOTE, row.key, row.sealed), type=kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ async def fetched(
         gone = frozenset(unb64u(text, 16) for text in done)
     except EncodingError:
         raise Rejected("unknown-errand") from None
-    tag = tag_of(hub, sort, caller.node.number)
+    tag = tag_of(hub.rows, sort, caller.node.number)
     found, more, lost = await asyncio.to_thread(_waiting, hub, tag, gone, content)
     work = Fetching(hub, caller, tag, gone | lost, lambda proofs: told(found, more, proofs))
     return await hub.sequencer.submit(work)

@@ -27,7 +27,7 @@ from sqlalchemy import Column, Connection, Table, and_, delete, func, or_, selec
 
 from consent.directive import Directive, parse_canonical
 from consent.state import ChoiceState, decode, encode
-from index import openings, reviews
+from index import errands, openings, reviews, signals
 from index.accesslog import tables as log_tables
 from index.acts import Act, Office, Refused, Signer, signed
 from index.organisations import Changes
@@ -187,6 +187,22 @@ def _own_opening(target: Target, row: Any) -> bool:
     return target.oin in (wish.org, wish.approved_org)
 
 
+def _own_watch(target: Target, row: Any) -> bool:
+    raw = target.rows.open_note(signals.NOTE, bytes(row.key), bytes(row.sealed))
+    return msgspec.msgpack.decode(raw, type=signals.Watched).org == target.oin
+
+
+def _own_errand(target: Target, row: Any) -> bool:
+    """What waits for one of its nodes, and what it asked of others."""
+    tag = bytes(row.tag)
+    if any(tag == errands.tag_of(target.rows, "signal", number) for number in target.numbers):
+        return True
+    if any(tag == errands.tag_of(target.rows, "contact", number) for number in target.numbers):
+        return True
+    raw = target.rows.open_note(errands.NOTE, bytes(row.key), bytes(row.sealed))
+    return bool(msgspec.json.decode(raw).get("org") == target.oin)
+
+
 def _opened(target: Target, row: Any) -> tuple[str, ChoiceState, bytes]:
     held = ChoiceRow(bytes(row.idx_dir), bytes(row.sealed), bytes(row.escrow))
     for scope in SCOPES:
@@ -265,8 +281,11 @@ RULES: Mapping[str, Rule | Kept] = {
     t.directive.name: AloneLedgers(),
     t.review.name: Sealed(t.review, _own_review),
     t.opening.name: Sealed(t.opening, _own_opening),
+    t.watch.name: Sealed(t.watch, _own_watch),
+    t.errand.name: Sealed(t.errand, _own_errand),
     t.postponed.name: Kept("lines of which a citizen is still to be told; an officer releases them"),
     t.sample.name: Kept("places in the access log, drawn by the month"),
+    t.figure.name: Kept("rounded counts of months that are over, told before"),
     t.hold.name: Kept(_NOBODY),
     t.escrow_session.name: Kept(_NOBODY),
     t.scope_key.name: Kept(_NOBODY),

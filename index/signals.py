@@ -64,7 +64,8 @@ KNOWN_MOST = 90
 """Flags in one scope that a row remembers; of who has more, nothing is told."""
 
 _KNOWN = 3
-_NOTE = "watch"
+NOTE = "watch"
+"""Sort of note as which a row is sealed (`Rows.seal_note`)."""
 _AT_ONCE = 200
 _SOONEST_S = 60
 _LATEST_MARGIN_S = 120
@@ -219,7 +220,7 @@ class Subscribing:
 
 
 def _sealed(hub: Hub, key: bytes, tag: bytes, due: int, watched: Watched) -> WatchRow:
-    return WatchRow(key, tag, due, hub.rows.seal_note(_NOTE, key, msgspec.msgpack.encode(watched)))
+    return WatchRow(key, tag, due, hub.rows.seal_note(NOTE, key, msgspec.msgpack.encode(watched)))
 
 
 async def subscribe(hub: Hub, caller: Caller, body: SubscriptionRequest) -> Response:
@@ -359,7 +360,7 @@ class Signals:
         found: dict[bytes, list[tuple[WatchRow, Watched]]] = {tag: [] for tag in tags}
         for row in map(WatchRow._make, rows):
             try:
-                raw = hub.rows.open_note(_NOTE, row.key, row.sealed)
+                raw = hub.rows.open_note(NOTE, row.key, row.sealed)
             except RowError:
                 log.error("watch_unreadable")
                 continue

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from index import inquiries, leaving, openings
+from index import contacts, errands, inquiries, leaving, openings, signals
 from index.accesslog.tables import entry as log_entry
 from index.acts import Act, Refused
 from index.leaving import RULES, Kept, Target, check_report, counts, purge
 from index.organisations import Changes, Roster, following
+from index.protocol.codec import b64u
 from index.registers import Registers
 from index.store.metadata import metadata
+from index.transaction import ErrandRow
 from tests.hub.acting import Acting
 from tests.hub.office import Bureau, People
 from tests.hub.rights import use
@@ -82,14 +84,41 @@ def lived_in(hub: Acting) -> dict[str, str]:
             team="crisisdienst", purpose="crisis", case="", at=0, why="spoed", asked=0, due=1, officer="o-1",
         )  # fmt: skip
         tag = the_hub.rows.node_tag(target(hub).nodes["crisis"])
-        row = inquiries._row(the_hub, secrets.token_bytes(16), tag, asked, open_=True)
+        row = inquiries._sealed(the_hub, secrets.token_bytes(16), tag, asked, open_=True)
         sitting.connection.execute(leaving.t.inquiry.insert(), [row._asdict()])
         wish = openings.Wish(sitting.now.year, 1, "klacht", "o-1", SCHULDHULP, sitting.seconds)
         key = secrets.token_bytes(16)
         sitting.connection.execute(
             leaving.t.opening.insert(), [{"key": key, "sealed": openings._sealed(the_hub, key, wish)}]
         )
+        followed = signals.Watched(
+            scope="geld", kid=1, keys=[secrets.token_bytes(16)] * 4, node=target(hub).nodes["crisis"],
+            org=SCHULDHULP, team="crisisdienst", role="crisisdienst", purpose="crisis", numbers=[1, 1, 1],
+            case=b"c" * 16, opened=0, mark=1, visit=b"v" * 16, known=b"",
+        )  # fmt: skip
+        watched = signals._sealed(the_hub, secrets.token_bytes(16), b"t" * 16, 0, followed)
+        sitting.connection.execute(leaving.t.watch.insert(), [watched._asdict()])
+        waits = errand(hub, "signal", target(hub).nodes["crisis"], signals._Waits("v"))
+        sitting.connection.execute(leaving.t.errand.insert(), [waits._asdict()])
+    body = {"tickets": visit.tickets, "visit": b64u(b"w" * 16)}
+    hub.run(hub.wijkteam.send("/v1/subscriptions", body, "subscription", **visit.statement()))
     return {"mina": mina, "omar": omar}
+
+
+def errand(hub: Acting, sort: errands.Sort, node: int, content: Any) -> ErrandRow:
+    return errands.row_of(hub.world.hub, sort, node, secrets.token_bytes(16), content)
+
+
+def test_what_it_asked_of_others_goes_too_and_what_others_asked_of_others_stays(hub: Acting) -> None:
+    inkomen = hub.world.hub.directory.node("inkomen").number  # type: ignore[union-attr]
+    asked = [contacts.Asked("", oin, "noord", "generalist", 0) for oin in (SCHULDHULP, GEMEENTE)]
+    rows = [errand(hub, "contact", inkomen, one) for one in asked]
+    with bureau(hub).office.sitting() as sitting:
+        sitting.connection.execute(leaving.t.errand.insert(), [row._asdict() for row in rows])
+    purge(bureau(hub).office, bureau(hub).directory, bureau(hub).who("bram"), agreed(hub))
+    with hub.world.hub.reading() as connection:
+        left = connection.execute(select(leaving.t.errand.c.key)).scalars().all()
+    assert left == [rows[1].key]
 
 
 def test_every_table_has_a_rule() -> None:

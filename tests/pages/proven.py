@@ -167,10 +167,10 @@ SCREENS = {
     "O4": {"empty, drawn": _WORK},
     "O5": {"empty, replayed": _WORK},
     "O6": {"empty, waiting, opened": _WORK},
-    "O7": {"who would see more or less": _OFFICER},
+    "O7": {"who would see more or less": _WORK},
     "O8": {"exports": _WORK},
     "O9": {"empty, some": _WORK},
-    "O10": {"rules, one version, approved": _OFFICER},
-    "O11": {"organisations and convenants": _OFFICER},
+    "O10": {"rules, one version, approved": _WORK},
+    "O11": {"organisations and convenants": _WORK},
 }
 """Screen -> state -> the test that proves it."""

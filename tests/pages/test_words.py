@@ -147,6 +147,8 @@ OTHER_WORDS = {
     "team noord keek 31 keer na 19.00 uur": "filled in by officer.patterns",
     "vergelijkbaar: 4": "filled in by officer.patterns",
     "steekproef november 2026: 25 keer bekeken": "filled in by officer.sample",
+    "niets, omdat {}": "the reason is a sentence of its own, below `source.why`",
+    "u trekt 1.204 meldingen in": "filled in by source.off.count",
     "u doet dit voor {}": "filled in by portal.whom.for_name",
 }
 """Agreed sentences that stand on the pages in other words or with a value, and why."""
