@@ -149,6 +149,8 @@ OTHER_WORDS = {
     "steekproef november 2026: 25 keer bekeken": "filled in by officer.sample",
     "niets, omdat {}": "the reason is a sentence of its own, below `source.why`",
     "u trekt 1.204 meldingen in": "filled in by source.off.count",
+    "12 keer meer te zien, 3 keer minder": "filled in by officer.rules.moved",
+    "versie {} geldt sinds {}": "the list of versions says which one holds now, with its day and approvers",
     "u doet dit voor {}": "filled in by portal.whom.for_name",
 }
 """Agreed sentences that stand on the pages in other words or with a value, and why."""
