@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from statistics import median
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from index.accesslog.reading import Found
 from index.protocol.codec import unb64u
@@ -27,17 +27,24 @@ if TYPE_CHECKING:
     from index.hub import Hub
 
 Sign = Literal[
-    "outside_hours", "many_per_hour", "many_employees", "urgent", "empty", "refused", "opened_afterwards"
+    "outside_hours",
+    "many_per_hour",
+    "many_employees",
+    "urgent",
+    "empty",
+    "refused",
+    "opened_afterwards",
+    "without_contact",
 ]
-SIGNS: tuple[Sign, ...] = (
-    "outside_hours", "many_per_hour", "many_employees", "urgent", "empty", "refused", "opened_afterwards",
-)  # fmt: skip
+SIGNS: tuple[Sign, ...] = get_args(Sign)
 _OPEN, _CLOSED = 7, 19
 """Office hours, Europe/Amsterdam, on working days."""
 _PER_HOUR = 20
 _EMPLOYEES = 4
 _EXAMPLES = 3
 _AFTERWARDS = timedelta(hours=24)
+_CONTACT_MS = 14 * 86_400 * 1000
+"""Within this time after a look contact may be asked; a look that is newer is not judged on it."""
 _LEAST_LOOKS = 10
 _LEAST_UNUSUAL = 5
 _TIMES = 2.0
@@ -107,7 +114,7 @@ def questions(hub: Hub, begin: datetime, end: datetime, organisation: str = "") 
         organisation: OIN, to see its own teams only; they are compared with all.
     """
     with hub.reading() as connection:
-        counted = _count(hub.log_reader.between(connection, begin, end))
+        counted = _count(hub.log_reader.between(connection, begin, end), int(end.timestamp() * 1000))
     found = [one for sign in SIGNS for one in _compared(sign, counted)]
     mine = [one for one in found if not organisation or one.group.organisation == organisation]
     return sorted(mine, key=lambda one: (-(one.share - (one.compared or 0)), one.group, one.sign))
@@ -125,18 +132,26 @@ def _compared(sign: Sign, counted: dict[Group, _Counted]) -> Iterable[QuestionTo
         ]
         middle = median(others) if others else None
         share = 100 * unusual / own.looks
+        if middle is None and sign == "without_contact":
+            # Most contact goes by telephone: only the difference with other teams says something.
+            continue
         if middle is None or (share >= _TIMES * middle and share >= middle + 100 * _MORE):
             examples = tuple(reversed(own.examples[sign]))
             yield QuestionToAsk(sign, group, unusual, own.looks, middle, len(others), examples)
 
 
-def _count(entries: Iterable[Found]) -> dict[Group, _Counted]:
-    """Looks and unusual looks of each team. One pass; keeps chains of the period in memory only."""
+def _count(entries: Iterable[Found], end_ms: int) -> dict[Group, _Counted]:
+    """Looks and unusual looks of each team. One pass; keeps chains of the period in memory only.
+
+    An opening that was refused for its purpose counts as a look that was refused: it was about a person.
+    """
     counted: dict[Group, _Counted] = defaultdict(_Counted)
     hours: Counter[tuple[str, str, int]] = Counter()
     lookers: dict[tuple[str, str], set[str]] = defaultdict(set)
     crowd: dict[tuple[str, str], list[tuple[Group, Example]]] = defaultdict(list)
     refused: dict[tuple[str, str], int] = {}
+    showed: list[tuple[Group, Example, int, list[str]]] = []
+    contact: dict[tuple[str, str], int] = {}
     for one in entries:
         asker = one.asker
         if not asker.actor or not asker.handles:
@@ -148,7 +163,10 @@ def _count(entries: Iterable[Found]) -> dict[Group, _Counted]:
             then = refused.pop(who, None)
             if then is not None and asker.ts - then <= _AFTERWARDS.total_seconds() * 1000:
                 counted[group].add("opened_afterwards", place)
-        if asker.t != "lookup":
+        if asker.t == "notice":
+            # With an employee as its actor it is a request for contact.
+            contact |= {(asker.org, handle): asker.ts for handle in asker.handles}
+        if asker.t != "lookup" and not (asker.t == "relation" and asker.refused):
             continue
         own = counted[group]
         own.looks += 1
@@ -165,6 +183,8 @@ def _count(entries: Iterable[Found]) -> dict[Group, _Counted]:
             own.add(sign, place)
         if asker.refused:
             refused[who] = asker.ts
+        elif not seen["empty"]:
+            showed.append((group, place, asker.ts, asker.handles))
         # One chain of a look stands for its person: each scope of a role's looks is the same set.
         chain = (asker.role, asker.handles[0])
         lookers[chain].add(f"{asker.org}/{asker.actor}")
@@ -173,6 +193,10 @@ def _count(entries: Iterable[Found]) -> dict[Group, _Counted]:
         if len(people) >= _EMPLOYEES:
             for group, place in crowd[chain]:
                 counted[group].add("many_employees", place)
+    for group, place, ts, handles in showed:
+        asked = max(contact.get((group.organisation, handle), 0) for handle in handles)
+        if ts + _CONTACT_MS <= end_ms and not ts <= asked <= ts + _CONTACT_MS:
+            counted[group].add("without_contact", place)
     return dict(counted)
 
 

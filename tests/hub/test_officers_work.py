@@ -19,10 +19,11 @@ from index.protocol.entry import handle, parse_chain
 from index.protocol.messages import InquiryAnswer, InquiryList, OwnLogAnswer
 from index.web.pages import with_organisation
 from nodes.looks import check_lines
+from policy.decide import scopes_of_role
 from policy.recheck import Difference
 
 from .acting import Acting, decoded, problem
-from .world import GEMEENTE, SCHULDHULP, Node
+from .world import GEMEENTE, SCHULDHULP, VOCABULARY, Node
 
 
 @pytest.fixture
@@ -361,6 +362,35 @@ def test_a_case_opened_after_a_refusal_is_a_question(hub: Acting) -> None:
     signs = {one.sign: one for one in patterns(hub)}
     assert (signs["opened_afterwards"].unusual, signs["opened_afterwards"].looks) == (10, 20)
     assert signs["refused"].unusual == 10
+
+
+def test_a_refused_purpose_counts_as_a_refused_look(hub: Acting) -> None:
+    to(hub, "2027-03-10T10:00")
+    everything = scopes_of_role(VOCABULARY, "generalist")
+    for _ in range(10):
+        asked = hub.wijkteam.tries_to_open("m-jan", [hub.somebody()], purpose="toezicht", scopes=everything)
+        assert hub.run(asked)[1].response.status_code == 403
+    (found,) = [one for one in patterns(hub) if one.sign == "refused"]
+    assert (found.unusual, found.looks) == (10, 10)
+
+
+def test_looks_without_later_contact_are_a_question_only_beside_a_team_that_asks(hub: Acting) -> None:
+    to(hub, "2027-03-10T10:00")
+    source = hub.world.hub.directory.node("bron").number  # type: ignore[union-attr]
+    for team in ("noord", "zuid"):
+        for _ in range(10):
+            person = hub.somebody()
+            hub.publish(hub.bron, hub.flag(person, "schuldhulp"))
+            hub.run(hub.portaal.chooses(hub.login(person), receiver=(GEMEENTE,)))
+            visit = hub.run(hub.wijkteam.opens(f"m-{team}", [person], team=team))
+            assert hub.sees(visit) == [{"schuldhulp"}]
+            if team == "zuid":
+                body = {"ticket": visit.tickets[0], "kind": "schuldhulp", "source": source}
+                hub.run(hub.wijkteam.send("/v1/contacts", body, "notice", **visit.statement()))
+        if team == "noord":
+            assert "without_contact" not in {one.sign for one in patterns(hub)}
+    (found,) = [one for one in patterns(hub) if one.sign == "without_contact"]
+    assert (found.group.team, found.unusual, found.compared) == ("noord", 10, 0.0)
 
 
 # --- replay ----------------------------------------------------------------------------
