@@ -17,7 +17,7 @@ from tests.pages.world import REVIEWS, node_site, officer_site, served
 
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "docs" / "screens"
 """Or the folder that is named: `python -m tests.pages.screens DIR`."""
-WIDTHS = (1024, 390)
+WIDTHS = (1280, 1024, 810, 390, 320)
 TALLEST = 2000
 """Pixels of a long list that a picture shows."""
 
@@ -28,6 +28,7 @@ def _log_in(page: Page, address: str, user: str) -> None:
     page.goto(address)
     page.get_by_role("link", name="Inloggen").first.click()
     page.get_by_role("button", name=user, exact=True).click()
+    page.wait_for_load_state()
 
 
 def _ask(page: Page, federation: Federation) -> None:
@@ -91,7 +92,7 @@ def desk(page: Page, federation: Federation, shoot: Shoot) -> None:
     shoot(page, "desk-followed")
     page.get_by_role("link", name="Wijzigingen").click()
     shoot(page, "desk-changes")
-    page.get_by_role("link", name="Wat mag mijn functie zien?").click()
+    page.get_by_role("link", name="Mijn functie").click()
     shoot(page, "desk-my-role")
     _urgent(page, federation, shoot)
 
@@ -213,7 +214,8 @@ def _walk(browser: Browser, federation: Federation) -> None:
             body = page.locator("body").bounding_box()
             height = min(TALLEST, int(body["height"]) if body else TALLEST)
             clip: FloatRect = {"x": 0.0, "y": 0.0, "width": float(width), "height": float(max(height, 768))}
-            page.screenshot(path=FOLDER / f"{name}-{width}.png", full_page=True, clip=clip)
+            path = FOLDER / f"{name}-{width}.jpg"
+            page.screenshot(path=path, full_page=True, clip=clip, type="jpeg", quality=60)
         print(name, flush=True)
 
     for walk in (desk, portal, counter, source, officer):

@@ -238,7 +238,7 @@ def test_a_link_from_an_own_system_opens_the_visit_once_and_for_its_employee(
 
 def test_the_role_page_says_what_needs_consent(page: Page, desk: Site, enter: Enter) -> None:
     enter(page, desk, "jan")
-    page.get_by_role("link", name="Wat mag mijn functie zien?").click()
+    page.get_by_role("link", name="Mijn functie").click()
     block = page.locator("section", has_text="Alleen met toestemming.")
     assert "Hulp bij schulden" in block.inner_text()
 

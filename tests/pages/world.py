@@ -111,7 +111,7 @@ SCHULDHULP = "00000009990000000202"
 NOORD = Receiver(GEMEENTE, "wijkteam-noord")
 VOCABULARY = load_vocabulary()
 RULES = publish(VOCABULARY, version=1, organisation_classes=("gemeente",))
-SECRET = Path(__file__)
+SECRET = Path(__file__).with_name("client-secret.txt")
 """The provider of these tests takes any secret, so any file will do."""
 
 
