@@ -49,8 +49,10 @@ browser: ## Chromium for the browser tests (installed only as root, only when mi
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
 	  else echo "No chromium: browser tests will be skipped. To run them: apt-get install chromium"; fi; fi
 
+# On two cores a third worker fills the time in which tests wait for a server.
+WORKERS ?= 3
 test: setup-dev browser ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: setup-dev lint-node ## Lint, types, import rules, spelling, API linter
 	@$(BIN)/ruff check .
