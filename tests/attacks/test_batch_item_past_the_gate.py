@@ -29,9 +29,8 @@ class Narrow(World):
 
 
 @pytest.fixture
-def hub(tmp_path: Path, database: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Acting]:
-    monkeypatch.setattr("tests.hub.acting.World", Narrow)
-    with Acting(tmp_path, **database) as acting:
+def hub(tmp_path: Path, database: dict[str, str]) -> Iterator[Acting]:
+    with Acting(tmp_path, make=Narrow, **database) as acting:
         yield acting
 
 

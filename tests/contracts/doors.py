@@ -52,6 +52,8 @@ def statement_headers(world: NodeWorld, raw: bytes, path: str) -> dict[str, str]
         node, oin = "wijkteam", GEMEENTE
         said = {"role": "generalist", "actor": "m-jan", "team": "wijkteam-noord", "purpose": "huisbezoek"}
         said["case"] = b64u(bytes(16))
+    elif rule.who.value == "officer":
+        node, oin, said = "wijkteam", GEMEENTE, {"role": "privacy_officer", "actor": "o-ria"}
     elif rule.who.value == "citizen":
         node, oin, said = "portaal", PORTAAL, {"role": "burger"}
     statement = make_statement(

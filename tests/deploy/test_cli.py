@@ -112,7 +112,7 @@ def test_every_secret_of_a_demo_is_for_its_owner_only_and_a_second_start_makes_n
 ) -> None:
     made = papers.prepare(tmp_path / "demo", 21000, count=20)
     keys = {path: path.read_bytes() for path in made.folder.rglob("*.key")}
-    assert len(keys) == 3 * 7 + 7 * 4 + 1 + 1 + len(plan.WITNESSES)
+    assert len(keys) == 3 * 7 + 7 * 4 + 1 + 1 + len(plan.WITNESSES) + len(plan.APPROVERS)
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in keys)
     again = papers.prepare(tmp_path / "demo", 22000)
     assert {path: path.read_bytes() for path in made.folder.rglob("*.key")} == keys
