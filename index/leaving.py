@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import msgspec
 from nacl.exceptions import BadSignatureError
@@ -194,10 +194,9 @@ def _own_watch(target: Target, row: Any) -> bool:
 
 def _own_errand(target: Target, row: Any) -> bool:
     """What waits for one of its nodes, and what it asked of others."""
-    tag = bytes(row.tag)
-    if any(tag == errands.tag_of(target.rows, "signal", number) for number in target.numbers):
-        return True
-    if any(tag == errands.tag_of(target.rows, "contact", number) for number in target.numbers):
+    sorts: tuple[errands.Sort, ...] = get_args(errands.Sort)
+    tags = {errands.tag_of(target.rows, sort, number) for sort in sorts for number in target.numbers}
+    if bytes(row.tag) in tags:
         return True
     raw = target.rows.open_note(errands.NOTE, bytes(row.key), bytes(row.sealed))
     return bool(msgspec.json.decode(raw).get("org") == target.oin)
